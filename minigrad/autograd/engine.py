@@ -1,0 +1,308 @@
+"""The backward pass.
+
+Nodes are visited from the newest to the oldest (every node carries a sequence number, a heap keeps
+the order), so each one is visited once, after all its gradients have arrived, and without
+recursion. In an ordinary pass gradients are plain arrays; under ``create_graph=True`` they are
+tensors and the same formulas record themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from minigrad import backend, modes
+from minigrad.autograd.node import Function, count_nan, user_line
+from minigrad.errors import DTypeError, GraphError, ShapeError
+from minigrad.tensor import Tensor, wrap
+
+__all__ = ["backward", "grad"]
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradient of `tensors` to the ``grad`` of every leaf they depend on.
+
+    Parameters
+    ----------
+    tensors : Tensor or sequence of Tensor
+        What to differentiate.
+    grad_tensors : Tensor or sequence of Tensor, optional
+        The vector of the vector-Jacobian product, of the shape of each tensor; may be left out
+        for scalars, where it is 1.
+    retain_graph : bool, optional
+        Keep the saved values, so that backward can run again. Default: `create_graph`.
+    create_graph : bool, default False
+        Record the backward pass too, for higher derivatives.
+    inputs : sequence of Tensor, optional
+        Fill the ``grad`` of these alone.
+
+    Raises
+    ------
+    GraphError
+        If a tensor is no scalar and `grad_tensors` is missing, requires no gradient, or has
+        already been differentiated and freed. No ``grad`` has changed then.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor(3.0, requires_grad=True)
+    >>> mg.autograd.backward(x * x)
+    >>> x.grad
+    tensor(6.)
+    """
+    roots = _pair(tensors, grad_tensors, "backward")
+    nodes = None if inputs is None else [_input_node(t, "backward") for t in inputs]
+    gradients = _run(roots, nodes, retain_graph, create_graph)
+    targets = [node.tensor() for node in gradients] if inputs is None else inputs
+    for t in targets:
+        if t is not None and t._node in gradients:
+            _accumulate(t, gradients.pop(t._node), create_graph)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of `outputs` with respect to `inputs`; no ``grad`` is touched.
+
+    Only the part of the graph between the two is visited.
+
+    Parameters
+    ----------
+    outputs, inputs : Tensor or sequence of Tensor
+        Differentiate these, with respect to those (leaves or inner tensors).
+    grad_outputs, retain_graph, create_graph
+        As in `backward`.
+    allow_unused : bool, default False
+        Return None for an input that the outputs do not depend on, instead of raising.
+
+    Returns
+    -------
+    tuple of Tensor
+        One gradient per input.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> (first,) = mg.autograd.grad(x**3, x, create_graph=True)
+    >>> (second,) = mg.autograd.grad(first, x)
+    >>> first.item(), second.item()
+    (12.0, 12.0)
+    """
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    nodes = [_input_node(t, "grad") for t in wanted]
+    collected = _run(_pair(outputs, grad_outputs, "grad"), nodes, retain_graph, create_graph)
+    results: list[Tensor | None] = []
+    for i, node in enumerate(nodes):
+        if node in collected:
+            results.append(collected[node])
+        elif allow_unused:
+            results.append(None)
+        else:
+            raise GraphError(
+                f"grad: the outputs do not depend on input {i} (shape {wanted[i].shape}); "
+                "pass allow_unused=True to get None for it"
+            )
+    return tuple(results)
+
+
+def _input_node(t: Tensor, where: str) -> Any:
+    if not isinstance(t, Tensor) or not t.requires_grad:
+        raise GraphError(f"{where}: an input does not require grad; call x.requires_grad_() before using it")
+    return t._node
+
+
+def _pair(
+    tensors: Tensor | Sequence[Tensor], grads: Tensor | Sequence[Tensor | None] | None, where: str
+) -> list[tuple[Tensor, Tensor]]:
+    """Check the outputs and match each with its incoming gradient."""
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    given = [grads] if isinstance(grads, Tensor) else list(grads or [None] * len(tensors))
+    if len(given) != len(tensors):
+        raise GraphError(f"{where}: {len(tensors)} outputs but {len(given)} gradients for them")
+    pairs = []
+    for t, g in zip(tensors, given, strict=True):
+        if not t.requires_grad:
+            raise GraphError(
+                f"{where}: the tensor of shape {t.shape} does not require grad and has no graph; "
+                "was it computed under no_grad, from detached or from integer tensors?"
+            )
+        if g is None:
+            if t.array.size != 1:
+                raise GraphError(
+                    f"{where}: the tensor has shape {t.shape}, and only a scalar has a gradient "
+                    "without one given; reduce it first (loss.sum() or loss.mean()), pass a "
+                    "gradient of its shape, or use autograd.functional.jacobian"
+                )
+            g = wrap(backend.get_xp(t.array).ones_like(t.array))
+        elif g.shape != t.shape:
+            raise ShapeError(f"{where}: the gradient has shape {g.shape}, its tensor {t.shape}")
+        elif g.dtype != t.dtype:
+            raise DTypeError(f"{where}: the gradient is {g.dtype}, its tensor {t.dtype}")
+        pairs.append((t, g))
+    return pairs
+
+
+def _run(
+    roots: list[tuple[Tensor, Tensor]],
+    inputs: list[Any] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> dict[Any, Any]:
+    """Visit the graph; return {node: gradient} for its leaves, or for `inputs` if given.
+
+    The gradients returned share no memory with one another or with the caller's.
+    """
+    retain = create_graph if retain_graph is None else retain_graph
+    pending: dict[Any, Any] = {}
+    buffers: set[Any] = set()  # nodes whose pending gradient is an array made here
+    order: list[tuple[int, Function]] = []
+    inner: dict[Any, Any] = {}
+    useful = None if inputs is None else _leading_to(inputs, [t._node for t, _ in roots])
+    asked = frozenset(inputs or ())
+
+    with modes.set_grad_enabled(create_graph):
+        anomaly = modes.state.flags & modes.ANOMALY
+        for t, start in roots:
+            node = t._node
+            if useful is None or node in useful:
+                g = start if create_graph else start.array
+                if node in pending:
+                    pending[node] = pending[node] + g
+                else:
+                    pending[node] = g
+                    if not node.is_leaf:
+                        heappush(order, (-node.seq, node))
+        while order:
+            node = heappop(order)[1]
+            g = pending.pop(node)
+            if node.hooks:
+                g = _call_hooks(node.hooks, g, create_graph)
+            if node in asked:
+                inner[node] = g
+            parents = node.next
+            if useful is not None:
+                parents = tuple([p if p in useful else None for p in parents])
+                if not any(parents):
+                    continue
+            grads = node.backward(g, *node.unpack(create_graph))
+            if grads.__class__ is not tuple:
+                grads = (grads,)
+            if anomaly:
+                _check_nan(node, grads)
+            for parent, h in zip(parents, grads, strict=True):
+                if parent is None or h is None:
+                    continue
+                if h.shape != parent.out_shape or h.dtype != parent.out_dtype:
+                    raise _misfit(node, parent, h)
+                if parent not in pending:
+                    pending[parent] = h
+                    if not parent.is_leaf:
+                        heappush(order, (-parent.seq, parent))
+                elif parent in buffers:
+                    total = pending[parent]
+                    total += h
+                else:
+                    pending[parent] = pending[parent] + h
+                    if not create_graph and h.ndim:
+                        buffers.add(parent)
+            if not retain and (node.saves or node.saves_output):
+                node.saved = None
+                node.__dict__.clear()
+        for node in pending:
+            if node.hooks:
+                pending[node] = _call_hooks(node.hooks, pending[node], create_graph)
+    pending.update(inner)
+    if inputs is not None:
+        pending = {node: g for node, g in pending.items() if node in asked}
+    if not create_graph:
+        seen = {id(g.array) for _, g in roots}
+        for node, g in pending.items():
+            if g.__class__ is Tensor:  # from a hook
+                g = g.array
+                seen.add(id(g))
+            if id(g) in seen or getattr(g, "base", None) is not None:
+                g = g.copy()
+            seen.add(id(g))
+            pending[node] = wrap(np.asarray(g) if isinstance(g, np.generic) else g)
+    return pending
+
+
+def _leading_to(inputs: list[Any], roots: list[Any]) -> set[Any]:
+    """Return the nodes below `roots` from which an input can be reached, inputs included."""
+    wanted = set(inputs)
+    useful = set(wanted)
+    seen: set[Any] = set()
+    stack = [root for root in roots if root is not None]
+    found: list[Any] = []
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if not node.is_leaf:
+            found.append(node)
+            stack.extend([p for p in node.next if p is not None])
+    for node in sorted(found, key=lambda n: n.seq):  # oldest first: parents are decided already
+        if node not in useful and any(p in useful for p in node.next if p is not None):
+            useful.add(node)
+    return useful
+
+
+def _accumulate(t: Tensor, g: Tensor, create_graph: bool) -> None:
+    """Add `g` to ``t.grad``: in place, as PyTorch does, unless the sum must be recorded."""
+    if t.grad is None:
+        t.grad = g
+    elif create_graph:
+        t.grad = t.grad + g
+    else:
+        t.grad.array += g.array
+        t.grad._version[0] += 1
+
+
+def _call_hooks(hooks: list[Any], g: Any, create_graph: bool) -> Any:
+    shape, dtype = g.shape, g.dtype
+    value = g if isinstance(g, Tensor) else wrap(np.asarray(g) if isinstance(g, np.generic) else g)
+    for hook in list(hooks):
+        result = hook(value)
+        if result is None:
+            continue
+        if not isinstance(result, Tensor) or result.shape != shape or result.dtype != dtype:
+            got = f"{result.dtype} {result.shape}" if isinstance(result, Tensor) else type(result).__name__
+            raise GraphError(f"a gradient hook must return a {dtype} tensor of shape {shape} or None, not {got}")
+        value = result
+    return value if create_graph else value.array
+
+
+def _misfit(node: Function, parent: Any, h: Any) -> GraphError:
+    return GraphError(
+        f"{node.name}: its backward returned a {h.dtype} gradient of shape {h.shape} for an input "
+        f"that is {parent.out_dtype} of shape {parent.out_shape}; a gradient has the shape and "
+        "dtype of its input (see sum_to for broadcast inputs)"
+    )
+
+
+def _check_nan(node: Function, grads: tuple[Any, ...]) -> None:
+    for i, h in enumerate(grads):
+        if h is None:
+            continue
+        bad = count_nan(h.array if isinstance(h, Tensor) else h)
+        if bad:
+            raise GraphError(
+                f"{node.name}: its backward made {bad} NaN in the gradient of input {i}; the "
+                f"operation was called at {user_line(node)}"
+            )

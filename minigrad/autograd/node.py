@@ -1,0 +1,311 @@
+"""Function: an operation and its node in the graph, one object.
+
+Calling a Function on tensors runs `forward` on their arrays and, while recording, keeps the
+object as the node that `backward` will visit. Calling it on plain arrays just runs `forward`: so
+one formula, written once, serves the ordinary backward pass (arrays) and the differentiable one
+(tensors). Edges run from a node to the nodes of its inputs; nothing points back, hence a graph
+nobody needs any more is freed by reference counting.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+import weakref
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigrad import backend
+from minigrad.dtypes import DType
+from minigrad.errors import DeviceError, DTypeError, GraphError, MinigradError, ShapeError
+from minigrad.modes import ANOMALY, GRAD, INFERENCE, state
+from minigrad.tensor import LeafNode, Tensor, wrap
+
+__all__ = ["Function", "HookHandle", "LeafNode", "register_hook", "sum_to"]
+
+next_seq = count(1).__next__
+_new_tensor = Tensor.__new__
+_generic = np.generic
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Function:
+    """A differentiable operation; a subclass gives `forward` and `backward`.
+
+    `forward` takes arrays and returns one array. `backward` takes the gradient of the result and
+    the saved values, and returns one gradient per input: plain arrays in an ordinary pass, tensors
+    under ``create_graph=True``. It must work for both: operators, other Functions, and
+    ``xp = get_xp(g)``. Parameters that are no tensors go to ``__init__``.
+
+    Attributes
+    ----------
+    saves : tuple of int
+        Positions of the inputs that `backward` needs.
+    saves_output : bool
+        Pass the result to `backward`, after the saved inputs.
+    view : bool
+        The result may share memory with input 0.
+    needs : tuple of bool
+        Which inputs require a gradient; set when the operation is recorded.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> class Cube(mg.autograd.Function):
+    ...     saves = (0,)
+    ...     def forward(self, x):
+    ...         return x * x * x
+    ...     def backward(self, g, x):
+    ...         return g * (3.0 * x * x)
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> Cube()(x).backward()
+    >>> x.grad
+    tensor(12.)
+    """
+
+    __slots__ = (
+        "__dict__", "__weakref__", "needs", "next", "out_dtype", "out_shape", "saved", "seq",
+        "versions",
+    )  # fmt: skip
+
+    saves: ClassVar[tuple[int, ...]] = ()
+    saves_output: ClassVar[bool] = False
+    view: ClassVar[bool] = False
+    is_leaf: ClassVar[bool] = False
+    name: ClassVar[str] = "function"
+
+    next: tuple[Any, ...]
+    needs: tuple[bool, ...]
+    saved: Sequence[Any] | None
+    versions: Sequence[Any]
+    seq: int
+    out_shape: tuple[int, ...]
+    out_dtype: DType
+    hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+    trace: Any = None
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in cls.__dict__:
+            words = "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
+            cls.name = words.strip("_")
+
+    def forward(self, *arrays: Any) -> Any:
+        """Compute the result from arrays."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward(self, *arrays)")
+
+    def backward(self, g: Any, *saved: Any) -> Any:
+        """Compute the gradient of every input from that of the result."""
+        raise NotImplementedError(f"{type(self).__name__} defines no backward(self, g, *saved)")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run the operation; record it if an input requires a gradient."""
+        arrays = []
+        tensors = recording = False
+        for value in inputs:
+            if isinstance(value, Tensor):
+                tensors = True
+                if value._node is not None:
+                    recording = True
+                value = value.array
+            arrays.append(value)
+        try:
+            out = self.forward(*arrays)
+        except (ValueError, TypeError, IndexError) as error:
+            raise explain(self, arrays, error) from None
+        if not tensors:
+            return out
+        if isinstance(out, _generic):
+            out = np.asarray(out)
+        result = _new_tensor(Tensor)
+        result.array = out
+        result.grad = None
+        result._node = None
+        result._version = inputs[0]._version if self.view else [0, None]
+        flags = state.flags
+        if recording and flags & GRAD:
+            self.next = tuple([v._node if isinstance(v, Tensor) else None for v in inputs])
+            self.needs = tuple([node is not None for node in self.next])
+            saved = [inputs[i] for i in self.saves]
+            self.versions = [v._version[0] if isinstance(v, Tensor) else None for v in saved]
+            if self.saves_output:  # the array alone: the tensor would make a reference cycle
+                saved.append(out)
+                self.versions.append((result._version, result._version[0]))
+            self.saved = saved
+            self.out_shape = out.shape
+            self.out_dtype = out.dtype
+            self.seq = next_seq()
+            result._node = self
+            if self.view:
+                _register_view(result)
+        if flags > GRAD:
+            watch(self, result, flags)
+        return result
+
+    def unpack(self, differentiable: bool) -> list[Any]:
+        """Return the saved values: arrays, or tensors of the graph if `differentiable`."""
+        if self.saved is None:
+            raise GraphError(
+                f"{self.name}: a second backward through this operation, whose saved values were "
+                "freed by the first; pass retain_graph=True to the first backward"
+            )
+        values: list[Any] = []
+        for value, version in zip(self.saved, self.versions, strict=True):
+            if isinstance(value, Tensor):
+                if value._version[0] != version:
+                    raise _changed(self, value.shape, value._version[0], version)
+                value = value if differentiable else value.array
+            elif version is not None:  # our own result
+                cell, version = version
+                if cell[0] != version:
+                    raise _changed(self, value.shape, cell[0], version)
+                if differentiable:
+                    value = wrap(value, cell)
+                    value._node = self
+            values.append(value)
+        return values
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` down to `shape`: the gradient of broadcasting.
+
+    Works on arrays and on tensors, so every order of derivative goes through it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sum_to(np.ones((4, 3)), (3,))
+    array([4., 4., 4.])
+    """
+    if g.shape == shape:
+        return g
+    lead = g.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        i for i, n in enumerate(shape, lead) if n == 1 and g.shape[i] != 1
+    )
+    return g.sum(axes).reshape(shape)
+
+
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+    """Call ``hook(grad)`` when the gradient of `tensor` is known.
+
+    A hook that returns a tensor replaces the gradient.
+
+    Returns
+    -------
+    HookHandle
+        Its method ``remove`` takes the hook away.
+
+    Raises
+    ------
+    GraphError
+        If the tensor does not require a gradient.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> handle = x.register_hook(lambda grad: grad * 10)
+    >>> x.sum().backward()
+    >>> x.grad
+    tensor([10., 10.])
+    """
+    if not tensor.requires_grad:
+        raise GraphError("register_hook: the tensor does not require grad; call x.requires_grad_() first")
+    node = tensor._node
+    if node.hooks is None:
+        node.hooks = []
+    node.hooks.append(hook)
+    return HookHandle(node.hooks, hook)
+
+
+def _register_view(result: Tensor) -> None:
+    """Remember a live recorded view: a recorded in-place change of its base must not miss it."""
+    views = result._version[1]
+    if views is None:
+        views = result._version[1] = weakref.WeakSet()
+    views.add(result)
+
+
+class HookHandle:
+    """Removes a hook when called (or by ``remove()``)."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    __call__ = remove
+
+
+def _changed(node: Function, shape: tuple[int, ...], found: int, expected: int) -> GraphError:
+    return GraphError(
+        f"{node.name}: a tensor of shape {shape} that its backward needs was changed in place "
+        f"(version {found}, expected {expected}); use the out-of-place method, or clone() it before"
+    )
+
+
+def explain(node: Function, arrays: list[Any], error: Exception) -> Exception:
+    """Turn NumPy's complaint into one that names the operation, the shapes and the mend."""
+    if isinstance(error, MinigradError):
+        return error
+    known = [a for a in arrays if hasattr(a, "shape") and hasattr(a, "dtype")]
+    devices = {str(backend.device_of(a)) for a in known if not isinstance(a, _generic)}
+    if len(devices) > 1:
+        return DeviceError(
+            f"{node.name}: the tensors are on different devices ({', '.join(sorted(devices))}); "
+            "move them to one with x.to(device)"
+        )
+    shapes = " and ".join(str(a.shape) for a in known)
+    if "broadcast" in str(error):
+        return ShapeError(
+            f"{node.name}: shapes {shapes} do not broadcast; aligned from the right, two lengths "
+            "must be equal or one of them 1"
+        )
+    kind = DTypeError if isinstance(error, TypeError) else ShapeError
+    return kind(f"{node.name}: {error} (inputs of shape {shapes})")
+
+
+def watch(node: Function, result: Tensor, flags: int) -> None:
+    """Do what inference mode and anomaly mode ask of a fresh result."""
+    if flags & INFERENCE:
+        result._version = _InferenceVersion()
+    if flags & ANOMALY:
+        node.trace = traceback.extract_stack()[:-2]
+        bad = count_nan(result.array)
+        if bad:
+            raise GraphError(
+                f"{node.name}: the result has {bad} NaN among {result.array.size} elements, made "
+                f"at {user_line(node)}"
+            )
+
+
+class _InferenceVersion(list[Any]):
+    """The version cell of a tensor born in inference mode: it cannot be read."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise GraphError(
+            "a tensor made in inference_mode cannot be saved for backward or changed in place; "
+            "make a normal one with x.clone() outside inference_mode, or use no_grad instead"
+        )
+
+
+def count_nan(array: Any) -> int:
+    """Return how many elements of a floating array are NaN."""
+    return int((array != array).sum()) if array.dtype.kind in "fV" else 0
+
+
+def user_line(node: Function) -> str:
+    """Return the source line outside minigrad that called `node`."""
+    for frame in reversed(node.trace or []):
+        if not frame.filename.startswith(_PACKAGE):
+            return f"{frame.filename}:{frame.lineno}: {frame.line}"
+    return "an unknown line (run the forward pass inside detect_anomaly too)"

@@ -1,0 +1,80 @@
+"""The exception types of minigrad and how their messages are built.
+
+An error states the rule, the values that broke it, and the likely mend. Every type also derives
+from the built-in exception that Python users would catch for the same mistake.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "GraphError",
+    "MinigradError",
+    "MissingExtra",
+    "OptionError",
+    "ShapeError",
+    "missing_extra",
+    "unknown",
+]
+
+
+class MinigradError(Exception):
+    """Base class of every error that minigrad raises on purpose."""
+
+
+class ShapeError(MinigradError, ValueError):
+    """A shape, an axis or a size does not fit."""
+
+
+class DTypeError(MinigradError, TypeError):
+    """An element type does not fit."""
+
+
+class DeviceError(MinigradError, RuntimeError):
+    """A device is missing, or tensors of different devices meet."""
+
+
+class GraphError(MinigradError, RuntimeError):
+    """The autograd graph cannot answer what was asked of it."""
+
+
+class OptionError(MinigradError, ValueError):
+    """An option, a name or a value is not one of those allowed."""
+
+
+class DataError(MinigradError, ValueError):
+    """A file or a data set is missing, truncated or corrupt."""
+
+
+class MissingExtra(MinigradError, ImportError):
+    """A feature needs a package that the core does not install."""
+
+
+def missing_extra(package: str, extra: str) -> MissingExtra:
+    """Build the error for a missing optional package.
+
+    Examples
+    --------
+    >>> missing_extra("Pillow", "images")
+    MissingExtra("Pillow is not installed; run: pip install 'minigrad[images]'")
+    """
+    return MissingExtra(f"{package} is not installed; run: pip install 'minigrad[{extra}]'")
+
+
+def unknown(kind: str, name: object, choices: Iterable[str]) -> OptionError:
+    """Build the error for a name that is not among `choices`, with the nearest one suggested.
+
+    Examples
+    --------
+    >>> unknown("optimizer", "adamv", ["adam", "adamw", "sgd"])
+    OptionError("unknown optimizer 'adamv'; did you mean 'adamw'? (choose from adam, adamw, sgd)")
+    """
+    names = sorted(choices)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return OptionError(f"unknown {kind} {name!r}{hint} (choose from {', '.join(names)})")

@@ -1,0 +1,462 @@
+"""Tensor: an array, its gradient, and its place in the graph.
+
+The class holds what every tensor has. Arithmetic and the PyTorch-named methods are defined by the
+operations in `minigrad.ops`, which hang them on here, so that imports run one way.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad import backend, dtypes, modes
+from minigrad.dtypes import DType
+from minigrad.errors import DTypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from minigrad._methods import TensorMethods
+else:
+    TensorMethods = object
+
+__all__ = ["Tensor", "as_tensor", "from_dlpack", "from_numpy", "tensor"]
+
+
+class Tensor(TensorMethods):
+    """An n-dimensional array that remembers how it was computed.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        The values; kept as they are, not copied. `minigrad.tensor` builds one from Python data.
+    requires_grad : bool, default False
+        Record the operations on this tensor, so that `backward` can fill `grad`.
+
+    Attributes
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        The array underneath.
+    grad : Tensor or None
+        Gradient of the last `backward`, summed over calls until set to None.
+    requires_grad : bool
+        True if operations on the tensor are recorded; can be set on a leaf.
+
+    Raises
+    ------
+    DTypeError
+        If an integer or boolean tensor is asked to require a gradient.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    # `_node` is the graph node that made the tensor, a LeafNode for a leaf that requires grad, and
+    # None outside the graph. `_version` is [number of in-place changes, live recorded views];
+    # views share the cell.
+    __slots__ = ("__weakref__", "_node", "_version", "array", "grad")
+
+    array: Any
+    grad: Tensor | None
+    _node: Any
+    _version: list[Any]
+
+    __array_priority__ = 1000  # ndarray + Tensor reaches Tensor.__radd__
+    __array_ufunc__ = None
+
+    def __init__(self, array: Any, requires_grad: bool = False) -> None:
+        if isinstance(array, Tensor):
+            array = array.array
+        elif not hasattr(array, "dtype") or isinstance(array, np.generic):
+            array = np.asarray(array)
+        dtypes.to_dtype(array.dtype)
+        self.array = array
+        self.grad = None
+        self._node = None
+        self._version = [0, None]
+        if requires_grad:
+            self.requires_grad_()
+
+    # ---- what it is -------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes, a tuple of int."""
+        return self.array.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> DType:
+        """Element type, a ``numpy.dtype``."""
+        return self.array.dtype  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> backend.Device:
+        """Where the array lives: ``"cpu"`` or ``"cuda:i"``."""
+        return backend.device_of(self.array)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.array.itemsize  # type: ignore[no-any-return]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.array.nbytes  # type: ignore[no-any-return]
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the length of axis `dim`."""
+        return self.array.shape if dim is None else self.array.shape[dim]
+
+    def dim(self) -> int:
+        """Return the number of axes."""
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return self.array.size  # type: ignore[no-any-return]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Return the steps between neighbours of each axis, in elements."""
+        strides = tuple(s // self.array.itemsize for s in self.array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self) -> bool:
+        """Return True if the elements lie in memory in C order."""
+        return self.array.flags.c_contiguous  # type: ignore[no-any-return]
+
+    def is_floating_point(self) -> bool:
+        """Return True for floating types."""
+        return dtypes.is_floating(self.array.dtype)
+
+    def element_size(self) -> int:
+        """Return the bytes of one element."""
+        return self.array.itemsize  # type: ignore[no-any-return]
+
+    # ---- its place in the graph ------------------------------------------------------------
+
+    @property
+    def grad_fn(self) -> Any:
+        """The operation that made the tensor; None for a leaf."""
+        node = self._node
+        return None if node is None or node.is_leaf else node
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless a recorded operation made the tensor."""
+        return self._node is None or self._node.is_leaf
+
+    @property
+    def requires_grad(self) -> bool:
+        """True if operations on the tensor are recorded; can be set on a leaf."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start (or stop) recording operations on this leaf; returns the tensor itself.
+
+        Raises
+        ------
+        DTypeError
+            If the tensor is not floating.
+        GraphError
+            If an operation made the tensor and recording is to stop.
+        """
+        if requires_grad:
+            if not dtypes.is_floating(self.array.dtype):
+                raise DTypeError(
+                    f"only floating tensors can require a gradient, this one is {self.dtype}; "
+                    "convert it first: x.float().requires_grad_()"
+                )
+            if self._node is None:
+                self._node = LeafNode(self)
+        elif self.is_leaf:
+            self._node = None
+        else:
+            raise GraphError(
+                "requires_grad_(False) works on leaves only, and this tensor was made by "
+                f"{self._node.name}; use x.detach() for a tensor outside the graph"
+            )
+        return self
+
+    def detach(self) -> Tensor:
+        """Return a tensor on the same memory that is not part of the graph."""
+        return wrap(self.array, self._version)
+
+    @property
+    def data(self) -> Tensor:
+        """The values as a tensor outside the graph (PyTorch's ``.data``); can be assigned."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise DTypeError(f"x.data takes a Tensor, not {type(value).__name__}; wrap it: mg.tensor(…)")
+        self.array = value.array
+        self._version[0] += 1
+        if self._node is not None and self._node.is_leaf:
+            self._node.describe(self)
+
+    # ---- leaving for Python and NumPy -------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
+        """Return the NumPy array underneath (shared memory).
+
+        Raises
+        ------
+        GraphError
+            If the tensor requires a gradient (write ``x.detach().numpy()``) or lives on a GPU
+            (write ``x.cpu().numpy()``), unless `force`.
+        """
+        if self.requires_grad and not force:
+            raise GraphError("numpy(): the tensor requires grad; write x.detach().numpy()")
+        if not isinstance(self.array, np.ndarray):
+            if not force:
+                raise GraphError(f"numpy(): the tensor is on {self.device}; write x.cpu().numpy()")
+            return backend.to_device(self.array, "cpu")  # type: ignore[no-any-return]
+        return self.array
+
+    def item(self) -> Any:
+        """Return the only element as a Python number."""
+        if self.array.size != 1:
+            raise ShapeError(f"item(): one element is needed, the tensor has shape {self.shape}")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """Return nested Python lists."""
+        return self.array.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.requires_grad:
+            raise GraphError("__dlpack__: the tensor requires grad; write x.detach()")
+        return self.array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise ShapeError("len(): a 0-d tensor has no length")
+        return int(self.array.shape[0])
+
+    def __bool__(self) -> bool:
+        return bool(self._only("bool"))
+
+    def __int__(self) -> int:
+        return int(self._only("int"))
+
+    def __float__(self) -> float:
+        return float(self._only("float"))
+
+    def __index__(self) -> int:
+        if dtypes.is_floating(self.array.dtype):
+            raise DTypeError(f"a {self.dtype} tensor is no index; convert it: x.long()")
+        return int(self._only("index"))
+
+    def _only(self, what: str) -> Any:
+        if self.array.size != 1:
+            raise ShapeError(
+                f"{what}(): a tensor of shape {self.shape} has no single value; "
+                "reduce it first, e.g. x.any(), x.all() or x.sum()"
+            )
+        return self.array.item()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.array.item(), spec) if spec and self.array.size == 1 else str(self)
+
+    def __repr__(self) -> str:
+        values = np.array2string(
+            backend.to_device(self.array, "cpu"), separator=", ", precision=4, prefix="tensor("
+        )
+        notes = []
+        if self.array.size == 0:
+            values = "[]"
+            notes.append(f"shape={self.shape}")
+        if self.dtype not in (dtypes.default_dtype[0], dtypes.int64, dtypes.bool_):
+            notes.append(f"dtype={self.dtype}")
+        if self.device != "cpu":
+            notes.append(f"device='{self.device}'")
+        if self.grad_fn is not None:
+            notes.append(f"grad_fn=<{self._node.name}>")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({', '.join([values, *notes])})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GraphError(
+                f"deepcopy works on leaves only, and this tensor was made by {self._node.name}; "
+                "use x.detach().clone()"
+            )
+        copy = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copy
+        Tensor.__init__(copy, self.array.copy(), self.requires_grad)
+        if self.grad is not None:
+            copy.grad = Tensor(self.grad.array.copy())
+        return copy
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise GraphError("pickle works on leaves only; use x.detach()")
+        return _rebuild, (self.__class__, self.array, self.requires_grad)
+
+
+class LeafNode:
+    """The end of the graph: the place where a leaf tensor receives its gradient."""
+
+    __slots__ = ("__weakref__", "hooks", "out_dtype", "out_shape", "tensor")
+
+    is_leaf = True
+    name = "leaf"
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = weakref.ref(tensor)  # weak: the tensor owns the node
+        self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+        self.describe(tensor)
+
+    def describe(self, tensor: Tensor) -> None:
+        """Note what a gradient of `tensor` must look like."""
+        self.out_shape = tensor.array.shape
+        self.out_dtype = tensor.array.dtype
+
+
+def _rebuild(cls: type[Tensor], array: Any, requires_grad: bool) -> Tensor:
+    result = cls.__new__(cls)
+    Tensor.__init__(result, array, requires_grad)
+    return result
+
+
+def wrap(array: Any, version: list[Any] | None = None) -> Tensor:
+    """Make a tensor around `array` without any check: the short way in for operations."""
+    result = Tensor.__new__(Tensor)
+    result.array = array
+    result.grad = None
+    result._node = None
+    result._version = [0, None] if version is None else version
+    return result
+
+
+def tensor(
+    data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Copy `data` into a new leaf tensor.
+
+    Parameters
+    ----------
+    data : number, nested sequence, array or Tensor
+        The values.
+    dtype : dtype or str, optional
+        Element type. Default: that of an array; for Python data the default dtype (float32) for
+        floats, int64 for integers, bool for truth values.
+    device : str, optional
+        ``"cpu"`` (default) or ``"cuda[:i]"``.
+    requires_grad : bool, default False
+        Record operations on the tensor.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If the nested sequences are ragged.
+    DTypeError
+        If the values are not numbers.
+
+    Examples
+    --------
+    >>> tensor([[1, 2], [3, 4]]).dtype, tensor(0.5).dtype
+    (dtype('int64'), dtype('float32'))
+    """
+    if isinstance(data, Tensor):
+        data = data.array
+    wanted = None if dtype is None else dtypes.to_dtype(dtype)
+    has_dtype = hasattr(data, "dtype")
+    if not has_dtype:
+        data = _from_python(data)
+    if wanted is None and not has_dtype and data.dtype.kind == "f":
+        wanted = dtypes.default_dtype[0]
+    dtypes.to_dtype(data.dtype)
+    if device is None and not isinstance(data, np.ndarray) and hasattr(data, "device"):
+        array = data.astype(wanted or data.dtype)  # a CuPy array stays where it is
+    else:
+        array = backend.to_device(np.array(data, wanted or dtypes.to_dtype(data.dtype)), device)
+    return Tensor(array, requires_grad)
+
+
+def _from_python(data: Any) -> np.ndarray[Any, Any]:
+    try:
+        array = np.array(_plain(data))
+    except ValueError:
+        raise ShapeError("tensor(): the nested sequences are ragged; every row needs one length") from None
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"tensor(): {type(data).__name__} data became {array.dtype}, which is no number type")
+    return array.astype(np.float64) if array.size == 0 and array.dtype.kind != "b" else array
+
+
+def _plain(data: Any) -> Any:
+    """Replace tensors inside nested sequences by their arrays."""
+    if isinstance(data, Tensor):
+        return data.array
+    return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
+def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    """Turn `data` into a tensor, sharing memory where dtype and device already fit."""
+    if not isinstance(data, Tensor):
+        if not hasattr(data, "dtype") or isinstance(data, np.generic):
+            return tensor(data, dtype, device)
+        data = Tensor(data)
+    wanted = data.dtype if dtype is None else dtypes.to_dtype(dtype)
+    place = data.device if device is None else backend.Device(device)
+    if wanted == data.dtype and place == data.device:
+        return data
+    return data.to(place, wanted)
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """Wrap a NumPy array; both share memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.zeros(2, np.float32)
+    >>> x = from_numpy(a)
+    >>> a[0] = 7
+    >>> x
+    tensor([7., 0.])
+    """
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy takes a numpy.ndarray, not {type(array).__name__}; use mg.tensor(…)")
+    return Tensor(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """Wrap any object with ``__dlpack__`` (a torch or CuPy tensor, an array) without a copy."""
+    kind = source.__dlpack_device__()[0]
+    if kind == 2:  # kDLCUDA
+        return Tensor(backend.namespace("cuda").from_dlpack(source))
+    return Tensor(np.from_dlpack(source))
+
+
+def is_recording(*tensors: Any) -> bool:
+    """Return True if an operation on `tensors` would be recorded now."""
+    return modes.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
