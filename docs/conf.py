@@ -1,0 +1,59 @@
+"""Sphinx settings: the walkthroughs run while the pages are built, and a warning is an error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+
+import minigrad  # noqa: E402  (the path above comes first)
+
+project = "minigrad"
+author = "The minigrad maintainers"
+copyright = f"2026, {author}"
+version = release = minigrad.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "mathml",
+    "variant_pages",
+]
+exclude_patterns = ["_build", "_ext", "_templates"]
+templates_path = ["_templates"]
+
+# --- pages -------------------------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 150
+nb_merge_streams = True
+
+# --- reference ---------------------------------------------------------------------------------
+
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_member_order = "groupwise"
+autodoc_typehints = "none"  # numpydoc's Parameters sections say it in words, with shapes
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+# --- look --------------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = f"minigrad {release}"
+html_static_path = ["_static"]
+html_css_files = ["minigrad.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sphinx = False
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
