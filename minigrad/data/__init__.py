@@ -1,0 +1,37 @@
+"""Data sets, transforms, and the loader that makes batches of them.
+
+Everything works on NumPy arrays; only `DataLoader` hands out tensors.
+"""
+
+from minigrad.data import transforms
+from minigrad.data.catalog import Split, list_datasets, load_split
+from minigrad.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset, random_split
+from minigrad.data.fashion import fashion_mnist
+from minigrad.data.folder import ImageFolder, read_image
+from minigrad.data.idx import read_idx
+from minigrad.data.loader import DataLoader, default_collate
+from minigrad.data.mixing import Mix, cutmix, mixup, one_hot
+from minigrad.data.uci_digits import digits
+
+__all__ = [
+    "ArrayDataset",
+    "DataLoader",
+    "Dataset",
+    "ImageFolder",
+    "Mix",
+    "Split",
+    "Subset",
+    "TensorDataset",
+    "cutmix",
+    "default_collate",
+    "digits",
+    "fashion_mnist",
+    "list_datasets",
+    "load_split",
+    "mixup",
+    "one_hot",
+    "random_split",
+    "read_idx",
+    "read_image",
+    "transforms",
+]

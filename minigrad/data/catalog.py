@@ -1,0 +1,149 @@
+"""The data sets that have a name, and folders of pictures, as a pair of training and test part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigrad.data.dataset import Dataset, random_split
+from minigrad.data.fashion import CLASSES, fashion_mnist, find_fashion_mnist
+from minigrad.data.folder import ImageFolder
+from minigrad.data.uci_digits import digits
+from minigrad.errors import DataError, unknown
+
+__all__ = ["Source", "Split", "list_datasets", "load_split", "sources"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training and test part of a data set, and what a model must know about it."""
+
+    train: Dataset
+    test: Dataset
+    classes: tuple[str, ...]
+    channels: int
+    size: int | None  # side of the square images; None where pictures have any size
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set with a name."""
+
+    name: str
+    summary: str
+    licence: str
+    where: Callable[[], str | None]  # the place on this machine, None if it is not there
+    load: Callable[[bool], Split]  # is given: download?
+
+
+def _digits(download: bool) -> Split:
+    names = tuple(map(str, range(10)))
+    train, test = digits(train=True), digits(train=False)
+    return Split(train, test, names, 1, 8, (0.3053,), (0.3760,))
+
+
+def _fashion_mnist(download: bool) -> Split:
+    train = fashion_mnist(train=True, download=download)
+    return Split(train, fashion_mnist(train=False), CLASSES, 1, 28, (0.2860,), (0.3530,))
+
+
+def _fashion_mnist_place() -> str | None:
+    folder = find_fashion_mnist()
+    return None if folder is None else str(folder)
+
+
+sources: dict[str, Source] = {
+    source.name: source
+    for source in (
+        Source(
+            "digits",
+            "1,797 grey 8x8 handwritten digits, 1,437 to train on",
+            "CC BY 4.0, UCI (Alpaydin, Kaynak 1998)",
+            lambda: "comes with minigrad",
+            _digits,
+        ),
+        Source(
+            "fashion-mnist",
+            "70,000 grey 28x28 pieces of clothing, 60,000 to train on",
+            "MIT (Xiao, Rasul, Vollgraf 2017)",
+            _fashion_mnist_place,
+            _fashion_mnist,
+        ),
+    )
+}
+
+
+def list_datasets() -> list[str]:
+    """Return the names that `load_split` knows.
+
+    Examples
+    --------
+    >>> list_datasets()
+    ['digits', 'fashion-mnist']
+    """
+    return sorted(sources)
+
+
+def load_split(name: str, download: bool = False, channels: int = 3, seed: int = 0) -> Split:
+    """Return training and test part of a named data set or of a folder of pictures.
+
+    Parameters
+    ----------
+    name : str
+        A name of `list_datasets`, or a folder: either with the sub-folders ``train`` and ``val``
+        (or ``test``), each with a folder per class, or just with a folder per class, of whose
+        pictures a fifth is then held out.
+    download : bool, default False
+        Fetch a named data set that is not on this machine.
+    channels : {3, 1, 4}, default 3
+        How the pictures of a folder are read.
+    seed : int, default 0
+        Chooses what is held out of a folder.
+
+    Raises
+    ------
+    OptionError
+        If `name` is neither; the nearest name is suggested.
+    DataError
+        If the data are missing or damaged.
+
+    Examples
+    --------
+    >>> split = load_split("digits")
+    >>> len(split.train), len(split.test), split.channels, split.size
+    (1437, 360, 1, 8)
+    >>> load_split("digit")
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: unknown data set 'digit'; did you mean 'digits'? ...
+    """
+    if name in sources:
+        return sources[name].load(download)
+    root = Path(name)
+    if not root.is_dir():
+        if root.exists():
+            raise DataError(f"{name}: a data set on disk is a folder, with a sub-folder per class")
+        raise unknown("data set", name, [*sources, "a folder with a sub-folder per class"])
+    train, test, classes = _folder(root, channels, seed)
+    if channels == 3:
+        return Split(train, test, classes, 3, None, IMAGENET_MEAN, IMAGENET_STD)
+    return Split(train, test, classes, channels, None, (0.5,) * channels, (0.5,) * channels)
+
+
+def _folder(root: Path, channels: int, seed: int) -> tuple[Dataset, Dataset, tuple[str, ...]]:
+    if not (root / "train").is_dir():
+        whole = ImageFolder(root, channels)
+        train, test = random_split(whole, [0.8, 0.2], seed)
+        return train, test, whole.classes
+    for name in ("val", "test"):
+        if (root / name).is_dir():
+            train_part = ImageFolder(root / "train", channels)
+            test_part = ImageFolder(root / name, channels, train_part.classes)
+            return train_part, test_part, train_part.classes
+    raise DataError(f"{root}: found 'train' but neither 'val' nor 'test' beside it")

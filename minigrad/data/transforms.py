@@ -1,0 +1,285 @@
+"""Changes to one image: resizing, normalising, random crops, flips, erasing.
+
+A transform is a callable ``transform(image, rng)``: a float32 array (C, H, W) in, another one out.
+All chance comes from the `numpy.random.Generator` it is given, which the `DataLoader` seeds for
+every sample by itself; so augmentation is the same whichever worker carries it out. The random
+shifts, flips and erasing work in one, two and three dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.data.dataset import Image
+from minigrad.errors import OptionError, ShapeError
+
+__all__ = [
+    "CenterCrop",
+    "Compose",
+    "Normalize",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "Resize",
+    "ToFloat",
+    "Transform",
+    "resize",
+]
+
+Rng = np.random.Generator
+Transform = Callable[[Image, Rng], Image]
+
+
+class Compose:
+    """Apply `transforms` one after the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> augment = Compose([RandomCrop(padding=1), RandomHorizontalFlip(), Normalize([0.5], [0.5])])
+    >>> augment(np.zeros((1, 8, 8), np.float32), np.random.default_rng(0)).shape
+    (1, 8, 8)
+    """
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        self.transforms = tuple(transforms)
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        for transform in self.transforms:
+            image = transform(image, rng)
+        return image
+
+    def __repr__(self) -> str:
+        return f"Compose([{', '.join(map(repr, self.transforms))}])"
+
+
+class ToFloat:
+    """Turn integer pixels into float32 in [0, 1]; leave floats as they are."""
+
+    def __call__(self, image: NDArray[Any], rng: Rng) -> Image:
+        if image.dtype.kind in "iu":
+            return (image / np.float32(np.iinfo(image.dtype).max)).astype(np.float32)
+        return image.astype(np.float32, copy=False)
+
+    def __repr__(self) -> str:
+        return "ToFloat()"
+
+
+class Normalize:
+    """Subtract `mean` and divide by `std`, one number per channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normalize([0.5], [0.25])(np.ones((1, 1, 1), np.float32), np.random.default_rng()).item()
+    2.0
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        if len(mean) != len(std) or not all(s > 0 for s in std):
+            raise OptionError(
+                f"Normalize: mean {list(mean)} and std {list(std)} must have one number per "
+                "channel, every std above 0"
+            )
+        self.mean, self.std = tuple(mean), tuple(std)
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        if len(image) != len(self.mean):
+            raise ShapeError(
+                f"Normalize: {len(self.mean)} means for an image with {len(image)} channels "
+                f"(shape {image.shape})"
+            )
+        shape = (-1,) + (1,) * (image.ndim - 1)
+        mean = np.array(self.mean, np.float32).reshape(shape)
+        scale = np.array([1 / s for s in self.std], np.float32).reshape(shape)
+        result: Image = (image - mean) * scale
+        return result
+
+    def __repr__(self) -> str:
+        return f"Normalize({list(self.mean)}, {list(self.std)})"
+
+
+class RandomCrop:
+    """Surround the image with `padding` zeros and cut out its size again at a random place.
+
+    This is a random shift by up to `padding` pixels along every axis.
+
+    Parameters
+    ----------
+    padding : int
+        Largest shift.
+    value : float, default 0
+        What the border is filled with.
+    """
+
+    def __init__(self, padding: int, value: float = 0.0) -> None:
+        if padding < 0:
+            raise OptionError(f"RandomCrop: padding must be 0 or more, got {padding}")
+        self.padding, self.value = padding, value
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        p, sizes = self.padding, image.shape[1:]
+        starts = rng.integers(0, 2 * p + 1, len(sizes))
+        wide = np.full((len(image), *(n + 2 * p for n in sizes)), self.value, image.dtype)
+        wide[:, *(slice(p, p + n) for n in sizes)] = image
+        result: Image = wide[:, *(slice(s, s + n) for s, n in zip(starts, sizes, strict=True))]
+        return result
+
+    def __repr__(self) -> str:
+        return f"RandomCrop(padding={self.padding})"
+
+
+class RandomHorizontalFlip:
+    """Mirror the last axis with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = _probability("RandomHorizontalFlip", p)
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        return image[..., ::-1] if rng.random() < self.p else image
+
+    def __repr__(self) -> str:
+        return f"RandomHorizontalFlip(p={self.p})"
+
+
+class RandomErasing:
+    """Overwrite a random box with `value`, with probability `p`.
+
+    Parameters
+    ----------
+    p : float, default 0.25
+        How often.
+    area : (float, float), default (0.02, 0.33)
+        Smallest and largest share of the image.
+    value : float, default 0
+        What is written; 0 is the mean of a normalised image.
+
+    Notes
+    -----
+    Zhong et al., "Random Erasing Data Augmentation", 2017. The sides of the box are drawn so that
+    its expected aspect ratio is 1 within (0.3, 3.3).
+    """
+
+    def __init__(
+        self, p: float = 0.25, area: tuple[float, float] = (0.02, 0.33), value: float = 0.0
+    ) -> None:
+        self.p, self.area, self.value = _probability("RandomErasing", p), area, value
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        if rng.random() >= self.p:
+            return image
+        sizes = image.shape[1:]
+        share = rng.uniform(*self.area) ** (1 / len(sizes))  # of one side, before the aspect
+        log_aspects = rng.uniform(-0.6, 0.6, len(sizes))  # exp(2 · 0.6) = 3.3
+        sides = share * np.exp(log_aspects - log_aspects.mean())
+        box = []
+        for n, side in zip(sizes, sides, strict=True):
+            length = min(n, max(1, round(n * side)))
+            start = int(rng.integers(0, n - length + 1))
+            box.append(slice(start, start + length))
+        image = image.copy()
+        image[:, *box] = self.value
+        return image
+
+    def __repr__(self) -> str:
+        return f"RandomErasing(p={self.p}, area={self.area})"
+
+
+class Resize:
+    """Scale the shorter side to `size` (int), or both sides to `size` (height, width)."""
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.size = size
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        if not isinstance(self.size, int):
+            return resize(image, self.size)
+        height, width = image.shape[1:]
+        scale = self.size / min(height, width)
+        return resize(image, (round(height * scale), round(width * scale)))
+
+    def __repr__(self) -> str:
+        return f"Resize({self.size})"
+
+
+class CenterCrop:
+    """Cut the middle `size` × `size` out of the image."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        height, width = image.shape[1:]
+        if min(height, width) < self.size:
+            raise ShapeError(
+                f"CenterCrop({self.size}): the image is only {height}x{width}; resize it first"
+            )
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        return image[:, top : top + self.size, left : left + self.size]
+
+    def __repr__(self) -> str:
+        return f"CenterCrop({self.size})"
+
+
+class RandomResizedCrop:
+    """Cut out a random box and scale it to `size` × `size`: the ImageNet training crop.
+
+    Parameters
+    ----------
+    size : int
+        Side of the result.
+    area : (float, float), default (0.08, 1)
+        Smallest and largest share of the image; the aspect ratio lies in (3/4, 4/3).
+    """
+
+    def __init__(self, size: int, area: tuple[float, float] = (0.08, 1.0)) -> None:
+        self.size, self.area = size, area
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        height, width = image.shape[1:]
+        area = height * width * rng.uniform(*self.area)
+        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        h = min(height, max(1, round(math.sqrt(area / aspect))))
+        w = min(width, max(1, round(math.sqrt(area * aspect))))
+        top = int(rng.integers(0, height - h + 1))
+        left = int(rng.integers(0, width - w + 1))
+        return resize(image[:, top : top + h, left : left + w], (self.size, self.size))
+
+    def __repr__(self) -> str:
+        return f"RandomResizedCrop({self.size}, area={self.area})"
+
+
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """Scale an image (C, H, W) to `size` by linear interpolation, antialiased when it shrinks.
+
+    Every output pixel is a weighted mean of input pixels under a triangle as wide as the larger of
+    the two pixel grids, with half-pixel centres: what Pillow's ``BILINEAR`` does.
+    """
+    height, width = image.shape[1:]
+    rows, columns = _weights(height, size[0]), _weights(width, size[1])
+    return np.ascontiguousarray(rows @ image @ columns.T)
+
+
+@cache
+def _weights(old: int, new: int) -> NDArray[np.float32]:
+    """Return the (new, old) matrix that resizes one axis."""
+    scale = old / new
+    reach = max(scale, 1.0)
+    centres = (np.arange(new) + 0.5) * scale
+    distance = np.abs(np.arange(old) + 0.5 - centres[:, None]) / reach
+    triangle = np.maximum(1 - distance, 0)
+    weights: NDArray[np.float32] = (triangle / triangle.sum(1, keepdims=True)).astype(np.float32)
+    return weights
+
+
+def _probability(name: str, p: float) -> float:
+    if not 0 <= p <= 1:
+        raise OptionError(f"{name}: p must lie between 0 and 1, got {p}")
+    return p

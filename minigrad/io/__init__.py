@@ -1,0 +1,15 @@
+"""Files: atomic writes, safetensors, checkpoints."""
+
+from minigrad.io.atomic import atomic_write, remove_leftovers, write_text
+from minigrad.io.checkpoint import load, save
+from minigrad.io.safetensors import load_file, save_file
+
+__all__ = [
+    "atomic_write",
+    "load",
+    "load_file",
+    "remove_leftovers",
+    "save",
+    "save_file",
+    "write_text",
+]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minigrad.data import ArrayDataset, Subset, digits, list_datasets, load_split, random_split
+from minigrad.errors import DataError, OptionError
+
+
+def test_array_dataset_scales_bytes_and_keeps_floats() -> None:
+    pixels = np.arange(8, dtype=np.uint8).reshape(2, 1, 2, 2)
+    image, label = ArrayDataset(pixels, [3, 1], classes="abcd")[0]
+    assert image.dtype == np.float32
+    assert label == 3
+    np.testing.assert_array_equal(image, pixels[0] * np.float32(1 / 255))
+    floats = np.array([[[[-1.5]]]], np.float32)
+    np.testing.assert_array_equal(ArrayDataset(floats, [0])[0][0], floats[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((3, 8, 8))[0], [0], r"must have shape \(N, C, \*spatial\), got \(8, 8\)"),
+        (np.zeros((3, 1, 8, 8)), [0, 1], r"3 images need labels of shape \(3,\), got \(2,\)"),
+        (np.zeros((1, 1, 8, 8)), [0.5], "labels must be integers, got float64"),
+        (np.zeros((2, 1, 8, 8)), [0, -1], "sample 1 has label -1"),
+    ],
+)
+def test_array_dataset_refuses(images: object, labels: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        ArrayDataset(images, labels)
+
+
+def test_label_beyond_the_class_names_is_refused() -> None:
+    with pytest.raises(DataError, match="sample 0 has label 2, but the 2 classes"):
+        ArrayDataset(np.zeros((1, 1, 2, 2)), [2], classes=["a", "b"])
+
+
+def test_digits_are_all_there_and_split_without_overlap() -> None:
+    whole = digits()
+    assert len(whole) == 1797
+    train, test = digits(train=True), digits(train=False)
+    assert isinstance(train, Subset)
+    assert isinstance(test, Subset)
+    assert sorted([*train.indices, *test.indices]) == list(range(1797))
+    image, label = test[0]
+    assert image.shape == (1, 8, 8)
+    assert 0 <= image.min() < image.max() <= 1
+    assert 0 <= label <= 9
+
+
+def test_random_split_is_decided_by_its_seed() -> None:
+    first, second, other = (random_split(digits(), [1000, 797], seed=s)[0] for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.indices, second.indices)
+    assert not np.array_equal(first.indices, other.indices)
+
+
+@pytest.mark.parametrize("lengths", [[1, 2], [0.5, 0.6], [-1, 1798]])
+def test_random_split_refuses_lengths_that_do_not_add_up(lengths: list[float]) -> None:
+    with pytest.raises(OptionError, match="sum to"):
+        random_split(digits(), lengths)
+
+
+def test_every_named_data_set_is_described() -> None:
+    split = load_split("digits")
+    pixels = np.stack([split.train[i][0] for i in range(len(split.train))])
+    np.testing.assert_allclose(pixels.mean(), split.mean[0], atol=2e-3)
+    np.testing.assert_allclose(pixels.std(), split.std[0], atol=2e-3)
+    assert "digits" in list_datasets()
+
+
+def test_misspelt_data_set_is_suggested() -> None:
+    with pytest.raises(OptionError, match="did you mean 'fashion-mnist'"):
+        load_split("fashion_mnist")
