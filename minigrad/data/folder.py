@@ -134,7 +134,7 @@ def _read_array(path: Path, channels: int) -> Image:
             f"found {array.dtype} {array.shape}"
         )
     scale = 255 if array.dtype == np.uint8 else 1
-    pixels = array.astype(np.float32) / np.float32(scale)
+    pixels: Image = array.astype(np.float32) / np.float32(scale)
     if pixels.ndim == 2 or pixels.shape[0] not in _MODES:
         pixels = _channels_first(pixels)
     if len(pixels) == 1 and channels == 3:
@@ -146,4 +146,5 @@ def _read_array(path: Path, channels: int) -> Image:
 
 def _channels_first(pixels: Image) -> Image:
     """(H, W) or (H, W, C) → (C, H, W)."""
-    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0))
+    moved: Image = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+    return np.ascontiguousarray(moved)

@@ -131,5 +131,5 @@ def test_what_the_format_lacks_is_refused_before_writing(tmp_path: Path) -> None
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read.*No such file"):
+    with pytest.raises(DataError, match=r"cannot be read.*No such file"):
         load_file(tmp_path / "none")
