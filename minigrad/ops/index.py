@@ -132,25 +132,20 @@ class IndexPut(Function):
         return out
 
     def backward(self, g: Any) -> Any:
-        again = IndexPut(self.basic, self.advanced)
-        return (
-            again(g, 0.0) if self.needs[0] else None,
-            sum_to(_read(g, self.basic, self.advanced), self.value_shape)
-            if self.needs[1]
-            else None,
-        )
+        gx = gvalue = None
+        if self.needs[0]:
+            gx = IndexPut(self.basic, self.advanced)(g, 0.0)
+        if self.needs[1]:
+            part = Slice(self.basic)(g)
+            part = Take(self.advanced)(part) if self.advanced else part
+            gvalue = sum_to(part, self.value_shape)
+        return gx, gvalue
 
 
 def assign(array: Any, basic: Index, advanced: Index, value: Any) -> None:
     """Write `value` into an array at a parsed index."""
     part = array[basic]
     part[advanced or ...] = value
-
-
-def _read(x: Any, basic: Index, advanced: Index) -> Any:
-    """Read an array or a tensor at a parsed index."""
-    part = Slice(basic)(x)
-    return Take(advanced)(part) if advanced else part
 
 
 # ---- index expressions ----------------------------------------------------------------------
@@ -249,7 +244,8 @@ def _check_range(
         bad = low if low < first else high
         reach = f"use {first} to {n - 1}" if n else "the axis is empty"
         raise ShapeError(
-            f"{name}: index {bad} is out of range for axis {axis} of length {n} (shape {shape}); {reach}"
+            f"{name}: index {bad} is out of range for axis {axis} of length {n} (shape {shape}); "
+            f"{reach}"
         )
 
 
@@ -257,8 +253,8 @@ def _check_mask(mask: Any, shape: tuple[int, ...], axis: int) -> None:
     part = shape[axis : axis + mask.ndim]
     if mask.shape != part:
         raise ShapeError(
-            f"getitem: a mask of shape {mask.shape} stands for axes of shape {part} (tensor {shape}); "
-            "both must be equal"
+            f"getitem: a mask of shape {mask.shape} stands for axes of shape {part} of a tensor "
+            f"{shape}; both must be equal"
         )
 
 
@@ -389,7 +385,8 @@ def _check_along(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, An
         )
     if any(i != dim and m > n for i, (m, n) in enumerate(zip(array.shape, x.shape, strict=False))):
         raise ShapeError(
-            f"{name}: index {array.shape} reaches beyond tensor {x.shape} in an axis other than {dim}"
+            f"{name}: index {array.shape} is longer than tensor {x.shape} in an axis other than "
+            f"{dim}; crop it"
         )
     return dim, array
 
@@ -713,7 +710,7 @@ def topk(
     n = x.shape[dim] if x.ndim else 1
     if not 0 <= k <= n:
         raise ShapeError(
-            f"topk: k={k} is out of range for axis {dim} of length {n} (shape {x.shape})"
+            f"topk: k={k} is out of range for axis {dim} of shape {x.shape}; use 0 to {n}"
         )
     order = _order(x.array, dim, largest)
     order = constant(order[(FULL,) * dim + (slice(k),)] if x.ndim else order)
@@ -804,7 +801,8 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
     array = check_tensor("bincount", x).array
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and int(array.min()) < 0):
         raise ShapeError(
-            f"bincount: needs a 1-D tensor of integers >= 0, got {array.dtype} of shape {array.shape}"
+            "bincount: needs a 1-D tensor of integers >= 0, got "
+            f"{array.dtype} of shape {array.shape}"
         )
     if weights is None:
         return constant(get_xp(array).bincount(array, minlength=minlength))
@@ -844,6 +842,7 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
     if array.size and (int(array.min()) < 0 or int(array.max()) >= num_classes):
         bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
         raise ShapeError(
-            f"one_hot: class {bad} is out of range for {num_classes} classes; use 0 to {num_classes - 1}"
+            f"one_hot: class {bad} is out of range for {num_classes} classes; use 0 to "
+            f"{num_classes - 1}"
         )
     return constant((array[..., None] == get_xp(array).arange(num_classes)).astype(dtypes.int64))

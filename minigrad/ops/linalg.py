@@ -104,8 +104,8 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     inner = b[0] if len(b) == 1 else b[-2]
     if a[-1] != inner:
         raise ShapeError(
-            f"matmul: shapes {a} and {b} do not multiply; the last length of the first "
-            f"({a[-1]}) must be the {'only' if len(b) == 1 else 'second last'} of the second ({inner})"
+            f"matmul: shapes {a} and {b} do not multiply; the last length of the first, {a[-1]}, "
+            f"must be the {'only' if len(b) == 1 else 'second last'} of the second, {inner}"
         )
     lead = meeting_shape("matmul", a[:-2], b[:-2])
     left = Reshape((1, *a))(x) if len(a) == 1 else x
@@ -190,9 +190,7 @@ def outer(x: Tensor, y: Tensor) -> Tensor:
 
 def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * bias + alpha * (x @ y)``."""
-    out = mm(x, y)
-    out = out if alpha == 1 else out * alpha
-    return (bias if beta == 1 else bias * beta) + out
+    return bias * beta + mm(x, y) * alpha
 
 
 def trace(x: Tensor) -> Tensor:

@@ -259,7 +259,7 @@ def var(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = Fa
 
 
 def std(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False) -> Tensor:
-    """Standard deviation over `dim`: the square root of `var`; its derivative is 0 at 0.
+    """Return the standard deviation over `dim`, the root of `var`; its derivative is 0 at 0.
 
     Examples
     --------
@@ -712,7 +712,7 @@ class CumSum(Function):
 
 
 def cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Running sum along `dim`; integers and booleans are summed in int64.
+    """Add up along `dim`, keeping every partial sum; integers and booleans are summed in int64.
 
     Examples
     --------
@@ -733,7 +733,7 @@ def accumulator_or(x: Tensor, dtype: Any) -> dtypes.DType:
 
 
 def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Running product along `dim`; the gradient is right at zeros, to every order.
+    """Multiply along `dim`, keeping every partial product; the gradient is right at zeros.
 
     Every round multiplies each product with the one that ends where it begins, so log2(n)
     rounds of ordinary multiplications do (Hillis and Steele, 1986).

@@ -497,10 +497,9 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
     if any(x.ndim > 1 for x in axes):
         raise ShapeError(f"meshgrid: tensors must be 0-d or 1-d, not {[x.shape for x in axes]}")
     n = len(axes)
-    lined = [
-        Reshape((1,) * i + (x.array.size,) + (1,) * (n - 1 - i))(x) for i, x in enumerate(axes)
-    ]
-    grids = broadcast_tensors(*lined)
+    grids = broadcast_tensors(
+        *[Reshape((1,) * i + (x.array.size,) + (1,) * (n - 1 - i))(x) for i, x in enumerate(axes)]
+    )
     return tuple([transpose(g, 0, 1) for g in grids]) if indexing == "xy" and n > 1 else grids
 
 
@@ -733,7 +732,7 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
 
 
 def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Return the windows of `size` entries along an axis, every `step`, as a new last axis (a copy).
+    """Return the windows of `size` entries, every `step`, as a new last axis (a copy).
 
     Examples
     --------
