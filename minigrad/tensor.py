@@ -58,14 +58,15 @@ class Tensor(TensorMethods):
     """
 
     # `_node` is the graph node that made the tensor, a LeafNode for a leaf that requires grad, and
-    # None outside the graph. `_version` is [number of in-place changes, live recorded views];
-    # views share the cell.
-    __slots__ = ("__weakref__", "_node", "_version", "array", "grad")
+    # None outside the graph. `_version` is [number of in-place changes, live views], one cell for
+    # all tensors on the same memory. `_view` is (base, operations that lead from it to here).
+    __slots__ = ("__weakref__", "_node", "_version", "_view", "array", "grad")
 
     array: Any
     grad: Tensor | None
     _node: Any
     _version: list[Any]
+    _view: tuple[Tensor, tuple[Any, ...]] | None
 
     __array_priority__ = 1000  # ndarray + Tensor reaches Tensor.__radd__
     __array_ufunc__ = None
@@ -80,6 +81,7 @@ class Tensor(TensorMethods):
         self.grad = None
         self._node = None
         self._version = [0, None]
+        self._view = None
         if requires_grad:
             self.requires_grad_()
 
@@ -350,6 +352,7 @@ def wrap(array: Any, version: list[Any] | None = None) -> Tensor:
     result.grad = None
     result._node = None
     result._version = [0, None] if version is None else version
+    result._view = None
     return result
 
 

@@ -17,9 +17,9 @@ from minigrad.modes import (
 
 if TYPE_CHECKING:
     from minigrad.autograd import functional as functional
-    from minigrad.autograd.checkpoint import checkpoint as checkpoint
-    from minigrad.autograd.gradcheck import gradcheck as gradcheck
-    from minigrad.autograd.gradcheck import gradgradcheck as gradgradcheck
+    from minigrad.autograd.checkpointing import checkpoint as checkpoint
+    from minigrad.autograd.checking import gradcheck as gradcheck
+    from minigrad.autograd.checking import gradgradcheck as gradgradcheck
 
 __all__ = [
     "Function",
@@ -39,7 +39,7 @@ __all__ = [
 
 # These stand above the operations in the layer order, which stand above this package: they are
 # looked up on first use.
-_LATE = {"checkpoint": "checkpoint", "gradcheck": "gradcheck", "gradgradcheck": "gradcheck"}
+_LATE = {"checkpoint": "checkpointing", "gradcheck": "checking", "gradgradcheck": "checking"}
 
 
 def __getattr__(name: str) -> Any:

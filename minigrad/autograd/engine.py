@@ -61,7 +61,7 @@ def backward(
     """
     roots = _pair(tensors, grad_tensors, "backward")
     nodes = None if inputs is None else [_input_node(t, "backward") for t in inputs]
-    gradients = _run(roots, nodes, retain_graph, create_graph)
+    gradients = run(roots, nodes, retain_graph, create_graph)
     targets = [node.tensor() for node in gradients] if inputs is None else inputs
     for t in targets:
         if t is not None and t._node in gradients:
@@ -105,7 +105,7 @@ def grad(
     """
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     nodes = [_input_node(t, "grad") for t in wanted]
-    collected = _run(_pair(outputs, grad_outputs, "grad"), nodes, retain_graph, create_graph)
+    collected = run(_pair(outputs, grad_outputs, "grad"), nodes, retain_graph, create_graph)
     results: list[Tensor | None] = []
     for i, node in enumerate(nodes):
         if node in collected:
@@ -157,7 +157,7 @@ def _pair(
     return pairs
 
 
-def _run(
+def run(
     roots: list[tuple[Tensor, Tensor]],
     inputs: list[Any] | None,
     retain_graph: bool | None,
@@ -192,14 +192,14 @@ def _run(
             g = pending.pop(node)
             if node.hooks:
                 g = _call_hooks(node.hooks, g, create_graph)
-            if node in asked:
-                inner[node] = g
             parents = node.next
             if useful is not None:
+                if node in asked:
+                    inner[node] = g
                 parents = tuple([p if p in useful else None for p in parents])
                 if not any(parents):
                     continue
-            grads = node.backward(g, *node.unpack(create_graph))
+            grads = node.backward(g, *node.unpack(create_graph)) if node.saved != () else node.backward(g)
             if grads.__class__ is not tuple:
                 grads = (grads,)
             if anomaly:
@@ -207,7 +207,9 @@ def _run(
             for parent, h in zip(parents, grads, strict=True):
                 if parent is None or h is None:
                     continue
-                if h.shape != parent.out_shape or h.dtype != parent.out_dtype:
+                if h.shape != parent.out_shape or (
+                    h.dtype is not parent.out_dtype and h.dtype != parent.out_dtype
+                ):
                     raise _misfit(node, parent, h)
                 if parent not in pending:
                     pending[parent] = h

@@ -123,7 +123,8 @@ class Function:
         result.array = out
         result.grad = None
         result._node = None
-        result._version = inputs[0]._version if self.view else [0, None]
+        result._view = None
+        result._version = [0, None]
         flags = state.flags
         if recording and flags & GRAD:
             self.next = tuple([v._node if isinstance(v, Tensor) else None for v in inputs])
@@ -138,8 +139,8 @@ class Function:
             self.out_dtype = out.dtype
             self.seq = next_seq()
             result._node = self
-            if self.view:
-                _register_view(result)
+        if self.view:
+            _link_view(self, inputs[0], result)
         if flags > GRAD:
             watch(self, result, flags)
         return result
@@ -224,12 +225,22 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Ho
     return HookHandle(node.hooks, hook)
 
 
-def _register_view(result: Tensor) -> None:
-    """Remember a live recorded view: a recorded in-place change of its base must not miss it."""
-    views = result._version[1]
-    if views is None:
-        views = result._version[1] = weakref.WeakSet()
-    views.add(result)
+def _link_view(node: Function, source: Tensor, result: Tensor) -> None:
+    """Tie a view to its base: they share a version, and a change of one reaches the other."""
+    owner = result.array.base
+    if owner is None or not (owner is source.array or owner is source.array.base):
+        return  # the operation had to copy
+    cell = source._version
+    if type(cell) is not list:  # an inference tensor: never recorded, needs no ties
+        result._version = cell
+        return
+    base, steps = source._view or (source, ())
+    result._view = (base, (*steps, node))
+    result._version = cell
+    if cell[1] is None:
+        cell[1] = {}
+    views, key = cell[1], id(result)
+    views[key] = weakref.ref(result, lambda _: views.pop(key, None))
 
 
 class HookHandle:

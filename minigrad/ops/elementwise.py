@@ -125,6 +125,7 @@ class Binary(Function):
         result.array = out
         result.grad = None
         result._node = None
+        result._view = None
         result._version = [0, None]
         flags = state.flags
         if flags & GRAD:
@@ -204,3 +205,672 @@ def _both(node: Any, gx: Any, gy: Any) -> tuple[Any, Any]:
         sum_to(gx, shape_x) if need_x else None,
         sum_to(gy, shape_y) if need_y else None,
     )
+
+
+class Pow(Binary):
+    """``x ** y``."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return x**y
+
+    def backward(self, g: Any, x: Any, y: Any) -> Any:
+        gx = gy = None
+        if self.needs[0]:
+            gx = g * _power_slope(x, y)
+        if self.needs[1]:
+            xp = get_xp(g)
+            dead = (x == 0) & (y >= 0)  # 0 ** y does not move with y: avoid 0 * log(0)
+            gy = xp.where(dead, 0.0, g * x**y * xp.log(xp.where(dead, 1.0, x)))
+        return _both(self, gx, gy)
+
+
+def _power_slope(x: Any, y: Any) -> Any:
+    """Return ``y * x ** (y - 1)``, which is 0 (not ``0 * inf``) where y is 0."""
+    if isinstance(y, (int, float)):
+        return y * x ** (y - 1) if y != 0 else x * 0.0
+    xp = get_xp(x)
+    return xp.where(y == 0, 0.0, y * x ** xp.where(y == 0, 1.0, y - 1.0))
+
+
+class Maximum(Binary):
+    """The larger of two; at a tie each side receives half of the gradient."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return get_xp(x).maximum(x, y)
+
+    def backward(self, g: Any, x: Any, y: Any) -> Any:
+        share = _share(x, y, g.dtype)
+        return _both(self, g * share, g * (1.0 - share))
+
+
+class Minimum(Binary):
+    """The smaller of two; at a tie each side receives half of the gradient."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return get_xp(x).minimum(x, y)
+
+    def backward(self, g: Any, x: Any, y: Any) -> Any:
+        share = _share(y, x, g.dtype)
+        return _both(self, g * share, g * (1.0 - share))
+
+
+def _share(x: Any, y: Any, dtype: Any) -> Any:
+    """Return 1 where x > y, 0 where x < y, 0.5 where they are equal."""
+    return ((x > y).astype(dtype) + (x >= y).astype(dtype)) * 0.5
+
+
+class Atan2(Binary):
+    """Angle of the point (y, x): ``atan2(x, y)`` with x the ordinate, as the arguments come."""
+
+    saves = (0, 1)
+    floating = True
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return get_xp(x).arctan2(x, y)
+
+    def backward(self, g: Any, x: Any, y: Any) -> Any:
+        scale = g / (x * x + y * y)
+        return _both(self, scale * y, -scale * x)
+
+
+class Remainder(Binary):
+    """Remainder of the division, with the sign of the divisor (Python's ``%``)."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return x % y
+
+    def backward(self, g: Any, x: Any, y: Any) -> Any:
+        gy = None
+        if self.needs[1]:
+            gy = -g * get_xp(g).floor(x / y)
+        return _both(self, g, gy)
+
+
+# ---- functions of one variable --------------------------------------------------------------
+
+
+class Neg(Function):
+    """``-x``."""
+
+    def forward(self, x: Any) -> Any:
+        return -x
+
+    def backward(self, g: Any) -> Any:
+        return -g
+
+
+class Exp(Function):
+    """``e ** x``; its derivative is itself."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).exp(x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * y
+
+
+class Exp2(Function):
+    """``2 ** x``."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).exp2(x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * y * math.log(2.0)
+
+
+class Expm1(Function):
+    """``e ** x - 1``, accurate near 0."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).expm1(x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * (y + 1.0)
+
+
+class Log(Function):
+    """Natural logarithm."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).log(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / x
+
+
+class Log2(Function):
+    """Logarithm to base 2."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).log2(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / (x * math.log(2.0))
+
+
+class Log10(Function):
+    """Logarithm to base 10."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).log10(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / (x * math.log(10.0))
+
+
+class Log1p(Function):
+    """``log(1 + x)``, accurate near 0."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).log1p(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / (x + 1.0)
+
+
+class Sqrt(Function):
+    """Square root."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).sqrt(x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * 0.5 / y
+
+
+class Rsqrt(Function):
+    """``1 / sqrt(x)``."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return 1.0 / get_xp(x).sqrt(x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * -0.5 * y * y * y
+
+
+class Square(Function):
+    """``x * x``."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return x * x
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * (2.0 * x)
+
+
+class Reciprocal(Function):
+    """``1 / x``."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return 1.0 / x
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return -g * y * y
+
+
+class Abs(Function):
+    """Absolute value; derivative 0 at 0."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).abs(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * get_xp(g).sign(x)
+
+
+class Sin(Function):
+    """Sine (radians)."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).sin(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * get_xp(g).cos(x)
+
+
+class Cos(Function):
+    """Cosine (radians)."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).cos(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return -g * get_xp(g).sin(x)
+
+
+class Tan(Function):
+    """Tangent (radians)."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).tan(x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * (y * y + 1.0)
+
+
+class Asin(Function):
+    """Inverse sine."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).arcsin(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / get_xp(g).sqrt(1.0 - x * x)
+
+
+class Acos(Function):
+    """Inverse cosine."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).arccos(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return -g / get_xp(g).sqrt(1.0 - x * x)
+
+
+class Atan(Function):
+    """Inverse tangent."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).arctan(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / (x * x + 1.0)
+
+
+class Sinh(Function):
+    """Hyperbolic sine."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).sinh(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * get_xp(g).cosh(x)
+
+
+class Cosh(Function):
+    """Hyperbolic cosine."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).cosh(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * get_xp(g).sinh(x)
+
+
+class Tanh(Function):
+    """Hyperbolic tangent."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).tanh(x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * (1.0 - y * y)
+
+
+class Sigmoid(Function):
+    """Logistic function ``1 / (1 + exp(-x))``, without overflow for any x."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).tanh(x * 0.5) * 0.5 + 0.5
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * (y * (1.0 - y))
+
+
+class Erf(Function):
+    """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return pick("erf", x)(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * (get_xp(g).exp(-(x * x)) * (2.0 / math.sqrt(math.pi)))
+
+
+class Clip(Function):
+    """Limit to numbers; the gradient passes where the value was inside, ends included."""
+
+    saves = (0,)
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low, self.high = low, high
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).clip(x, self.low, self.high)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        inside = (x >= (-math.inf if self.low is None else self.low)) & (
+            x <= (math.inf if self.high is None else self.high)
+        )
+        return g * inside.astype(g.dtype)
+
+
+class Where(Function):
+    """Choose by a condition, which gets no gradient."""
+
+    saves = (0,)
+
+    def forward(self, condition: Any, x: Any, y: Any) -> Any:
+        self.sides = getattr(x, "shape", ()), getattr(y, "shape", ())
+        return get_xp(condition).where(condition, x, y)
+
+    def backward(self, g: Any, condition: Any) -> Any:
+        where = get_xp(g).where
+        gx = sum_to(where(condition, g, 0.0), self.sides[0]) if self.needs[1] else None
+        gy = sum_to(where(condition, 0.0, g), self.sides[1]) if self.needs[2] else None
+        return None, gx, gy
+
+
+# ---- the functions users call ---------------------------------------------------------------
+
+
+def _unary(op: type[Function], keeps_integers: bool = False) -> Callable[[TensorLike], Tensor]:
+    """Make the public function of an operation on one tensor."""
+
+    def function(x: TensorLike) -> Tensor:
+        if not isinstance(x, Tensor):
+            x = Tensor(x)
+        return op()(x if keeps_integers else floating(x))  # type: ignore[no-any-return]
+
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = f"""{op.__doc__}
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape{"" if keeps_integers else "; integers become the default floating dtype"}.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+    """
+    return function
+
+
+neg = _unary(Neg, keeps_integers=True)
+exp = _unary(Exp)
+exp2 = _unary(Exp2)
+expm1 = _unary(Expm1)
+log = _unary(Log)
+log2 = _unary(Log2)
+log10 = _unary(Log10)
+log1p = _unary(Log1p)
+sqrt = _unary(Sqrt)
+rsqrt = _unary(Rsqrt)
+square = _unary(Square, keeps_integers=True)
+reciprocal = _unary(Reciprocal)
+abs = _unary(Abs, keeps_integers=True)
+sin = _unary(Sin)
+cos = _unary(Cos)
+tan = _unary(Tan)
+asin = _unary(Asin)
+acos = _unary(Acos)
+atan = _unary(Atan)
+sinh = _unary(Sinh)
+cosh = _unary(Cosh)
+tanh = _unary(Tanh)
+sigmoid = _unary(Sigmoid)
+erf = _unary(Erf)
+
+
+def positive(x: Tensor) -> Tensor:
+    """Return `x` itself (unary plus)."""
+    return x
+
+
+def add(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
+    """Return ``x + alpha * y``, broadcast.
+
+    Parameters
+    ----------
+    x, y : Tensor or number
+        Operands; shapes broadcast, dtypes promote as PyTorch's do.
+    alpha : number, default 1
+        Multiplier of `y`.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.add(mg.tensor([1, 2]), 0.5)
+    tensor([1.5, 2.5])
+    """
+    return Add()(x, y if alpha == 1 else mul(y, alpha))  # type: ignore[no-any-return]
+
+
+def sub(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
+    """Return ``x - alpha * y``, broadcast; see `add`."""
+    if _is_bool(x) and _is_bool(y):
+        raise DTypeError("sub: booleans have no difference; use x ^ y or convert with x.int()")
+    return Sub()(x, y if alpha == 1 else mul(y, alpha))  # type: ignore[no-any-return]
+
+
+def _is_bool(x: Any) -> bool:
+    return getattr(x, "dtype", None) == dtypes.bool_
+
+
+def mul(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return ``x * y``, broadcast; see `add`."""
+    return Mul()(x, y)  # type: ignore[no-any-return]
+
+
+def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Tensor:
+    """Return ``x / y``, broadcast; integers are divided as floats.
+
+    Parameters
+    ----------
+    x, y : Tensor or number
+        Operands; a float result is of the default dtype where both are integers.
+    rounding_mode : {None, 'floor', 'trunc'}
+        Round the quotient down or towards zero; the dtype is then that of the operands.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    OptionError
+        If `rounding_mode` is something else.
+    """
+    if rounding_mode is None:
+        x, y = match(x, y, floating=True)
+        return Div()(x, y)  # type: ignore[no-any-return]
+    if rounding_mode not in ("floor", "trunc"):
+        raise OptionError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
+    x, y = match(x, y)
+    a, b = _array(x), _array(y)
+    if rounding_mode == "floor":
+        return wrap(get_xp(a if isinstance(x, Tensor) else b).floor_divide(a, b))
+    if not dtypes.is_floating(dtypes.result_type(a, b)):
+        q = a // b
+        return wrap(q + ((q < 0) & (q * b != a)).astype(q.dtype))
+    return wrap(get_xp(a).trunc(a / b))
+
+
+def _array(x: Any) -> Any:
+    return x.array if isinstance(x, Tensor) else x
+
+
+def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return the quotient rounded down (Python's ``//``); not differentiable."""
+    return div(x, y, rounding_mode="floor")
+
+
+def remainder(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return the remainder with the sign of the divisor (Python's ``%``)."""
+    return Remainder()(x, y)  # type: ignore[no-any-return]
+
+
+def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
+    """Return ``x ** exponent``, broadcast.
+
+    The derivative with respect to x is 0 where the exponent is 0, and that with respect to the
+    exponent is 0 where x is 0 and the exponent not negative.
+
+    Raises
+    ------
+    DTypeError
+        If an integer tensor is raised to a negative integer.
+    """
+    if isinstance(x, Tensor):
+        if exponent.__class__ in (int, float):  # the usual cases, without a general power
+            if exponent == 2:
+                return square(x)
+            if exponent == 0.5:
+                return sqrt(x)
+        integral = not dtypes.is_floating(x.dtype) and isinstance(exponent, int)
+        if integral and exponent < 0:  # type: ignore[operator]
+            raise DTypeError(
+                f"pow: an integer tensor has no power {exponent}; convert it with x.float()"
+            )
+    return Pow()(x, exponent)  # type: ignore[no-any-return]
+
+
+def maximum(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return the elementwise larger of two; NaN wins; ties share the gradient."""
+    return Maximum()(x, y)  # type: ignore[no-any-return]
+
+
+def minimum(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return the elementwise smaller of two; NaN wins; ties share the gradient."""
+    return Minimum()(x, y)  # type: ignore[no-any-return]
+
+
+def atan2(y: TensorLike, x: TensorLike) -> Tensor:
+    """Return the angle of the point (x, y) in (-pi, pi]."""
+    return Atan2()(y, x)  # type: ignore[no-any-return]
+
+
+def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+    """Limit every element to [min, max].
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    min, max : number or Tensor, optional
+        The limits; at least one. With ``min > max`` the result is `max`.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    OptionError
+        If both limits are missing.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.clamp(mg.tensor([-1.0, 0.5, 2.0]), 0, 1)
+    tensor([0. , 0.5, 1. ])
+    """
+    if min is None and max is None:
+        raise OptionError("clamp: give min, max or both")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        x = x if min is None else maximum(x, min)
+        return x if max is None else minimum(x, max)
+    limits = [v for v in (min, max) if v is not None]
+    return Clip(min, max)(cast(x, dtypes.result_type(x.array, *limits)))  # type: ignore[no-any-return]
+
+
+def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
+    """Take from `x` where `condition` is true and from `y` elsewhere, all three broadcast.
+
+    With the condition alone, return the indices of its true elements, one tensor per axis.
+
+    Raises
+    ------
+    DTypeError
+        If the condition is not boolean.
+    """
+    if not isinstance(condition, Tensor):
+        condition = Tensor(condition)
+    if x is None and y is None:
+        return tuple(wrap(i) for i in condition.array.nonzero())
+    if condition.dtype != dtypes.bool_:
+        raise DTypeError(f"where: the condition must be boolean, not {condition.dtype}; compare first")
+    x, y = match(x, y)
+    return Where()(condition, x, y)
+
+
+def lerp(start: Tensor, end: Tensor, weight: TensorLike) -> Tensor:
+    """Return ``start + weight * (end - start)``."""
+    return start + weight * (end - start)
+
+
+def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
+    """Return ``x + value * a * b``."""
+    return add(x, mul(a, b), alpha=value)
+
+
+def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
+    """Return ``x + value * a / b``."""
+    return add(x, div(a, b), alpha=value)

@@ -1,0 +1,196 @@
+"""Tensors from nothing: constants, ranges and copies in shape."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from minigrad import backend, dtypes
+from minigrad.errors import DTypeError, OptionError, ShapeError
+from minigrad.tensor import Tensor
+
+
+def check_size(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    """Read a size given as ``f(2, 3)`` or ``f((2, 3))`` and refuse anything but lengths ≥ 0."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = tuple(size[0])
+    try:
+        lengths = tuple(operator.index(n) for n in size)
+    except TypeError:
+        raise DTypeError(f"{name}: a size is a sequence of integers, not {size}") from None
+    if any(n < 0 for n in lengths):
+        raise ShapeError(f"{name}: a size has no negative length, got {lengths}")
+    return lengths
+
+
+def _filled(
+    name: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool
+) -> Tensor:
+    xp = backend.namespace(device)
+    if dtype is None:
+        dtype = dtypes.result_type(value)
+    array = xp.full(check_size(name, size), value, dtype=dtypes.to_dtype(dtype))
+    return Tensor(array, requires_grad)
+
+
+def zeros(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return a tensor of zeros.
+
+    Parameters
+    ----------
+    *size : int
+        Lengths of the axes, as ``zeros(2, 3)`` or ``zeros((2, 3))``.
+    dtype : dtype or str, optional
+        Default: the default dtype, float32.
+    device : str, optional
+        ``"cpu"`` (default) or ``"cuda[:i]"``.
+    requires_grad : bool, default False
+        Record operations on the tensor.
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> zeros(2, 3).shape
+    (2, 3)
+    """
+    return _filled("zeros", size, 0.0, dtype, device, requires_grad)
+
+
+def ones(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return a tensor of ones; see `zeros`."""
+    return _filled("ones", size, 1.0, dtype, device, requires_grad)
+
+
+def empty(
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return a tensor whose values are arbitrary; see `zeros`."""
+    xp = backend.namespace(device)
+    chosen = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
+    return Tensor(xp.empty(check_size("empty", size), dtype=chosen), requires_grad)
+
+
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return a tensor filled with `fill_value`, whose type decides the dtype; see `zeros`."""
+    size = size if isinstance(size, (tuple, list)) else (size,)
+    return _filled("full", tuple(size), fill_value, dtype, device, requires_grad)
+
+
+def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    return _filled(
+        "full_like", x.shape, value, dtype or x.dtype, device or x.device, requires_grad
+    )
+
+
+def zeros_like(
+    x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return zeros of the shape, dtype and device of `x`."""
+    return _like(x, 0, dtype, device, requires_grad)
+
+
+def ones_like(
+    x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return ones of the shape, dtype and device of `x`."""
+    return _like(x, 1, dtype, device, requires_grad)
+
+
+def empty_like(
+    x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Return arbitrary values of the shape, dtype and device of `x`."""
+    return empty(
+        x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
+    )
+
+
+def full_like(
+    x: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return `fill_value` in the shape, dtype and device of `x`."""
+    return _like(x, fill_value, dtype, device, requires_grad)
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return the numbers from `start` (default 0) up to, not including, `end`.
+
+    Raises
+    ------
+    OptionError
+        If `step` is zero or leads away from `end`.
+
+    Examples
+    --------
+    >>> arange(4), arange(0.0, 1.0, 0.25)
+    (tensor([0, 1, 2, 3]), tensor([0.  , 0.25, 0.5 , 0.75]))
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise OptionError(f"arange: a step of {step} never leads from {start} to {end}")
+    if dtype is None:
+        dtype = dtypes.result_type(start, end, step)
+    xp = backend.namespace(device)
+    array = xp.arange(start, end, step).astype(dtypes.to_dtype(dtype))
+    return Tensor(array, requires_grad)
+
+
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return `steps` evenly spaced numbers from `start` to `end`, both included."""
+    if steps < 0:
+        raise ShapeError(f"linspace: the number of steps cannot be negative, got {steps}")
+    xp = backend.namespace(device)
+    dtype = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
+    return Tensor(xp.linspace(start, end, steps).astype(dtype), requires_grad)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return an (n, m) matrix with ones on the diagonal; `m` defaults to `n`."""
+    check_size("eye", (n, n if m is None else m))
+    xp = backend.namespace(device)
+    dtype = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
+    return Tensor(xp.eye(n, m, dtype=dtype), requires_grad)

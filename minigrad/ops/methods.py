@@ -1,0 +1,285 @@
+"""Hang the operations on `Tensor`: operators, and methods with PyTorch's names.
+
+This is the one place that says which function becomes which method.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import backend, dtypes
+from minigrad.autograd import engine, node
+from minigrad.errors import DTypeError, OptionError
+from minigrad.ops import (
+    activation,
+    compare,
+    create,
+    elementwise,
+    index,
+    inplace,
+    linalg,
+    reduce,
+    shape,
+)
+from minigrad.tensor import Tensor, wrap
+
+# ---- operators ------------------------------------------------------------------------------
+
+
+def _swapped(function: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        return function(other, self)
+
+    return method
+
+
+_OPERATORS = {
+    "__add__": lambda self, other: elementwise.Add()(self, other),
+    "__radd__": lambda self, other: elementwise.Add()(other, self),
+    "__sub__": lambda self, other: elementwise.sub(self, other),
+    "__rsub__": lambda self, other: elementwise.sub(other, self),
+    "__mul__": lambda self, other: elementwise.Mul()(self, other),
+    "__rmul__": lambda self, other: elementwise.Mul()(other, self),
+    "__truediv__": elementwise.div,
+    "__rtruediv__": _swapped(elementwise.div),
+    "__floordiv__": elementwise.floor_divide,
+    "__rfloordiv__": _swapped(elementwise.floor_divide),
+    "__mod__": elementwise.remainder,
+    "__rmod__": _swapped(elementwise.remainder),
+    "__pow__": elementwise.pow,
+    "__rpow__": _swapped(elementwise.pow),
+    "__matmul__": linalg.matmul,
+    "__rmatmul__": _swapped(linalg.matmul),
+    "__neg__": elementwise.neg,
+    "__pos__": elementwise.positive,
+    "__abs__": elementwise.abs,
+    "__invert__": compare.bitwise_not,
+    "__and__": compare.bitwise_and,
+    "__rand__": compare.bitwise_and,
+    "__or__": compare.bitwise_or,
+    "__ror__": compare.bitwise_or,
+    "__xor__": compare.bitwise_xor,
+    "__rxor__": compare.bitwise_xor,
+    "__eq__": compare.eq,
+    "__ne__": compare.ne,
+    "__lt__": compare.lt,
+    "__le__": compare.le,
+    "__gt__": compare.gt,
+    "__ge__": compare.ge,
+    "__iadd__": inplace.add_,
+    "__isub__": inplace.sub_,
+    "__imul__": inplace.mul_,
+    "__itruediv__": inplace.div_,
+    "__getitem__": index.getitem,
+    "__setitem__": inplace.setitem,
+    "__iter__": lambda self: iter(shape.unbind(self)),
+    "__hash__": object.__hash__,
+}
+
+# ---- methods that are functions of the same name ---------------------------------------------
+
+_FUNCTIONS: dict[Any, str] = {
+    elementwise: (
+        "abs acos add addcdiv addcmul asin atan atan2 clamp cos cosh div erf exp exp2 expm1 "
+        "floor_divide lerp log log10 log1p log2 maximum minimum mul neg pow reciprocal remainder "
+        "rsqrt sigmoid sin sinh sqrt square sub tan tanh"
+    ),
+    compare: (
+        "allclose bitwise_and bitwise_not bitwise_or bitwise_xor ceil eq equal floor frac ge gt "
+        "isclose isfinite isinf isnan le logical_and logical_not logical_or logical_xor lt ne "
+        "round sign trunc"
+    ),
+    reduce: (
+        "all amax amin any argmax argmin count_nonzero cumsum logsumexp max mean min norm prod "
+        "std sum var"
+    ),
+    shape: (
+        "broadcast_to chunk clone contiguous expand expand_as flatten flip movedim narrow permute "
+        "repeat repeat_interleave reshape roll split squeeze swapaxes tile transpose tril triu "
+        "unbind unflatten unsqueeze view"
+    ),
+    index: (
+        "argsort gather index_select masked_fill masked_select nonzero scatter scatter_add sort "
+        "take_along_dim topk unique"
+    ),
+    linalg: "bmm dot matmul mm mv outer",
+    activation: "log_softmax relu softmax",
+}
+
+_INPLACE = {
+    "clamp_": elementwise.clamp,
+    "exp_": elementwise.exp,
+    "floor_": compare.floor,
+    "index_fill_": index.index_fill,
+    "lerp_": elementwise.lerp,
+    "log_": elementwise.log,
+    "masked_fill_": index.masked_fill,
+    "neg_": elementwise.neg,
+    "pow_": elementwise.pow,
+    "relu_": activation.relu,
+    "round_": compare.round,
+    "scatter_": index.scatter,
+    "scatter_add_": index.scatter_add,
+    "sigmoid_": elementwise.sigmoid,
+    "sqrt_": elementwise.sqrt,
+    "tanh_": elementwise.tanh,
+}
+
+# ---- methods of their own -------------------------------------------------------------------
+
+
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return the tensor with another dtype, on another device, or like another tensor.
+
+    ``x.to("cuda")``, ``x.to(mg.float64)``, ``x.to("cpu", "float16")``, ``x.to(other)``; the
+    tensor itself where nothing changes.
+
+    Raises
+    ------
+    OptionError
+        If an argument is neither a device, a dtype nor a tensor.
+    """
+    for value in args:
+        if isinstance(value, Tensor):
+            dtype, device = value.dtype, value.device
+        elif isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda"):
+            device = value
+        elif value is not None:
+            try:
+                dtype = dtypes.to_dtype(value)
+            except DTypeError:
+                raise OptionError(f"to: {value!r} is neither a device, a dtype nor a tensor") from None
+    result = self if dtype is None else elementwise.cast(self, dtypes.to_dtype(dtype))
+    if device is not None and backend.Device(device) != result.device:
+        result = Move(backend.Device(device))(result)
+    return result
+
+
+class Move(node.Function):
+    """Copy to another device; the gradient travels back."""
+
+    def __init__(self, device: backend.Device) -> None:
+        self.device = device
+
+    def forward(self, x: Any) -> Any:
+        self.source = backend.device_of(x)
+        return backend.to_device(x, self.device)
+
+    def backward(self, g: Any) -> Any:
+        return Move(self.source)(g)
+
+
+def _backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradient of this tensor to the ``grad`` of every leaf it depends on.
+
+    Parameters
+    ----------
+    gradient : Tensor, optional
+        The vector of the vector-Jacobian product; may be left out for a scalar.
+    retain_graph, create_graph, inputs
+        As in `minigrad.autograd.backward`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> x.square().sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    engine.backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+def retain_grad(self: Tensor) -> None:
+    """Keep the gradient of this inner tensor in ``grad`` during backward."""
+    if self.is_leaf:
+        return
+
+    def keep(g: Tensor) -> None:
+        self.grad = wrap(g.array.copy()) if self.grad is None else self.grad + g
+
+    node.register_hook(self, keep)
+
+
+def detach_(self: Tensor) -> Tensor:
+    """Take this tensor out of the graph; returns it."""
+    self._node = None
+    return self
+
+
+def astype(self: Tensor, dtype: Any, copy: bool = False) -> Tensor:
+    """Return the tensor in another dtype: NumPy's spelling of `to`."""
+    result = elementwise.cast(self, dtypes.to_dtype(dtype))
+    return shape.clone(result) if copy and result is self else result
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """Return the tensor in the dtype of `other`."""
+    return elementwise.cast(self, other.dtype)
+
+
+def _caster(name: str, dtype: Any) -> Any:
+    def method(self: Tensor) -> Tensor:
+        return elementwise.cast(self, dtypes.to_dtype(dtype))
+
+    method.__name__ = name
+    method.__doc__ = f"Return the tensor as {dtype}; itself where it is that already."
+    return method
+
+
+_OWN = {
+    "backward": _backward,
+    "register_hook": node.register_hook,
+    "retain_grad": retain_grad,
+    "detach_": detach_,
+    "to": to,
+    "astype": astype,
+    "type_as": type_as,
+    "cpu": lambda self: to(self, device="cpu"),
+    "cuda": lambda self, index=0: to(self, device=f"cuda:{index}"),
+    "t": lambda self: shape.transpose(self, 0, 1) if self.ndim == 2 else self,
+    "new_zeros": lambda self, *size: create.zeros(*size, dtype=self.dtype, device=self.device),
+    "new_ones": lambda self, *size: create.ones(*size, dtype=self.dtype, device=self.device),
+    "clip": elementwise.clamp,
+    "multiply": elementwise.mul,
+    "divide": elementwise.div,
+    "subtract": elementwise.sub,
+    "where": lambda self, condition, other: elementwise.where(condition, self, other),
+    "add_": inplace.add_,
+    "sub_": inplace.sub_,
+    "mul_": inplace.mul_,
+    "div_": inplace.div_,
+    "copy_": inplace.copy_,
+    "fill_": inplace.fill_,
+    "zero_": inplace.zero_,
+    "T": property(lambda self: shape.permute(self, tuple(reversed(range(self.ndim))))),
+    "mT": property(lambda self: shape.transpose(self, -2, -1)),
+    **{
+        name: _caster(name, dtype)
+        for name, dtype in {
+            "half": "float16", "float": "float32", "double": "float64", "bfloat16": "bfloat16",
+            "int": "int32", "long": "int64", "short": "int16", "bool": "bool",
+        }.items()
+    },
+}  # fmt: skip
+
+
+def bind() -> None:
+    """Set every operator and method on `Tensor`."""
+    for table in (_OPERATORS, _OWN):
+        for name, value in table.items():
+            setattr(Tensor, name, value)
+    for module, names in _FUNCTIONS.items():
+        for name in names.split():
+            setattr(Tensor, name, getattr(module, name))
+    for name, function in _INPLACE.items():
+        setattr(Tensor, name, inplace.inplace(name, function))
+
+
+bind()
