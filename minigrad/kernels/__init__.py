@@ -1,0 +1,83 @@
+"""Plain arrays in, plain arrays out: the arithmetic under the operations.
+
+`reference` holds every kernel as a formula ``name(xp, …)`` over NumPy's names. A compiled version
+of the same name may stand in a sibling folder (`cpu`: Numba, `cuda`: CUDA), in a file of the same
+name and with the same arguments without ``xp``; it must agree with the formula. `pick` is the one
+place where a version is chosen.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+from minigrad.backend import get_xp
+
+__all__ = ["pick"]
+
+# kernel file -> the kernels in it
+_FILES = {
+    "batch_norm": "batch_norm batch_norm_vjp",
+    "conv": "conv conv_input_grad conv_weight_grad",
+    "cross_entropy": "cross_entropy cross_entropy_vjp",
+    "depthwise_conv": "depthwise_conv depthwise_conv_input_grad depthwise_conv_weight_grad",
+    "drop_path": "scale_by_mask",
+    "gelu": "erf gelu gelu_vjp gelu_tanh gelu_tanh_vjp",
+    "grn": "grn grn_vjp",
+    "group_norm": "group_norm group_norm_vjp",
+    "layer_norm": "layer_norm layer_norm_vjp",
+    "pool": "max_pool pool_gather pool_scatter",
+    "separable": "separable",
+    "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
+}
+_file_of = {name: file for file, names in _FILES.items() for name in names.split()}
+
+# namespace -> folder of its compiled kernels (Tensors always take the differentiable formula)
+_COMPILED = {"numpy": "cpu", "cupy": "cuda"}
+
+_cache: dict[tuple[str, type], Callable[..., Any]] = {}
+
+
+def pick(name: str, x: Any) -> Callable[..., Any]:
+    """Return the best version of kernel `name` for arrays like `x`.
+
+    Parameters
+    ----------
+    name : str
+        A kernel, for example ``"layer_norm"`` or ``"layer_norm_vjp"``.
+    x : numpy.ndarray, cupy.ndarray or Tensor
+        Tells by its type where the kernel will run. For a Tensor the reference formula is
+        returned over `minigrad.ops`, so its result can be differentiated again.
+
+    Returns
+    -------
+    callable
+        The kernel, to be called without ``xp``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 3.0]])
+    >>> pick("layer_norm", x)(x, None, None, 0.0)
+    array([[-1.,  1.]])
+    """
+    try:
+        return _cache[name, x.__class__]
+    except KeyError:
+        kernel = _cache[name, x.__class__] = _find(name, get_xp(x))
+        return kernel
+
+
+def _find(name: str, xp: Any) -> Callable[..., Any]:
+    file = _file_of[name]
+    folder = _COMPILED.get(xp.__name__)
+    if folder and find_spec(f"{__name__}.{folder}"):
+        if find_spec(f"{__name__}.{folder}.{file}"):
+            compiled = importlib.import_module(f"{__name__}.{folder}.{file}")
+            if hasattr(compiled, name):
+                return getattr(compiled, name)  # type: ignore[no-any-return]
+    reference = importlib.import_module(f"{__name__}.reference.{file}")
+    return partial(getattr(reference, name), xp)

@@ -1,0 +1,151 @@
+"""How formulas are run on plain arrays: in cache-sized blocks, two-byte floats in float32."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "channels_first",
+    "channels_last",
+    "elementwise",
+    "in_blocks",
+    "in_float32",
+    "mean_last",
+    "sum_rows",
+]
+
+Array = Any
+Kernel = Callable[..., Any]
+
+# A formula makes a handful of temporaries. In blocks of 64 k elements they stay in the cache, and
+# the Python calls per block hardly show: gelu on 2.4 M float32 elements takes 4.3 ms, in one piece
+# 11.6 ms.
+BLOCK = 1 << 16
+
+
+def in_float32(kernel: Kernel) -> Kernel:
+    """Compute two-byte floats in float32 and round the results once."""
+
+    @functools.wraps(kernel)
+    def run(xp: Any, x: Array, *args: Any) -> Any:
+        if not _is_narrow(x) or xp.__name__ == "minigrad.ops":
+            return kernel(xp, x, *args)
+        results = kernel(xp, _widen(x), *map(_widen, args))
+        if isinstance(results, tuple):
+            return tuple(_narrow(r, x.dtype) for r in results)
+        return _narrow(results, x.dtype)
+
+    return run
+
+
+def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
+    """Run a formula on blocks of rows when its arguments are NumPy arrays.
+
+    The first result is put together from rows. Further results are sums over rows (gradients of
+    parameters): they are added up over the blocks, in order. Two-byte floats go through float32.
+
+    Parameters
+    ----------
+    arrays : int
+        How many of the first arguments are split; the others go whole to every block.
+    row_axes : int
+        How many trailing axes make one row; rows do not depend on each other.
+    """
+
+    def decorate(formula: Kernel) -> Kernel:
+        whole = in_float32(formula)
+
+        @functools.wraps(formula)
+        def run(xp: Any, *args: Any) -> Any:
+            x, narrow = args[0], _is_narrow(args[0])
+            lead = x.shape[: x.ndim - row_axes]
+            rows = math.prod(lead)
+            size = max(a.size for a in args[:arrays])
+            if xp is not np or size <= BLOCK:
+                return whole(xp, *args)
+            split = [a.reshape(rows, *a.shape[len(lead) :]) for a in args[:arrays]]
+            shared = [_widen(a) for a in args[arrays:]] if narrow else args[arrays:]
+            step = max(1, BLOCK * rows // size)
+            out: Array = None
+            sums: list[Array | None] = []
+            for start in range(0, rows, step):
+                block = [a[start : start + step] for a in split]
+                results = formula(np, *(map(_widen, block) if narrow else block), *shared)
+                first, *more = results if isinstance(results, tuple) else (results,)
+                if out is None:
+                    out = np.empty((rows, *first.shape[1:]), x.dtype)
+                    sums = more
+                else:
+                    sums = [None if s is None else s + m for s, m in zip(sums, more, strict=True)]
+                out[start : start + step] = first
+            out = out.reshape(lead + out.shape[1:])
+            return (out, *(_narrow(s, x.dtype) for s in sums)) if sums else out
+
+        return run
+
+    return decorate
+
+
+def elementwise(formula: Kernel) -> Kernel:
+    """Run an elementwise formula (arguments of one shape) in blocks, whatever the memory layout."""
+    whole = in_float32(formula)
+
+    @functools.wraps(formula)
+    def run(xp: Any, *arrays: Array) -> Array:
+        x = arrays[0]
+        if xp is not np or x.size <= BLOCK:
+            return whole(xp, *arrays)
+        out = np.empty_like(x)  # keeps the order of the axes in memory
+        order = sorted(range(x.ndim), key=lambda axis: -out.strides[axis])
+        flat = [a.transpose(order).reshape(-1) for a in arrays]
+        result = out.transpose(order).reshape(-1)  # a view, for `out` has no gaps
+        for start in range(0, x.size, BLOCK):
+            result[start : start + BLOCK] = whole(np, *(a[start : start + BLOCK] for a in flat))
+        return out
+
+    return run
+
+
+def mean_last(xp: Any, x: Array) -> Array:
+    """Mean over the last axis, kept: as a matrix product, ten times faster than ``np.mean``."""
+    if xp.__name__ == "minigrad.ops":
+        return xp.mean(x, axis=-1, keepdims=True)
+    return xp.matmul(x, xp.full((x.shape[-1], 1), 1.0 / x.shape[-1], dtype=x.dtype))
+
+
+def sum_rows(xp: Any, x: Array) -> Array:
+    """Sum over all axes but the last; on NumPy in blocks, which keeps float32 sums accurate."""
+    lead = tuple(range(x.ndim - 1))
+    if xp is not np or x.size <= BLOCK:
+        return xp.sum(x, axis=lead)
+    x = x.reshape(-1, x.shape[-1])
+    step = max(1, BLOCK // x.shape[-1])
+    return np.sum([x[i : i + step].sum(axis=0) for i in range(0, len(x), step)], axis=0)
+
+
+def channels_last(x: Array) -> Array:
+    """View (N, C, *spatial) as (N, *spatial, C)."""
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
+def channels_first(x: Array) -> Array:
+    """View (N, *spatial, C) as (N, C, *spatial)."""
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+def _is_narrow(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def _widen(value: Any) -> Any:
+    return value.astype(np.float32) if _is_narrow(value) else value
+
+
+def _narrow(value: Any, dtype: Any) -> Any:
+    return value.astype(dtype) if value is not None and value.dtype == np.float32 else value

@@ -1,0 +1,211 @@
+"""Convolution in one to three dimensions, and its two transposes, by matrix products.
+
+A window of the image is a row, the weight is a matrix (im2col); images are channels-last, so a
+patch convolution (kernel == stride) or a 1x1 convolution is a plain matrix product.
+
+Arguments that every function takes: `stride`, `dilation` and `padding` have one entry per spatial
+axis, padding a pair (before, after). Shapes: x (N, C, *size), w (O, C / groups, *kernel),
+y (N, O, *out).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+from minigrad.kernels.reference._arrays import (
+    Array,
+    channels_first,
+    channels_last,
+    in_float32,
+)
+
+__all__ = ["conv", "conv_input_grad", "conv_weight_grad", "out_size", "pad"]
+
+Padding = Sequence[tuple[int, int]]
+
+COLUMNS = 1 << 19  # elements of the window matrix made at a time: 2 MB in float32
+
+
+def out_size(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+) -> tuple[int, ...]:
+    """Return how many windows fit along every spatial axis."""
+    return tuple(
+        (n + lo + hi - d * (k - 1) - 1) // s + 1
+        for n, k, s, (lo, hi), d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+
+
+def pad(xp: Any, x: Array, padding: Padding) -> Array:
+    """Put zeros around a channels-last image; without padding return it as it is."""
+    if not any(lo or hi for lo, hi in padding):
+        return x
+    n, *size, channels = x.shape
+    shape = [s + lo + hi for s, (lo, hi) in zip(size, padding, strict=True)]
+    out = xp.zeros((n, *shape, channels), dtype=x.dtype)
+    inside = tuple(slice(lo, lo + s) for s, (lo, _) in zip(size, padding, strict=True))
+    out[(slice(None), *inside)] = x
+    return out
+
+
+def flip(w: Array) -> Array:
+    """View the filters of a weight (O, C / groups, *kernel) back to front."""
+    return w[(slice(None), slice(None), *(slice(None, None, -1) for _ in w.shape[2:]))]
+
+
+def flipped_padding(
+    size: Sequence[int],
+    out: Sequence[int],
+    kernel: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+) -> Padding:
+    """Return the padding with which the flipped filter leads from `out` back to `size`."""
+    around = []
+    for n, m, k, (lo, _), d in zip(size, out, kernel, padding, dilation, strict=True):
+        reach = d * (k - 1)
+        around.append((reach - lo, n - m + lo))
+    return tuple(around)
+
+
+def _windows(
+    xp: Any,
+    x: Array,
+    out: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """View a padded channels-last image as its windows: (groups, N, *out, *kernel, C / groups)."""
+    n, *_, channels = x.shape
+    sn, *ss, sc = x.strides
+    return xp.lib.stride_tricks.as_strided(
+        x,
+        (groups, n, *out, *kernel, channels // groups),
+        (
+            sc * (channels // groups),
+            sn,
+            *(a * b for a, b in zip(ss, stride, strict=True)),
+            *(a * b for a, b in zip(ss, dilation, strict=True)),
+            sc,
+        ),
+    )
+
+
+def _tiles(n: int, rows: int, row_size: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut the windows (groups, N, rows, …) into pieces of at most COLUMNS elements."""
+    step = max(1, COLUMNS // max(1, row_size))
+    images = max(1, step // max(1, rows))
+    step = max(1, min(step, rows))
+    for i in range(0, n, images):
+        for r in range(0, rows, step):
+            yield slice(None), slice(i, i + images), slice(r, r + step)
+
+
+def _weight_matrix(w: Array, groups: int) -> Array:
+    """Turn the weight (O, C / groups, *kernel) into (groups, kernel * C / groups, O / groups)."""
+    last = channels_last(w).reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:]))
+    return last.swapaxes(1, 2)
+
+
+def _rows(y: Array, groups: int) -> Array:
+    """View channels-last rows (…, O) as matrices (groups, rows, O / groups)."""
+    channels = y.shape[-1]
+    shape = (math.prod(y.shape[:-1]), groups, channels // groups)
+    return y.reshape(shape).swapaxes(0, 1)
+
+
+@in_float32
+def conv(
+    xp: Any,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """``y[n, o, p] = bias[o] + sum over c, k of x[n, c, p * stride + k * dilation] * w[o, c, k]``"""
+    kernel = w.shape[2:]
+    out = out_size(x.shape[2:], kernel, stride, padding, dilation)
+    x = pad(xp, channels_last(x), padding)
+    windows = _windows(xp, x, out, kernel, stride, dilation, groups)
+    matrix = _weight_matrix(w, groups)
+    y = xp.empty((x.shape[0], *out, w.shape[0]), dtype=x.dtype)
+    for tile in _tiles(x.shape[0], out[0], math.prod(out[1:]) * math.prod(w.shape[1:]) * groups):
+        part = y[tile[1:]]
+        columns = windows[tile].reshape(groups, math.prod(part.shape[:-1]), -1)
+        xp.matmul(columns, matrix, out=_rows(part, groups))
+        if bias is not None:
+            part += bias
+    return channels_first(y)
+
+
+@in_float32
+def conv_input_grad(
+    xp: Any,
+    g: Array,
+    w: Array,
+    size: Sequence[int],
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """Gradient of `conv` with respect to x of spatial `size`: the transposed convolution of g."""
+    kernel = w.shape[2:]
+    if all(s == 1 for s in stride):  # a convolution too: faster than adding windows
+        turned = flip(w).reshape(groups, w.shape[0] // groups, *w.shape[1:]).swapaxes(1, 2)
+        turned = turned.reshape(w.shape[1] * groups, w.shape[0] // groups, *kernel)
+        around = flipped_padding(size, g.shape[2:], kernel, padding, dilation)
+        if all(lo >= 0 and hi >= 0 for lo, hi in around):
+            return conv(xp, g, turned, None, stride, around, dilation, groups)
+    g = channels_last(g)
+    n, *out, _ = g.shape
+    matrix = _weight_matrix(w, groups).swapaxes(1, 2)
+    padded = [s + lo + hi for s, (lo, hi) in zip(size, padding, strict=True)]
+    gx = xp.zeros((n, *padded, w.shape[1] * groups), dtype=g.dtype)
+    windows = _windows(xp, gx, out, kernel, stride, dilation, groups)
+    for tile in _tiles(n, out[0], math.prod(out[1:]) * math.prod(w.shape[1:]) * groups):
+        target = windows[tile]
+        columns = xp.matmul(_rows(g[tile[1:]], groups), matrix).reshape(target.shape)
+        for tap in product(*map(range, kernel)):  # the windows of one tap do not overlap
+            at = (..., *tap, slice(None))
+            target[at] += columns[at]
+    inside = tuple(slice(lo, lo + s) for s, (lo, _) in zip(size, padding, strict=True))
+    return channels_first(gx[(slice(None), *inside)])
+
+
+@in_float32
+def conv_weight_grad(
+    xp: Any,
+    g: Array,
+    x: Array,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """Gradient of `conv` with respect to w of spatial size `kernel`."""
+    g = channels_last(g)
+    n, *out, channels = g.shape
+    x = pad(xp, channels_last(x), padding)
+    inner = x.shape[-1] // groups
+    windows = _windows(xp, x, out, kernel, stride, dilation, groups)
+    row = math.prod(kernel) * inner
+    gw = xp.zeros((groups, channels // groups, row), dtype=x.dtype)
+    for tile in _tiles(n, out[0], math.prod(out[1:]) * row * groups):
+        part = _rows(g[tile[1:]], groups)
+        columns = windows[tile].reshape(groups, part.shape[1], row)
+        gw += xp.matmul(part.swapaxes(1, 2), columns)
+    return channels_first(gw.reshape(channels, *kernel, inner))

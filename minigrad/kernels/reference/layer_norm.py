@@ -1,0 +1,42 @@
+"""Layer normalisation over the last axis.
+
+Ba, Kiros, Hinton: Layer Normalization, arXiv:1607.06450.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.kernels.reference._arrays import Array, in_blocks, mean_last, sum_rows
+
+__all__ = ["layer_norm", "layer_norm_vjp"]
+
+
+def _normalize(xp: Any, x: Array, eps: float) -> tuple[Array, Array]:
+    centred = x - mean_last(xp, x)
+    scale = 1.0 / xp.sqrt(mean_last(xp, centred * centred) + eps)
+    return centred * scale, scale
+
+
+@in_blocks(arrays=1, row_axes=1)
+def layer_norm(xp: Any, x: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """``y = (x - mean) / sqrt(var + eps) * weight + bias`` for every row ``x[..., :]``."""
+    y, _ = _normalize(xp, x, eps)
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+@in_blocks(arrays=2, row_axes=1)
+def layer_norm_vjp(
+    xp: Any, g: Array, x: Array, weight: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Gradients of `layer_norm` with respect to x, weight and bias.
+
+    With ``h = (x - mean) * scale`` and ``u = g * weight``:
+    ``dx = scale * (u - mean(u) - h * mean(u * h))``.
+    """
+    h, scale = _normalize(xp, x, eps)
+    u = g if weight is None else g * weight
+    gx = scale * (u - mean_last(xp, u) - h * mean_last(xp, u * h))
+    return gx, sum_rows(xp, g * h), sum_rows(xp, g)

@@ -1,0 +1,347 @@
+"""Activations, softmax and its logarithm, differentiable to any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import dtypes
+from minigrad.autograd.node import Function
+from minigrad.backend import get_xp
+from minigrad.errors import OptionError, ShapeError, unknown
+from minigrad.kernels import pick
+from minigrad.ops.arguments import check_dim, check_floating, check_tensor
+from minigrad.ops.elementwise import Sigmoid, cast
+from minigrad.tensor import Tensor
+
+__all__ = [
+    "elu",
+    "gelu",
+    "hardtanh",
+    "leaky_relu",
+    "log_softmax",
+    "logsigmoid",
+    "relu",
+    "relu6",
+    "silu",
+    "softmax",
+    "softplus",
+]
+
+
+class Relu(Function):
+    """``max(x, 0)``; derivative 0 at 0."""
+
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).maximum(x, 0)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * (y > 0).astype(g.dtype)
+
+
+class LeakyRelu(Function):
+    """``x`` where positive, ``slope * x`` elsewhere."""
+
+    saves = (0,)
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).where(x > 0, x, x * self.slope)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        positive = (x > 0).astype(g.dtype)
+        return g * (positive + (1.0 - positive) * self.slope)
+
+
+class Elu(Function):
+    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
+
+    saves = (0,)
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        xp = get_xp(x)
+        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
+
+    def backward(self, g: Any, x: Any) -> Any:
+        xp = get_xp(g)
+        positive = (x > 0).astype(g.dtype)
+        return g * (positive + (1.0 - positive) * (self.alpha * xp.exp(xp.minimum(x, 0.0))))
+
+
+class Hardtanh(Function):
+    """``x`` limited to (low, high); derivative 0 at the ends."""
+
+    saves = (0,)
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).clip(x, self.low, self.high)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * ((x > self.low) & (x < self.high)).astype(g.dtype)
+
+
+class Silu(Function):
+    """``x * sigmoid(x)``."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return x * Sigmoid()(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        s = Sigmoid()(x)
+        return g * (s * (1.0 + x * (1.0 - s)))
+
+
+class Softplus(Function):
+    """``log(1 + exp(beta * x)) / beta``, and x itself where ``beta * x > threshold``."""
+
+    saves = (0,)
+
+    def __init__(self, beta: float, threshold: float) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Any) -> Any:
+        xp = get_xp(x)
+        z = x * self.beta
+        curve = xp.log1p(xp.exp(xp.minimum(z, self.threshold))) / self.beta
+        return xp.where(z > self.threshold, x, curve)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        z = x * self.beta
+        return g * get_xp(g).where(z > self.threshold, 1.0, Sigmoid()(z))
+
+
+class Logsigmoid(Function):
+    """``log(sigmoid(x)) = min(x, 0) - log(1 + exp(-|x|))``."""
+
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        xp = get_xp(x)
+        return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * Sigmoid()(-x)
+
+
+class Gelu(Function):
+    """``x * Phi(x)``, or its tanh approximation; see `minigrad.kernels.reference.gelu`."""
+
+    saves = (0,)
+
+    def __init__(self, kernel: str) -> None:
+        self.kernel = kernel
+
+    def forward(self, x: Any) -> Any:
+        return pick(self.kernel, x)(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return pick(self.kernel + "_vjp", g)(g, x)
+
+
+class Softmax(Function):
+    """``exp(x) / sum(exp(x))`` along one axis."""
+
+    saves_output = True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        return pick("softmax", x)(x, self.axis)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return pick("softmax_vjp", g)(g, y, self.axis)
+
+
+class LogSoftmax(Function):
+    """``x - log(sum(exp(x)))`` along one axis."""
+
+    saves_output = True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        return pick("log_softmax", x)(x, self.axis)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return pick("log_softmax_vjp", g)(g, y, self.axis)
+
+
+# ---- the functions users call ---------------------------------------------------------------
+
+
+def _floating(name: str, input: Any) -> Tensor:
+    x = check_tensor(name, input)
+    check_floating(name, x)
+    return x
+
+
+def relu(input: Tensor) -> Tensor:
+    """Return ``max(input, 0)``, elementwise.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape and dtype but bool.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.relu(mg.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return Relu()(check_tensor("relu", input))  # type: ignore[no-any-return]
+
+
+def relu6(input: Tensor) -> Tensor:
+    """Return ``min(max(input, 0), 6)``, elementwise."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """Return `input` where it is positive and ``negative_slope * input`` elsewhere."""
+    return LeakyRelu(negative_slope)(_floating("leaky_relu", input))  # type: ignore[no-any-return]
+
+
+def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return `input` where it is positive and ``alpha * (exp(input) - 1)`` elsewhere.
+
+    Source: Clevert et al., arXiv:1511.07289.
+    """
+    return Elu(alpha)(_floating("elu", input))  # type: ignore[no-any-return]
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """Return `input` limited to [min_val, max_val]; unlike `clamp`, no gradient at the ends.
+
+    Raises
+    ------
+    OptionError
+        If the limits are not in order.
+    """
+    if min_val >= max_val:
+        raise OptionError(f"hardtanh: min_val {min_val} must be smaller than max_val {max_val}")
+    return Hardtanh(min_val, max_val)(_floating("hardtanh", input))  # type: ignore[no-any-return]
+
+
+def silu(input: Tensor) -> Tensor:
+    """Return ``input * sigmoid(input)``, elementwise (also called swish)."""
+    return Silu()(_floating("silu", input))  # type: ignore[no-any-return]
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """Return ``log(1 + exp(beta * input)) / beta``, elementwise: a smooth relu.
+
+    Where ``beta * input > threshold`` the result is `input` itself, as in PyTorch.
+    """
+    return Softplus(beta, threshold)(_floating("softplus", input))  # type: ignore[no-any-return]
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """Return ``log(sigmoid(input))``, elementwise, without overflow."""
+    return Logsigmoid()(_floating("logsigmoid", input))  # type: ignore[no-any-return]
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """Gaussian error linear unit, ``input * Phi(input)``, Phi the normal distribution function.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape, floating.
+    approximate : {'none', 'tanh'}
+        Exact, or ``input * (1 + tanh(sqrt(2/pi) * (input + 0.044715 * input**3))) / 2``.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    OptionError
+        If `approximate` is something else.
+
+    Notes
+    -----
+    Source: Hendrycks and Gimpel, arXiv:1606.08415.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.gelu(mg.tensor([-1.0, 0.0, 1.0]))
+    tensor([-0.1587,  0.    ,  0.8413])
+    """
+    if approximate not in ("none", "tanh"):
+        raise unknown("gelu approximation", approximate, ["none", "tanh"])
+    kernel = "gelu" if approximate == "none" else "gelu_tanh"
+    return Gelu(kernel)(_floating("gelu", input))  # type: ignore[no-any-return]
+
+
+def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """Return ``exp(input) / sum(exp(input))`` along `dim`: positive numbers with sum 1.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape, floating.
+    dim : int
+        The axis along which the results add up to 1.
+    dtype : dtype, optional
+        Convert to this type first.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `input`.
+
+    Raises
+    ------
+    ShapeError
+        If there is no axis `dim`, or it is empty.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.softmax(mg.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5, 0.5])
+    """
+    x, axis = _along("softmax", input, dim, dtype)
+    return Softmax(axis)(x)  # type: ignore[no-any-return]
+
+
+def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """Return ``log(softmax(input, dim))``, computed without overflow; see `softmax`."""
+    x, axis = _along("log_softmax", input, dim, dtype)
+    return LogSoftmax(axis)(x)  # type: ignore[no-any-return]
+
+
+def _along(name: str, input: Any, dim: int, dtype: Any) -> tuple[Tensor, int]:
+    x = check_tensor(name, input)
+    if dtype is not None:
+        x = cast(x, dtypes.to_dtype(dtype))
+    check_floating(name, x)
+    axis = check_dim(name, dim, x.ndim)
+    if (
+        x.ndim
+        and x.shape[axis] == 0
+        and x.array.size == 0
+        and all(n for i, n in enumerate(x.shape) if i != axis)
+    ):
+        raise ShapeError(f"{name}: dim {dim} of shape {x.shape} is empty")
+    return x, axis

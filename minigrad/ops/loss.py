@@ -1,0 +1,504 @@
+"""Loss functions: classification, regression, segmentation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minigrad import dtypes
+from minigrad.autograd.node import Function
+from minigrad.backend import get_xp
+from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
+from minigrad.kernels import pick
+from minigrad.ops.activation import LogSoftmax, logsigmoid, softmax
+from minigrad.ops.arguments import check_floating, check_tensor
+from minigrad.ops.elementwise import abs, cast, exp, log, sigmoid, square, where
+from minigrad.ops.index import take_along_dim
+from minigrad.ops.reduce import mean, sum
+from minigrad.ops.shape import permute, reshape
+from minigrad.tensor import Tensor, wrap
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dice_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+    "smooth_l1_loss",
+]
+
+_REDUCTIONS = ("none", "mean", "sum")
+
+
+class CrossEntropy(Function):
+    """``-sum(q * log_softmax(x))`` of every row; see `minigrad.kernels.reference.cross_entropy`."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, q: Any) -> Any:
+        return pick("cross_entropy", x)(x, q)
+
+    def backward(self, g: Any, x: Any, q: Any) -> Any:
+        return (
+            pick("cross_entropy_vjp", g)(g, x, q) if self.needs[0] else None,
+            LogSoftmax(1)(x) * -g if self.needs[1] else None,
+        )
+
+
+class BinaryCrossEntropy(Function):
+    """``-t * log(x) - (1 - t) * log(1 - x)``, both logarithms at least -100 as in PyTorch."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, t: Any) -> Any:
+        yes, no = _logs(get_xp(x), x)
+        return -(t * yes + (1.0 - t) * no)
+
+    def backward(self, g: Any, x: Any, t: Any) -> Any:
+        gx = gt = None
+        if self.needs[0]:
+            gx = g * (x - t) / get_xp(g).clip((1.0 - x) * x, 1e-12, None)
+        if self.needs[1]:
+            yes, no = _logs(get_xp(g), x)
+            gt = g * (no - yes)
+        return gx, gt
+
+
+_SMALLEST = math.exp(-100.0)
+
+
+def _logs(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Return log(x) and log(1 - x), not below -100."""
+    least = _SMALLEST if x.dtype.itemsize > 2 else 1e-7
+    yes, no = xp.clip(x, least, None), xp.clip(1.0 - x, least, None)
+    return xp.clip(xp.log(yes), -100.0, None), xp.clip(xp.log(no), -100.0, None)
+
+
+# ---- reductions -----------------------------------------------------------------------------
+
+
+def _check_reduction(reduction: str, more: tuple[str, ...] = ()) -> None:
+    if reduction not in _REDUCTIONS + more:
+        raise unknown("reduction", reduction, _REDUCTIONS + more)
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "mean":
+        return mean(loss)
+    return sum(loss) if reduction == "sum" else loss
+
+
+def _pair(name: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
+    """Check two tensors of one shape. PyTorch broadcasts here, which is nearly always a mistake."""
+    _check_reduction(reduction)
+    x, t = check_tensor(name, input), check_tensor(name, target)
+    check_floating(name, x)
+    if x.shape != t.shape:
+        raise ShapeError(
+            f"{name}: input {x.shape} and target {t.shape} must have one shape; "
+            "use target.reshape(input.shape) or target.expand_as(input)"
+        )
+    return x, cast(t, x.dtype)
+
+
+# ---- classes --------------------------------------------------------------------------------
+
+
+def _class_rows(name: str, input: Any) -> Tensor:
+    """Return the scores (C,), (N, C) or (N, C, ...) as (rows, C), half precision in float32."""
+    x = check_tensor(name, input)
+    check_floating(name, x)
+    if x.ndim == 0 or x.shape[min(x.ndim - 1, 1)] == 0:
+        raise ShapeError(f"{name}: input must be (C,), (N, C) or (N, C, ...), got shape {x.shape}")
+    if x.dtype.itemsize == 2:
+        x = cast(x, dtypes.float32)
+    if x.ndim > 2:
+        x = permute(x, (0, *range(2, x.ndim), 1))
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _class_indices(
+    name: str, x: Tensor, target: Tensor, classes: int, ignore_index: int
+) -> tuple[Any, Any]:
+    """Return the class of every row (0 where ignored) and which rows count, as arrays."""
+    expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    if target.shape != expected:
+        raise ShapeError(
+            f"{name}: input {x.shape} has its classes on axis {min(x.ndim - 1, 1)}, so class "
+            f"indices must have shape {expected}, got {target.shape}"
+        )
+    if dtypes.is_floating(target.dtype) or target.dtype == dtypes.bool_:
+        raise DTypeError(
+            f"{name}: class indices must be integers, got {target.dtype}; convert: target.long()"
+        )
+    labels = target.array.reshape(-1)
+    counts = labels != ignore_index
+    bad = counts & ((labels < 0) | (labels >= classes))
+    if bad.any():
+        raise OptionError(
+            f"{name}: label {int(labels[bad][0])} is out of range for {classes} classes "
+            f"(0 to {classes - 1}); check num_classes, or pass ignore_index={int(labels[bad][0])}"
+        )
+    return get_xp(labels).where(counts, labels, 0).astype(dtypes.int64), counts
+
+
+def _class_weight(name: str, weight: Any, classes: int, dtype: Any) -> Any:
+    """Return the class weights as an array, or None."""
+    if weight is None:
+        return None
+    w = check_tensor(name, weight)
+    if w.shape != (classes,):
+        raise ShapeError(
+            f"{name}: weight must have one number per class ({classes},), got {w.shape}"
+        )
+    return w.array.astype(dtype, copy=False)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross entropy between logits and classes: ``-log(softmax(input)[target])``.
+
+    Parameters
+    ----------
+    input : Tensor, (N, C), (C,) or (N, C, ...)
+        Logits of C classes, floating.
+    target : Tensor
+        Class indices of shape (N,), () or (N, ...), integer; or class probabilities of the shape
+        of `input`, floating.
+    weight : Tensor, (C,), optional
+        Weight of each class; gets no gradient.
+    ignore_index : int, default -100
+        Index of positions that do not count.
+    reduction : {'mean', 'sum', 'none'}
+        With class indices the mean is weighted: the sum of losses over the sum of the weights.
+    label_smoothing : float, default 0
+        Share of the target that is spread evenly over all classes, 0 to 1.
+
+    Returns
+    -------
+    Tensor
+        0-d, or of the shape of the class indices with 'none'.
+
+    Raises
+    ------
+    OptionError
+        If a label or an option is out of its range.
+    ShapeError, DTypeError
+        If the shapes or types of input, target and weight do not fit.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> logits = mg.tensor([[0.0, 0.0], [9.0, 0.0]])
+    >>> mg.nn.functional.cross_entropy(logits, mg.tensor([1, 0]), reduction="none")
+    tensor([6.9315e-01, 1.2340e-04])
+    """
+    name = "cross_entropy"
+    _check_reduction(reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise OptionError(f"{name}: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    rows = _class_rows(name, input)
+    count, classes = rows.shape
+    x, t = check_tensor(name, input), check_tensor(name, target)
+    w = _class_weight(name, weight, classes, rows.dtype)
+    smooth = label_smoothing / classes
+    total: Any = count
+    if t.shape == x.shape and dtypes.is_floating(t.dtype):
+        q = cast(_class_rows(name, t), rows.dtype) * (1.0 - label_smoothing) + smooth
+        q = q if w is None else q * wrap(w)
+        shape = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    else:
+        labels, counts = _class_indices(name, x, t, classes, ignore_index)
+        xp = get_xp(labels)
+        every = xp.ones(classes, dtype=rows.dtype) if w is None else w
+        own = every[labels] * counts
+        weights = counts[:, None] * (every * smooth)
+        weights[xp.arange(count), labels] += own * (1.0 - label_smoothing)
+        q, total, shape = wrap(weights), wrap(xp.asarray(own.sum())), t.shape
+    loss = reshape(CrossEntropy()(rows, q), shape)
+    if reduction != "none":
+        loss = sum(loss) if reduction == "sum" else sum(loss) / total
+    return cast(loss, x.dtype)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """Negative log likelihood: ``-input[target]``, for log-probabilities.
+
+    ``nll_loss(log_softmax(x, 1), target)`` is ``cross_entropy(x, target)``; for the parameters see
+    there.
+    """
+    name = "nll_loss"
+    _check_reduction(reduction)
+    rows = _class_rows(name, input)
+    x, t = check_tensor(name, input), check_tensor(name, target)
+    w = _class_weight(name, weight, rows.shape[1], rows.dtype)
+    labels, counts = _class_indices(name, x, t, rows.shape[1], ignore_index)
+    own = counts.astype(rows.dtype) if w is None else w[labels] * counts
+    picked = reshape(take_along_dim(rows, wrap(labels[:, None]), 1), (-1,))
+    loss = reshape(where(wrap(counts), picked, 0.0) * wrap(-own), t.shape)
+    if reduction != "none":
+        loss = sum(loss) if reduction == "sum" else sum(loss) / float(own.sum())
+    return cast(loss, x.dtype)
+
+
+# ---- probabilities --------------------------------------------------------------------------
+
+
+def _weighted(name: str, loss: Tensor, weight: Any, reduction: str) -> Tensor:
+    if weight is not None:
+        weight = check_tensor(name, weight)
+        loss = loss * weight
+    return _reduce(loss, reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+) -> Tensor:
+    """Cross entropy of probabilities: ``-t * log(x) - (1 - t) * log(1 - x)``.
+
+    Parameters
+    ----------
+    input : Tensor
+        Probabilities, any shape. Logits are better served by `binary_cross_entropy_with_logits`.
+    target : Tensor
+        Numbers between 0 and 1, of the same shape.
+    weight : Tensor, optional
+        Multiplier of every element, broadcast.
+    reduction : {'mean', 'sum', 'none'}
+        What to return.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    OptionError
+        If an input is not between 0 and 1.
+    ShapeError
+        If the shapes differ.
+    """
+    name = "binary_cross_entropy"
+    x, t = _pair(name, input, target, reduction)
+    if not bool(((x.array >= 0) & (x.array <= 1)).all()):
+        raise OptionError(
+            f"{name}: input must be probabilities between 0 and 1; apply sigmoid first, or use "
+            "binary_cross_entropy_with_logits"
+        )
+    return _weighted(name, BinaryCrossEntropy()(x, t), weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """Cross entropy of ``sigmoid(input)``, computed without overflow.
+
+    ``-w * (pos_weight * t * log(sigmoid(x)) + (1 - t) * log(1 - sigmoid(x)))``
+
+    Parameters
+    ----------
+    input : Tensor
+        Logits, any shape.
+    target : Tensor
+        Numbers between 0 and 1, of the same shape.
+    weight : Tensor, optional
+        Multiplier of every element, broadcast.
+    reduction : {'mean', 'sum', 'none'}
+        What to return.
+    pos_weight : Tensor, optional
+        Weight of positive targets, broadcast (one number per class, usually).
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.binary_cross_entropy_with_logits(mg.zeros(2), mg.tensor([0.0, 1.0]))
+    tensor(0.6931)
+    """
+    name = "binary_cross_entropy_with_logits"
+    x, t = _pair(name, input, target, reduction)
+    likelihood = -logsigmoid(x)
+    if pos_weight is not None:  # 1 - t + pos_weight * t
+        likelihood = likelihood * (1.0 + (check_tensor(name, pos_weight) - 1.0) * t)
+    return _weighted(name, (1.0 - t) * x + likelihood, weight, reduction)
+
+
+def kl_div(
+    input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
+) -> Tensor:
+    """Kullback-Leibler divergence: ``target * (log(target) - input)``, elementwise.
+
+    Parameters
+    ----------
+    input : Tensor
+        Log-probabilities.
+    target : Tensor
+        Probabilities of the same shape, or their logarithms with `log_target`.
+    reduction : {'mean', 'sum', 'none', 'batchmean'}
+        'batchmean' divides the sum by the length of axis 0: the divergence as mathematics has it.
+    log_target : bool, default False
+        `target` holds logarithms.
+
+    Returns
+    -------
+    Tensor
+    """
+    _check_reduction(reduction, ("batchmean",))
+    x, t = _pair("kl_div", input, target, "none")
+    if log_target:
+        loss = exp(t) * (t - x)
+    else:
+        positive = wrap(t.array > 0)
+        loss = where(positive, t * log(where(positive, t, 1.0)), 0.0) - t * x
+    if reduction == "batchmean":
+        return sum(loss) / (x.shape[0] if x.ndim else 1)
+    return _reduce(loss, reduction)
+
+
+# ---- regression -----------------------------------------------------------------------------
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Squared error ``(input - target)**2``; the shapes must be equal (PyTorch broadcasts)."""
+    x, t = _pair("mse_loss", input, target, reduction)
+    return _reduce(square(x - t), reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Absolute error ``|input - target|``; the shapes must be equal (PyTorch broadcasts)."""
+    x, t = _pair("l1_loss", input, target, reduction)
+    return _reduce(abs(x - t), reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """Squared error ``d**2 / (2 * beta)`` for ``|d| < beta``, else ``|d| - beta / 2``.
+
+    Raises
+    ------
+    OptionError
+        If `beta` is negative; 0 gives `l1_loss`.
+    """
+    if beta < 0:
+        raise OptionError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    x, t = _pair("smooth_l1_loss", input, target, reduction)
+    if beta == 0:
+        return l1_loss(x, t, reduction)
+    d = x - t
+    size = abs(d)
+    return _reduce(where(size < beta, square(d) * (0.5 / beta), size - 0.5 * beta), reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
+    """Squared error ``d**2 / 2`` for ``|d| <= delta``, else ``delta * (|d| - delta / 2)``.
+
+    Raises
+    ------
+    OptionError
+        If `delta` is not positive.
+    """
+    if not delta > 0:
+        raise OptionError(f"huber_loss: delta must be positive, got {delta}")
+    x, t = _pair("huber_loss", input, target, reduction)
+    d = x - t
+    size = abs(d)
+    return _reduce(where(size <= delta, square(d) * 0.5, (size - 0.5 * delta) * delta), reduction)
+
+
+# ---- segmentation ---------------------------------------------------------------------------
+
+
+def dice_loss(
+    input: Tensor,
+    target: Tensor,
+    smooth: float = 1.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """One minus the Dice coefficient of every class of every sample.
+
+    ``1 - (2 * sum(p * t) + smooth) / (sum(p) + sum(t) + smooth)``, sums over all positions of a
+    sample; p is ``softmax(input)`` over the classes, or ``sigmoid(input)`` if there is one class.
+
+    Parameters
+    ----------
+    input : Tensor, (N, C, ...)
+        Logits.
+    target : Tensor
+        Class indices (N, ...), integer; or t itself, (N, C, ...).
+    smooth : float, default 1
+        Keeps the quotient away from 0 / 0 where a class is absent.
+    ignore_index : int, default -100
+        Positions with this class index do not count.
+    reduction : {'mean', 'sum', 'none'}
+        'none' gives (N, C).
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError, OptionError
+        If the target does not fit the input, or a label is out of range.
+
+    Notes
+    -----
+    Source: Milletari et al., V-Net, arXiv:1606.04797 (with p in place of its square below the
+    line).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> logits = mg.tensor([[[30.0, -30.0], [-30.0, 30.0]]])  # (N, C, L): sure of classes 0, 1
+    >>> mg.nn.functional.dice_loss(logits, mg.tensor([[0, 1]]))
+    tensor(0.)
+    """
+    name = "dice_loss"
+    _check_reduction(reduction)
+    x, target = check_tensor(name, input), check_tensor(name, target)
+    check_floating(name, x)
+    if x.ndim < 3:
+        raise ShapeError(f"{name}: input must be (N, C, ...) with positions, got shape {x.shape}")
+    n, classes = x.shape[:2]
+    p = softmax(x, 1) if classes > 1 else sigmoid(x)
+    p = reshape(p, (n, classes, -1)) if n else reshape(p, (0, classes, math.prod(x.shape[2:])))
+    if target.shape == x.shape:
+        t = reshape(cast(target, x.dtype), p.shape)
+    else:
+        # One class means yes or no: index 1 is the class, 0 the background.
+        labels, counts = _class_indices(name, x, target, max(classes, 2), ignore_index)
+        xp = get_xp(labels)
+        wanted = xp.arange(classes)[:, None] if classes > 1 else 1
+        here = counts.reshape(n, 1, -1)
+        t = wrap(((labels.reshape(n, 1, -1) == wanted) & here).astype(x.dtype))
+        p = p * wrap(here.astype(x.dtype))
+    overlap = sum(p * t, 2)
+    loss = 1.0 - (overlap * 2.0 + smooth) / (sum(p, 2) + sum(t, 2) + smooth)
+    return _reduce(loss, reduction)
