@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+os.environ["PYTHONPATH"] = str(HERE.parent)  # the walkthroughs' kernels see this tree too
 
 import minigrad  # noqa: E402  (the path above comes first)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -82,6 +83,8 @@ def test_imports_only_from_layers_above(module: str) -> None:
     for line, target in imports(MODULES[module]):
         if target.partition(".")[0] != "minigrad":
             continue
+        if target == "minigrad" and LAYERS[mine] == "minigrad.cli":
+            continue  # the command stands on the public face itself
         theirs = layer_of(target)
         if theirs is None or theirs > mine:
             wrong.append(f"line {line} imports {target}")
@@ -94,10 +97,15 @@ def test_only_the_backend_knows_cupy(module: str) -> None:
         assert not [line for line, target in imports(MODULES[module]) if target.startswith("cupy")]
 
 
-def run(code: str) -> str:
+def run(code: str, **env: str) -> str:
     """Run code in a fresh interpreter and return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **env},
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -116,14 +124,17 @@ def test_import_needs_only_numpy(module: str) -> None:
     assert foreign <= {"minigrad", "numpy"}
 
 
-def test_import_takes_at_most_twice_as_long_as_numpy() -> None:
+def test_import_takes_at_most_twice_as_long_as_numpy(tmp_path: Path) -> None:
+    # As after an installation: byte code is written, and read from the second run on.
+    byte_code = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+
     def seconds(module: str) -> float:
         code = f"from time import perf_counter as now\nt = now()\nimport {module}\nprint(now() - t)"
-        return float(run(code))
+        return float(run(code, **byte_code))
 
-    seconds("minigrad")  # the first run writes the byte code
+    seconds("minigrad")
     numpy, ours = [], []
     for _ in range(9):  # taken in turns, so that a busy moment hits both
         numpy.append(seconds("numpy"))
         ours.append(seconds("minigrad"))
-    assert statistics.median(ours) <= 2 * statistics.median(numpy)
+    assert statistics.median(ours) <= 2 * statistics.median(numpy), (numpy, ours)
