@@ -108,7 +108,7 @@ def to_dtype(dtype: Any) -> DType:
     except TypeError:
         found = np.dtype(object)
     if found.kind in _kinds or is_floating(found):
-        return found.newbyteorder("=")
+        return np.dtype(found.type)  # the one object of this type, in native byte order
     raise DTypeError(
         f"no tensor can have dtype {dtype!r}; use one of float16, bfloat16, float32, float64, "
         "uint8, int8, int16, int32, int64, bool"

@@ -95,10 +95,10 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     own = [leaf._node for leaf in leaves]
     outside = _reached(out._node, start, own)
     node.next = (*(t._node for t in tensors), *outside)
-    node.needs = tuple(parent is not None for parent in node.next)
     node.saves = tuple(range(len(tensors)))  # type: ignore[misc]
     node.saved = tensors
-    node.versions = [t._version[0] for t in tensors]
+    node.arrays = [t.array for t in tensors]
+    node.versions = [(t._version, t._version[0]) for t in tensors]
     node.out_shape, node.out_dtype = out.shape, out.dtype
     node.seq = next_seq()
     result = wrap(out.array)

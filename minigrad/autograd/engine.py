@@ -199,32 +199,36 @@ def run(
                 parents = tuple([p if p in useful else None for p in parents])
                 if not any(parents):
                     continue
-            grads = node.backward(g, *node.unpack(create_graph)) if node.saved != () else node.backward(g)
+            grads = node.backward(g, *node.unpack(create_graph))
             if grads.__class__ is not tuple:
                 grads = (grads,)
+            if len(grads) != len(parents):
+                raise GraphError(
+                    f"{node.name}: its backward returned {len(grads)} gradients for "
+                    f"{len(parents)} inputs; return None for an input that gets none"
+                )
             if anomaly:
                 _check_nan(node, grads)
-            for parent, h in zip(parents, grads, strict=True):
+            for parent, h in zip(parents, grads):  # noqa: B905 - checked, and on the hot path
                 if parent is None or h is None:
                     continue
                 if h.shape != parent.out_shape or (
                     h.dtype is not parent.out_dtype and h.dtype != parent.out_dtype
                 ):
                     raise _misfit(node, parent, h)
-                if parent not in pending:
+                total = pending.get(parent)
+                if total is None:
                     pending[parent] = h
                     if not parent.is_leaf:
                         heappush(order, (-parent.seq, parent))
                 elif parent in buffers:
-                    total = pending[parent]
                     total += h
                 else:
-                    pending[parent] = pending[parent] + h
+                    pending[parent] = total + h
                     if not create_graph and h.ndim:
                         buffers.add(parent)
-            if not retain and (node.saves or node.saves_output):
-                node.saved = None
-                node.__dict__.clear()
+            if not retain and node.arrays:
+                node.release()
         for node in pending:
             if node.hooks:
                 pending[node] = _call_hooks(node.hooks, pending[node], create_graph)

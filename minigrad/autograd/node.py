@@ -49,7 +49,7 @@ class Function:
     view : bool
         The result may share memory with input 0.
     needs : tuple of bool
-        Which inputs require a gradient; set when the operation is recorded.
+        Which inputs require a gradient, once the operation is recorded.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class Function:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "needs", "next", "out_dtype", "out_shape", "saved", "seq",
+        "__dict__", "__weakref__", "arrays", "next", "out_dtype", "out_shape", "saved", "seq",
         "versions",
     )  # fmt: skip
 
@@ -77,10 +77,10 @@ class Function:
     is_leaf: ClassVar[bool] = False
     name: ClassVar[str] = "function"
 
-    next: tuple[Any, ...]
-    needs: tuple[bool, ...]
-    saved: Sequence[Any] | None
-    versions: Sequence[Any]
+    next: tuple[Any, ...]  # the node of every input, None where no gradient is needed
+    saved: Sequence[Any] | None  # the inputs that backward needs, as they came
+    arrays: Sequence[Any]  # their arrays, then the result's
+    versions: Sequence[tuple[list[Any], int]]  # what their version cells held
     seq: int
     out_shape: tuple[int, ...]
     out_dtype: DType
@@ -128,13 +128,13 @@ class Function:
         flags = state.flags
         if recording and flags & GRAD:
             self.next = tuple([v._node if isinstance(v, Tensor) else None for v in inputs])
-            self.needs = tuple([node is not None for node in self.next])
-            saved = [inputs[i] for i in self.saves]
-            self.versions = [v._version[0] if isinstance(v, Tensor) else None for v in saved]
+            self.saved = saved = [inputs[i] for i in self.saves]
+            self.arrays = kept = [arrays[i] for i in self.saves]
+            cells = [v._version for v in saved if isinstance(v, Tensor)]
             if self.saves_output:  # the array alone: the tensor would make a reference cycle
-                saved.append(out)
-                self.versions.append((result._version, result._version[0]))
-            self.saved = saved
+                kept.append(out)
+                cells.append(result._version)
+            self.versions = [(cell, cell[0]) for cell in cells]
             self.out_shape = out.shape
             self.out_dtype = out.dtype
             self.seq = next_seq()
@@ -145,28 +145,43 @@ class Function:
             watch(self, result, flags)
         return result
 
-    def unpack(self, differentiable: bool) -> list[Any]:
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """Which inputs require a gradient."""
+        return tuple([node is not None for node in self.next])
+
+    def unpack(self, differentiable: bool) -> Sequence[Any]:
         """Return the saved values: arrays, or tensors of the graph if `differentiable`."""
         if self.saved is None:
             raise GraphError(
                 f"{self.name}: a second backward through this operation, whose saved values were "
                 "freed by the first; pass retain_graph=True to the first backward"
             )
-        values: list[Any] = []
-        for value, version in zip(self.saved, self.versions, strict=True):
-            if isinstance(value, Tensor):
-                if value._version[0] != version:
-                    raise _changed(self, value.shape, value._version[0], version)
-                value = value if differentiable else value.array
-            elif version is not None:  # our own result
-                cell, version = version
-                if cell[0] != version:
-                    raise _changed(self, value.shape, cell[0], version)
-                if differentiable:
-                    value = wrap(value, cell)
-                    value._node = self
-            values.append(value)
-        return values
+        for cell, version in self.versions:
+            if cell[0] != version:
+                raise self._changed(cell, version)
+        if not differentiable:
+            return self.arrays
+        if not self.saves_output:
+            return self.saved
+        output = wrap(self.arrays[-1], self.versions[-1][0])
+        output._node = self
+        return [*self.saved, output]
+
+    def release(self) -> None:
+        """Drop the saved values, and what `forward` kept on the object, after their last use."""
+        self.saved, self.arrays = None, ()
+        self.__dict__.clear()
+
+    def _changed(self, cell: list[Any], version: int) -> GraphError:
+        assert self.saved is not None
+        of_tensors = (v.shape for v in self.saved if isinstance(v, Tensor) and v._version is cell)
+        shape = next(of_tensors, self.out_shape)
+        return GraphError(
+            f"{self.name}: a tensor of shape {shape} that its backward needs was changed in place "
+            f"(version {cell[0]}, expected {version}); use the out-of-place method, or clone() it "
+            "before"
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -255,13 +270,6 @@ class HookHandle:
             self._hooks.remove(self._hook)
 
     __call__ = remove
-
-
-def _changed(node: Function, shape: tuple[int, ...], found: int, expected: int) -> GraphError:
-    return GraphError(
-        f"{node.name}: a tensor of shape {shape} that its backward needs was changed in place "
-        f"(version {found}, expected {expected}); use the out-of-place method, or clone() it before"
-    )
 
 
 def explain(node: Function, arrays: list[Any], error: Exception) -> Exception:

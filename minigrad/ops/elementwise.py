@@ -102,14 +102,15 @@ class Binary(Function):
     """
 
     floating: ClassVar[bool] = False
+    shapes: ClassVar[Any] = None  # of the operands, where they were broadcast
 
     def __call__(self, x: Any, y: Any) -> Any:
         try:
             a, b = x.array, y.array
-            same = a.dtype is b.dtype
+            ready = a.dtype is b.dtype and not self.floating
         except AttributeError:
-            same = False
-        if not same or self.floating:
+            ready = False
+        if not ready:
             if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
                 return self.forward(x, y)
             x, y = match(x, y, self.floating)
@@ -129,27 +130,38 @@ class Binary(Function):
         result._version = [0, None]
         flags = state.flags
         if flags & GRAD:
-            p = x._node if isinstance(x, Tensor) else None
-            q = y._node if isinstance(y, Tensor) else None
+            if ready:
+                p, q = x._node, y._node
+            else:
+                p = x._node if isinstance(x, Tensor) else None
+                q = y._node if isinstance(y, Tensor) else None
             if p is not None or q is not None:
                 self.next = (p, q)
-                self.needs = (p is not None, q is not None)
                 if self.saves:
-                    self.saved = (x, y)
-                    self.versions = (
-                        x._version[0] if isinstance(x, Tensor) else None,
-                        y._version[0] if isinstance(y, Tensor) else None,
-                    )
+                    self.saved = x, y
+                    self.arrays = a, b
+                    if ready:
+                        v, w = x._version, y._version
+                        self.versions = (v, v[0]), (w, w[0])
+                    else:
+                        cells = [t._version for t in (x, y) if isinstance(t, Tensor)]
+                        self.versions = [(cell, cell[0]) for cell in cells]
                 else:
-                    self.saved = self.versions = ()
-                self.shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
-                self.out_shape = out.shape
+                    self.saved = self.arrays = self.versions = ()
+                shape = out.shape
+                if not ready or a.shape != shape or b.shape != shape:
+                    self.shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
+                self.out_shape = shape
                 self.out_dtype = out.dtype
                 self.seq = next_seq()
                 result._node = self
         if flags > GRAD:
             watch(self, result, flags)
         return result
+
+    def release(self) -> None:
+        """Drop the operands; nothing else is kept."""
+        self.saved, self.arrays = None, ()
 
 
 class Add(Binary):
@@ -169,7 +181,7 @@ class Sub(Binary):
         return x - y
 
     def backward(self, g: Any) -> Any:
-        return _both(self, g, -g if self.needs[1] else None)
+        return _both(self, g, None if self.next[1] is None else -g)
 
 
 class Mul(Binary):
@@ -181,7 +193,8 @@ class Mul(Binary):
         return x * y
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        return _both(self, g * y if self.needs[0] else None, g * x if self.needs[1] else None)
+        p, q = self.next
+        return _both(self, None if p is None else g * y, None if q is None else g * x)
 
 
 class Div(Binary):
@@ -194,16 +207,18 @@ class Div(Binary):
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
         gx = g / y
-        return _both(self, gx, -gx * x / y if self.needs[1] else None)
+        return _both(self, gx, None if self.next[1] is None else -gx * x / y)
 
 
 def _both(node: Any, gx: Any, gy: Any) -> tuple[Any, Any]:
     """Undo the broadcasting of a binary operation on the gradients that are needed."""
-    need_x, need_y = node.needs
-    shape_x, shape_y = node.shapes
+    shapes = node.shapes
+    if shapes is None:
+        return gx, gy
+    p, q = node.next
     return (
-        sum_to(gx, shape_x) if need_x else None,
-        sum_to(gy, shape_y) if need_y else None,
+        None if p is None else sum_to(gx, shapes[0]),
+        None if q is None else sum_to(gy, shapes[1]),
     )
 
 
