@@ -1,0 +1,245 @@
+"""Initial values of parameters: PyTorch's `torch.nn.init` functions and defaults.
+
+Each function fills a tensor in place, without recording, and returns it. Inside `skip_random`
+the random ones leave memory as it is: for a model whose weights are about to be loaded, or to count
+the parameters of a huge one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from minigrad import backend, dtypes, random
+from minigrad.errors import ShapeError, unknown
+from minigrad.modes import no_grad
+from minigrad.nn.module import Parameter
+from minigrad.tensor import Tensor
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "empty",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "skip_random",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+_skipping: ContextVar[bool] = ContextVar("skipping random initialisation", default=False)
+
+
+@contextlib.contextmanager
+def skip_random() -> Iterator[None]:
+    """Leave out random initial values inside the block; constants are still filled in.
+
+    Examples
+    --------
+    >>> from minigrad import nn
+    >>> with nn.init.skip_random():
+    ...     layer = nn.Linear(20_000, 20_000)  # no time is spent on 4e8 random numbers
+    >>> layer.weight.numel()
+    400000000
+    """
+    token = _skipping.set(True)
+    try:
+        yield
+    finally:
+        _skipping.reset(token)
+
+
+def empty(*shape: int, device: str | None = None, dtype: Any = None) -> Parameter:
+    """Return an uninitialised parameter; the layer fills it with one of the functions below."""
+    wrong = [n for n in shape if not isinstance(n, int) or n < 0]
+    if wrong:
+        raise ShapeError(f"a parameter's sizes must be integers ≥ 0, got {shape}")
+    wanted = dtypes.get_default_dtype() if dtype is None else dtypes.to_dtype(dtype)
+    return Parameter(backend.namespace(device).empty(shape, wanted))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with the value `val`."""
+    with no_grad():
+        return tensor.fill_(val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with zeros."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill with ones."""
+    return constant_(tensor, 1.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Fill a matrix with the identity."""
+    if tensor.ndim != 2:
+        raise ShapeError(f"eye_ fills matrices only, got shape {tensor.shape}")
+    zeros_(tensor)
+    diagonal = range(min(tensor.shape))
+    with no_grad():
+        tensor[diagonal, diagonal] = 1.0
+    return tensor
+
+
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.Generator | None = None
+) -> Tensor:
+    """Fill with draws from the uniform distribution on [a, b)."""
+    if _skipping.get():
+        return tensor
+    drawn = random.uniform(a, b, tensor.shape, generator=generator, dtype=tensor.dtype)
+    with no_grad():
+        return tensor.copy_(drawn)
+
+
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: random.Generator | None = None
+) -> Tensor:
+    """Fill with draws from the normal distribution."""
+    if _skipping.get():
+        return tensor
+    drawn = random.normal(mean, std, tensor.shape, generator=generator, dtype=tensor.dtype)
+    with no_grad():
+        return tensor.copy_(drawn)
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """Fill with draws from the normal distribution cut to [a, b].
+
+    The bounds are values, not multiples of `std` (as in PyTorch): ConvNeXt's
+    ``trunc_normal_(w, std=0.02)`` cuts at a hundred standard deviations.
+    """
+    if _skipping.get():
+        return tensor
+    drawn = random.trunc_normal(
+        tensor.shape, mean, std, a, b, generator=generator, dtype=tensor.dtype
+    )
+    with no_grad():
+        return tensor.copy_(drawn)
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Return the factor by which a non-linearity asks the standard deviation to grow.
+
+    Parameters
+    ----------
+    nonlinearity : str
+        linear, conv1d … conv_transpose3d, sigmoid, tanh, relu, leaky_relu or selu.
+    param : float, optional
+        Negative slope of leaky_relu, 0.01 if left out.
+
+    Examples
+    --------
+    >>> calculate_gain("relu")
+    1.4142135623730951
+    """
+    slope = 0.01 if param is None else param
+    gains = {
+        "linear": 1.0,
+        "sigmoid": 1.0,
+        "tanh": 5.0 / 3.0,
+        "relu": math.sqrt(2.0),
+        "leaky_relu": math.sqrt(2.0 / (1.0 + slope**2)),
+        "selu": 0.75,
+    }
+    gains.update({f"conv{t}{d}d": 1.0 for t in ("", "_transpose") for d in (1, 2, 3)})
+    if nonlinearity not in gains:
+        raise unknown("nonlinearity", nonlinearity, gains)
+    return gains[nonlinearity]
+
+
+def fans(tensor: Tensor) -> tuple[int, int]:
+    """Return fan-in and fan-out: channels times the kernel's area."""
+    if tensor.ndim < 2:
+        raise ShapeError(
+            f"fan-in and fan-out need a weight (out, in, …), got shape {tensor.shape}; "
+            "use normal_ or zeros_ for vectors"
+        )
+    area = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * area, tensor.shape[0] * area
+
+
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: random.Generator | None = None
+) -> Tensor:
+    """Fill with U(−a, a), a = gain·√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(
+    tensor: Tensor, gain: float = 1.0, generator: random.Generator | None = None
+) -> Tensor:
+    """Fill with N(0, σ²), σ = gain·√(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise unknown("mode", mode, ("fan_in", "fan_out"))
+    fan = fans(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """Fill with U(−b, b), b = gain·√(3 / fan) (He et al., 2015).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        The weight, (out, in, *kernel).
+    a : float, default 0
+        Negative slope of the leaky_relu that follows.
+    mode : {"fan_in", "fan_out"}
+        Keep the variance of the forward or of the backward pass.
+    nonlinearity : str, default "leaky_relu"
+        As for `calculate_gain`.
+    """
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """Fill with N(0, σ²), σ = gain / √fan (He et al., 2015); parameters as `kaiming_uniform_`."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def default_(weight: Tensor, bias: Tensor | None) -> None:
+    """Fill as PyTorch's Linear and convolutions do: both U(−1/√fan_in, 1/√fan_in)."""
+    kaiming_uniform_(weight, a=math.sqrt(5.0))
+    if bias is not None:
+        fan_in = fans(weight)[0]
+        bound = 1.0 / math.sqrt(fan_in) if fan_in else 0.0
+        uniform_(bias, -bound, bound)

@@ -1,0 +1,214 @@
+"""Losses as layers; the functions of the same names carry the formulas."""
+
+from __future__ import annotations
+
+from minigrad.errors import unknown
+from minigrad.nn import functional as F
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SmoothL1Loss",
+]
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+class _Loss(Module):
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in REDUCTIONS:
+            raise unknown("reduction", reduction, REDUCTIONS)
+        self.reduction = reduction
+
+    def extra_repr(self) -> str:
+        return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
+
+
+class _ClassLoss(_Loss):
+    """A loss with a weight per class, held as a buffer so that it moves with the module."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Tensor | None, reduction: str) -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+
+
+class CrossEntropyLoss(_ClassLoss):
+    """Softmax and negative log-likelihood in one, from logits.
+
+    Parameters
+    ----------
+    weight : Tensor, optional
+        Weight of each class, shape (C,).
+    ignore_index : int, default -100
+        Label that does not count.
+    reduction : {"mean", "sum", "none"}
+        How the samples are combined.
+    label_smoothing : float, default 0
+        Part of the target that is spread over all classes.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> loss = mg.nn.CrossEntropyLoss(label_smoothing=0.1)
+    >>> loss(mg.zeros(4, 10), mg.tensor([1, 2, 3, 4]))
+    tensor(2.3026)
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+class NLLLoss(_ClassLoss):
+    """Negative log-likelihood from log-probabilities; parameters as `CrossEntropyLoss`."""
+
+    def __init__(
+        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index = ignore_index
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.nll_loss(
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+
+
+class BCELoss(_ClassLoss):
+    """Binary cross entropy from probabilities; prefer `BCEWithLogitsLoss`, which cannot overflow.
+
+    Parameters
+    ----------
+    weight : Tensor, optional
+        Weight of each element, broadcast to the input.
+    reduction : {"mean", "sum", "none"}
+        How the elements are combined.
+    """
+
+    def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
+        super().__init__(weight, reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
+
+
+class BCEWithLogitsLoss(_ClassLoss):
+    """Binary cross entropy from logits.
+
+    Parameters
+    ----------
+    weight : Tensor, optional
+        Weight of each element, broadcast to the input.
+    reduction : {"mean", "sum", "none"}
+        How the elements are combined.
+    pos_weight : Tensor, optional
+        Weight of the positive targets.
+    """
+
+    pos_weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.register_buffer("pos_weight", pos_weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(
+            input,
+            target,
+            weight=self.weight,
+            reduction=self.reduction,
+            pos_weight=self.pos_weight,
+        )
+
+
+class MSELoss(_Loss):
+    """Mean of (input − target)²."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.mse_loss(input, target, reduction=self.reduction)
+
+
+class L1Loss(_Loss):
+    """Mean of |input − target|."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.l1_loss(input, target, reduction=self.reduction)
+
+
+class SmoothL1Loss(_Loss):
+    """Quadratic below `beta`, linear above (the Huber loss over beta).
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        How the elements are combined.
+    beta : float, default 1
+        Where the quadratic part meets the linear one.
+    """
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = beta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+
+
+class DiceLoss(_Loss):
+    """One minus the overlap of prediction and target, for segmentation, from logits.
+
+    1 − (2·Σpt + smooth) / (Σp + Σt + smooth) per sample and class (Milletari et al., 2016); p is
+    the softmax of the input, or its sigmoid where there is one class.
+
+    Parameters
+    ----------
+    smooth : float, default 1
+        Keeps the quotient defined where a class is absent.
+    ignore_index : int, default -100
+        Label that does not count.
+    reduction : {"mean", "sum", "none"}
+        How samples and classes are combined.
+    """
+
+    def __init__(
+        self, smooth: float = 1.0, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction)
+        self.smooth, self.ignore_index = smooth, ignore_index
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.dice_loss(input, target, self.smooth, self.ignore_index, self.reduction)

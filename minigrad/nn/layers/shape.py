@@ -1,0 +1,102 @@
+"""Flatten, Unflatten and Upsample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minigrad.errors import OptionError
+from minigrad.nn import functional as F
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
+
+__all__ = ["Flatten", "Unflatten", "Upsample"]
+
+
+class Flatten(Module):
+    """Merge the axes `start_dim` to `end_dim` into one.
+
+    Parameters
+    ----------
+    start_dim : int, default 1
+        First axis that is merged.
+    end_dim : int, default -1
+        Last axis that is merged.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.Flatten()(mg.zeros(2, 3, 4, 5)).shape
+    (2, 60)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Split one axis into several, the inverse of `Flatten`.
+
+    Parameters
+    ----------
+    dim : int
+        The axis.
+    unflattened_size : sequence of int
+        Lengths of the new axes; one may be -1.
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Upsample(Module):
+    """Resize the spatial axes of (N, C, *spatial).
+
+    Parameters
+    ----------
+    size : int or sequence of int, optional
+        New lengths; give either this or `scale_factor`.
+    scale_factor : float or sequence of float, optional
+        Factors of the lengths.
+    mode : str, default "nearest"
+        nearest, linear, bilinear or trilinear.
+    align_corners : bool, optional
+        Whether the corner pixels' centres (True) or the outer edges (False) coincide.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.Upsample(scale_factor=2)(mg.zeros(1, 3, 4, 4)).shape
+    (1, 3, 8, 8)
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int] | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
+        if (size is None) == (scale_factor is None):
+            raise OptionError("Upsample: give exactly one of size and scale_factor")
+        self.size, self.scale_factor = size, scale_factor
+        self.mode, self.align_corners = mode, align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, self.size, self.scale_factor, self.mode, self.align_corners)
+
+    def extra_repr(self) -> str:
+        if self.size is not None:
+            return f"size={self.size}, mode={self.mode!r}"
+        return f"scale_factor={self.scale_factor}, mode={self.mode!r}"

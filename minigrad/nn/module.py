@@ -1,0 +1,436 @@
+"""Module: a tree of parameters, buffers and child modules with a `forward`.
+
+A module keeps everything in its plain attributes: a `Parameter` value is a parameter, a `Module`
+value is a child, and a tensor named to `register_buffer` is a buffer. There is no second registry
+that could disagree with the attributes, and ``self.weight`` is an ordinary attribute lookup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minigrad.autograd.node import HookHandle
+from minigrad.errors import DTypeError, MinigradError, OptionError, unknown
+from minigrad.nn.state import LoadReport, load
+from minigrad.tensor import Tensor
+
+__all__ = ["Module", "Parameter"]
+
+M = TypeVar("M", bound="Module")
+
+
+class Parameter(Tensor):
+    """A tensor that a `Module` trains: assigning it to an attribute is all it takes.
+
+    Parameters
+    ----------
+    data : Tensor or array
+        Initial values; the memory is shared, not copied.
+    requires_grad : bool, default True
+        Whether the gradient is computed.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> class Scale(mg.nn.Module):
+    ...     def __init__(self):
+    ...         self.gain = mg.nn.Parameter(mg.ones(3))
+    ...     def forward(self, x):
+    ...         return x * self.gain
+    >>> [name for name, _ in Scale().named_parameters()]
+    ['gain']
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        array = data.array if isinstance(data, Tensor) else np.asarray(data)
+        super().__init__(array, requires_grad=requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Module:
+    """Base class of every layer and model.
+
+    Subclasses assign parameters and children in ``__init__`` and write ``forward``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.body = nn.Linear(4, 8)
+    ...         self.head = nn.Linear(8, 2)
+    ...     def forward(self, x):
+    ...         return self.head(nn.functional.relu(self.body(x)))
+    >>> net = Net()
+    >>> net(mg.ones(3, 4)).shape
+    (3, 2)
+    >>> net
+    Net(
+      (body): Linear(in_features=4, out_features=8, bias=True)
+      (head): Linear(in_features=8, out_features=2, bias=True)
+    )
+    """
+
+    # Immutable defaults on the class, replaced on the instance at first use: a subclass that
+    # forgets `super().__init__()` works all the same.
+    training: bool = True
+    _persistent: Mapping[str, bool] = MappingProxyType({})  # buffer name -> is it saved?
+    _forward_pre_hooks: Sequence[Callable[..., Any]] = ()
+    _forward_hooks: Sequence[Callable[..., Any]] = ()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every subclass writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    # --- calling ---------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the pre-hooks, `forward` and the hooks; an error learns which layer it came from."""
+        try:
+            for pre_hook in tuple(self._forward_pre_hooks):
+                changed = pre_hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+            output = self.forward(*args, **kwargs)
+            for hook in tuple(self._forward_hooks):
+                changed = hook(self, args, output)
+                if changed is not None:
+                    output = changed
+            return output
+        except MinigradError as error:
+            _name_layer(error, self)
+            raise
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(module, args)`` before `forward`; what it returns replaces the arguments."""
+        return self._add_hook("_forward_pre_hooks", hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(module, args, output)`` after `forward`; what it returns replaces the output.
+
+        Examples
+        --------
+        >>> import minigrad as mg
+        >>> layer, seen = mg.nn.Linear(2, 3), []
+        >>> handle = layer.register_forward_hook(lambda module, args, out: seen.append(out.shape))
+        >>> _ = layer(mg.ones(1, 2))
+        >>> handle.remove()
+        >>> seen
+        [(1, 3)]
+        """
+        return self._add_hook("_forward_hooks", hook)
+
+    def _add_hook(self, kind: str, hook: Callable[..., Any]) -> HookHandle:
+        hooks = vars(self).setdefault(kind, [])
+        hooks.append(hook)
+        return HookHandle(hooks, hook)
+
+    # --- attributes ------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kept = vars(self).get(name)
+        if isinstance(kept, Parameter) and not (value is None or isinstance(value, Parameter)):
+            raise DTypeError(
+                f"{type(self).__name__}.{name} is a Parameter and cannot become a "
+                f"{type(value).__name__}; wrap the value in nn.Parameter, or delete it first"
+            )
+        if name in self._persistent and not (value is None or isinstance(value, Tensor)):
+            raise DTypeError(
+                f"{type(self).__name__}.{name} is a buffer and cannot become a "
+                f"{type(value).__name__}; assign a Tensor, or delete it first"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        if name in self._persistent:
+            self._persistent = {k: v for k, v in self._persistent.items() if k != name}
+
+    def _check_new_name(self, name: str) -> None:
+        if not name or "." in name:
+            raise OptionError(f"a name must be non-empty and without dots, got {name!r}")
+        if name not in vars(self) and hasattr(type(self), name):
+            raise OptionError(
+                f"{type(self).__name__} already has an attribute {name!r}; choose another name"
+            )
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Assign a parameter by name; `setattr` with a check of the name."""
+        self._check_new_name(name)
+        setattr(self, name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that moves with the module but is not trained.
+
+        Parameters
+        ----------
+        name : str
+            The attribute's name.
+        tensor : Tensor or None
+            The value; None keeps the name and saves nothing.
+        persistent : bool, default True
+            Whether `state_dict` holds it.
+        """
+        self._check_new_name(name)
+        self._persistent = {**self._persistent, name: persistent}
+        setattr(self, name, tensor)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Assign a child by name; `setattr` with a check of the name."""
+        self._check_new_name(name)
+        setattr(self, name, module)
+
+    # --- walking the tree ------------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the direct children in the order of their assignment."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        return (module for _, module in self.named_children())
+
+    def named_modules(
+        self, prefix: str = "", remove_duplicate: bool = True, _seen: set[int] | None = None
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield this module and all below it, parents first, with their dotted paths."""
+        seen: set[int] = set() if _seen is None else _seen
+        if remove_duplicate:
+            if id(self) in seen:
+                return
+            seen.add(id(self))
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(_join(prefix, name), remove_duplicate, seen)
+
+    def modules(self) -> Iterator[Module]:
+        return (module for _, module in self.named_modules())
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module at a dotted path such as ``"stages.1.0.dwconv"``."""
+        module: Any = self
+        for name in filter(None, target.split(".")):
+            child = vars(module).get(name)
+            if not isinstance(child, Module):
+                choices = [path for path, _ in self.named_modules() if path]
+                raise unknown(f"module of {type(self).__name__}", target, choices)
+            module = child
+        return module  # type: ignore[no-any-return]
+
+    def _named(
+        self,
+        pick: Callable[[Module], Iterator[tuple[str, Tensor]]],
+        prefix: str,
+        recurse: bool,
+        remove_duplicate: bool,
+    ) -> Iterator[tuple[str, Tensor]]:
+        seen: set[int] = set()
+        modules = self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, tensor in pick(module):
+                if not remove_duplicate or id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield _join(path, name), tensor
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter once with its dotted name; a module's own before its children's."""
+        return self._named(_own_parameters, prefix, recurse, remove_duplicate)  # type: ignore[return-value]
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        return (param for _, param in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield every buffer once with its dotted name."""
+        return self._named(_own_buffers, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def apply(self: M, fn: Callable[[Module], object]) -> M:
+        """Call ``fn`` on every module, children before parents, and return self."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # --- state -----------------------------------------------------------------------------------
+
+    def state_dict(self, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Return every parameter and persistent buffer under its dotted name.
+
+        The tensors share memory with the module (detached unless ``keep_vars``); copy what must
+        not change with it.
+        """
+        state = {}
+        for path, module in self.named_modules(prefix, remove_duplicate=False):
+            own = [*_own_parameters(module)]
+            own += [(name, t) for name, t in _own_buffers(module) if module._persistent[name]]
+            state.update({_join(path, n): t if keep_vars else t.detach() for n, t in own})
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadReport:
+        """Copy values into the parameters and buffers of the same names.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to Tensor or array
+            Values by dotted name; they are converted to each parameter's dtype and device.
+        strict : bool, default True
+            Whether every name and shape must match. Otherwise what fits is loaded.
+
+        Returns
+        -------
+        LoadReport
+            What was loaded, missing, unexpected and mismatched.
+
+        Raises
+        ------
+        DataError
+            If ``strict`` and something does not fit, or if nothing fits at all. Nothing has
+            changed then.
+
+        Examples
+        --------
+        >>> import minigrad as mg
+        >>> layer = mg.nn.Linear(2, 3)
+        >>> layer.load_state_dict({"weight": mg.zeros(3, 2)}, strict=False)
+        LoadReport: 1 loaded, 1 missing, 0 unexpected, 0 mismatched
+          missing: bias
+        >>> layer.load_state_dict({"wieght": mg.zeros(3, 2), "bias": mg.zeros(3)})
+        Traceback (most recent call last):
+            ...
+        minigrad.errors.DataError: Linear.load_state_dict: the values do not fit; nothing changed
+          missing: weight
+          unexpected: wieght (did you mean weight?)
+        """
+        return load(type(self).__name__, self.state_dict(keep_vars=True), state_dict, strict)
+
+    # --- conversions and modes -------------------------------------------------------------------
+
+    def _convert(self: M, convert: Callable[[Tensor], Tensor]) -> M:
+        # Through `.data`, so that optimizers keep holding the same Parameter objects.
+        for tensor in [*self.parameters(), *self.buffers()]:
+            tensor.data = convert(tensor.data)
+            if tensor.grad is not None:
+                tensor.grad = convert(tensor.grad)
+        return self
+
+    def to(self: M, *args: Any, **kwargs: Any) -> M:
+        """Move to a device, convert floating-point tensors to a dtype, or both.
+
+        Takes what `Tensor.to` takes: ``to("cuda")``, ``to(mg.float64)``, ``to("cpu", mg.float16)``,
+        ``to(device=..., dtype=...)``. Integer buffers keep their dtype.
+        """
+
+        def convert(tensor: Tensor) -> Tensor:
+            moved = tensor.to(*args, **kwargs)
+            return moved if tensor.is_floating_point() else moved.to(tensor.dtype)
+
+        return self._convert(convert)
+
+    def cpu(self: M) -> M:
+        return self.to("cpu")
+
+    def cuda(self: M, device: int = 0) -> M:
+        return self.to(f"cuda:{device}")
+
+    def float(self: M) -> M:
+        return self.to(np.dtype(np.float32))
+
+    def double(self: M) -> M:
+        return self.to(np.dtype(np.float64))
+
+    def half(self: M) -> M:
+        return self.to(np.dtype(np.float16))
+
+    def train(self: M, mode: bool = True) -> M:
+        """Switch dropout, drop path and batch statistics on (or off) in the whole tree."""
+        if not isinstance(mode, bool):
+            raise OptionError(f"train: mode must be True or False, got {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Switch to evaluation: `train` with False."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Freeze (False) or unfreeze every parameter."""
+        for param in self.parameters():
+            param.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop (or fill with zeros) every gradient."""
+        for param in self.parameters():
+            if param.grad is not None:
+                if set_to_none:
+                    param.grad = None
+                else:
+                    param.grad.zero_()
+
+    # --- printing --------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """Return what stands between the parentheses of the repr; subclasses override it."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.splitlines() if extra else []
+        children = [f"({name}): {_indent(repr(c))}" for name, c in self.named_children()]
+        if len(lines) <= 1 and not children:
+            return f"{type(self).__name__}({extra})"
+        return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+
+def _own_parameters(module: Module) -> Iterator[tuple[str, Tensor]]:
+    return ((name, v) for name, v in vars(module).items() if isinstance(v, Parameter))
+
+
+def _own_buffers(module: Module) -> Iterator[tuple[str, Tensor]]:
+    values = ((name, vars(module).get(name)) for name in module._persistent)
+    return ((name, value) for name, value in values if value is not None)
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def _indent(text: str) -> str:
+    return text.replace("\n", "\n  ")
+
+
+def _name_layer(error: MinigradError, module: Module) -> None:
+    """Prefix the message with the path of the layer that raised: ``stages.1.0.dwconv (Conv2d…)``.
+
+    Every `__call__` on the way out adds its part of the path, so nothing is spent on success.
+    """
+    where = getattr(error, "layer", None)  # (path below `inner`, inner, description, message)
+    if where is None:
+        name, extra = type(module).__name__, module.extra_repr()
+        description = f"{name}({extra})" if extra else name
+        path, message = "", str(error)
+    else:
+        path, inner, description, message = where
+        step = next((name for name, m in module.named_modules() if m is inner), "")
+        path = _join(step, path)
+    error.layer = (path, module, description, message)  # type: ignore[attr-defined]
+    prefix = f"{path} ({description})" if path else description
+    error.args = (f"{prefix}: {message}", *error.args[1:])

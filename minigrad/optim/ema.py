@@ -1,0 +1,60 @@
+"""Exponential moving average of a model's weights."""
+
+from __future__ import annotations
+
+import copy
+
+from minigrad.errors import OptionError
+from minigrad.modes import no_grad
+from minigrad.nn.module import Module
+
+__all__ = ["ModelEma"]
+
+
+class ModelEma:
+    """A copy of a model that follows it slowly: w̄ ← decay·w̄ + (1 − decay)·w.
+
+    Parameters
+    ----------
+    model : Module
+        The model that is trained; its copy starts equal.
+    decay : float, default 0.9999
+        Part that stays at each update. ConvNeXt's recipes use 0.9999 without warm-up.
+
+    Attributes
+    ----------
+    module : Module
+        The averaged copy, in evaluation mode, without gradients.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> model = mg.nn.Linear(1, 1, bias=False)
+    >>> ema = mg.optim.ModelEma(model, decay=0.9)
+    >>> start = model.weight.item()
+    >>> _ = mg.nn.init.constant_(model.weight, start + 1.0)
+    >>> ema.update(model)
+    >>> round(ema.module.weight.item() - start, 4)
+    0.1
+    """
+
+    def __init__(self, model: Module, decay: float = 0.9999) -> None:
+        if not 0.0 <= decay <= 1.0:
+            raise OptionError(f"ModelEma: decay must lie in [0, 1], got {decay}")
+        self.decay = decay
+        self.module = copy.deepcopy(model).eval().requires_grad_(False)
+        self.module.zero_grad()
+
+    def update(self, model: Module) -> None:
+        """Move the average towards `model`; call it after each optimizer step.
+
+        Buffers are averaged too; integers (a counter of batches) are copied.
+        """
+        current = model.state_dict()
+        with no_grad():
+            for name, average in self.module.state_dict().items():
+                value = current[name]
+                if average.is_floating_point():
+                    average.mul_(self.decay).add_(value, alpha=1.0 - self.decay)
+                else:
+                    average.copy_(value)

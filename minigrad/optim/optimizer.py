@@ -1,0 +1,248 @@
+"""The base of every optimizer: parameter groups, state, and their saved form (PyTorch's layout)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import get_xp, to_device
+from minigrad.errors import DataError, DTypeError, GraphError, OptionError, ShapeError, unknown
+from minigrad.modes import enable_grad
+from minigrad.tensor import Tensor
+
+__all__ = ["Optimizer"]
+
+Group = dict[str, Any]
+
+# Elements updated at a time on the CPU: pieces of this size stay in the second-level cache, so that
+# a dozen operations on a parameter read it from memory once.
+CHUNK = 1 << 15
+
+
+class Optimizer:
+    """Updates parameters from their gradients; a subclass gives `update` for one parameter.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of (name, Tensor), or of dict
+        What to train. A dict is a parameter group: ``params`` and options that differ from the
+        defaults; ``lr_scale`` multiplies the default learning rate.
+    defaults : dict
+        Options of every group that does not set its own.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Each with ``params`` and every option; schedules write ``lr`` here.
+    state : dict
+        Parameter to its state: arrays and numbers by name.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise DTypeError(
+                f"{self._name}: params must be a list of tensors, not one; write [param]"
+            )
+        self.defaults = defaults
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self._scratch: dict[Any, Any] = {}
+        given = list(params)
+        if not given:
+            raise OptionError(
+                f"{self._name}: there is nothing to train, the parameter list is empty"
+            )
+        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def add_param_group(self, group: Group) -> None:
+        """Add a group of parameters with its own options.
+
+        Raises
+        ------
+        OptionError
+            If an option is unknown or out of range, or a parameter is in a group already.
+        DTypeError
+            If something is no floating-point leaf tensor.
+        """
+        if not isinstance(group, dict) or "params" not in group:
+            raise OptionError(f"{self._name}: a parameter group is a dict with the key 'params'")
+        known = {"params", "lr_scale", "name", "initial_lr", *self.defaults}
+        for key in group:
+            if key not in known:
+                raise unknown(f"{self._name} option", key, known)
+        params = group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        params = [p[1] if isinstance(p, tuple) else p for p in params]
+        held = {id(p) for p in self._params()}
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor) or not p.is_floating_point():
+                what = p.dtype if isinstance(p, Tensor) else type(p).__name__
+                raise DTypeError(
+                    f"{self._name}: parameter {i} must be a floating tensor, not {what}"
+                )
+            if not p.is_leaf:
+                raise GraphError(
+                    f"{self._name}: parameter {i} was computed by {p.grad_fn}; only leaves can be "
+                    "trained, pass the tensor that it was computed from"
+                )
+            if id(p) in held:
+                raise OptionError(f"{self._name}: a parameter of shape {p.shape} occurs twice")
+            held.add(id(p))
+        full = {**self.defaults, **group, "params": params}
+        if "lr" not in group:
+            full["lr"] = self.defaults["lr"] * group.get("lr_scale", 1.0)
+        self.check(full)
+        self.param_groups.append(full)
+
+    def check(self, group: Group) -> None:
+        """Refuse options out of range; subclasses add theirs."""
+        for name in ("lr", "weight_decay", "eps", "momentum"):
+            if name in group and not group[name] >= 0.0:
+                raise OptionError(f"{self._name}: {name} must be ≥ 0, got {group[name]}")
+        for i, beta in enumerate(group.get("betas", ())):
+            if not 0.0 <= beta < 1.0:
+                raise OptionError(f"{self._name}: betas[{i}] must lie in [0, 1), got {beta}")
+
+    # --- one step --------------------------------------------------------------------------------
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop (or fill with zeros) the gradient of every parameter."""
+        for p in self._params():
+            if p.grad is not None:
+                if set_to_none:
+                    p.grad = None
+                else:
+                    p.grad.zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss anew (with `backward`) and returns it.
+
+        Returns
+        -------
+        object
+            What the closure returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._step_one(p, group)
+        return loss
+
+    def _step_one(self, p: Tensor, group: Group) -> None:
+        param, grad = p.array, p.grad.array  # type: ignore[union-attr]
+        if grad.shape != param.shape:
+            raise ShapeError(
+                f"{self._name}: the gradient has shape {grad.shape} but its parameter "
+                f"{param.shape}; compute it again after a parameter has changed its shape"
+            )
+        if param.flags.c_contiguous:
+            grad = get_xp(param).ascontiguousarray(grad)
+        self.update(param, grad, self.state.setdefault(p, {}), group)
+        p._version[0] += 1
+
+    def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
+        """Change the array `param` in place; `state` starts empty and lives on."""
+        raise NotImplementedError
+
+    def _chunks(self, *arrays: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield matching pieces of arrays of one shape, and two pieces of scratch memory."""
+        first = arrays[0]
+        if not isinstance(first, np.ndarray) or not first.flags.c_contiguous:
+            xp = get_xp(first)  # a GPU, or an unusual layout: all in one piece
+            yield (*arrays, xp.empty_like(first), xp.empty_like(first))
+            return
+        scratch = self._scratch.get(first.dtype)
+        if scratch is None:
+            scratch = self._scratch[first.dtype] = np.empty((2, CHUNK), first.dtype)
+        flat = [a.reshape(-1) for a in arrays]
+        for start in range(0, first.size, CHUNK):
+            pieces = [a[start : start + CHUNK] for a in flat]
+            yield (*pieces, *scratch[:, : pieces[0].size])
+
+    # --- saved form ------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return state and options in PyTorch's layout, parameters numbered in order.
+
+        Arrays become tensors that share memory with the state.
+        """
+        order = {id(p): i for i, p in enumerate(self._params())}
+        state = {
+            order[id(p)]: {k: Tensor(v) if _is_array(v) else v for k, v in values.items()}
+            for p, values in self.state.items()
+        }
+        groups = [
+            {**group, "params": [order[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, PyTorch's own included.
+
+        Raises
+        ------
+        DataError
+            If the groups or the shapes differ from this optimizer's; nothing has changed then.
+        """
+        groups, saved = state_dict["param_groups"], state_dict["state"]
+        sizes = [len(group["params"]) for group in groups]
+        expected = [len(group["params"]) for group in self.param_groups]
+        if sizes != expected:
+            raise DataError(
+                f"{self._name}.load_state_dict: the saved groups hold {sizes} parameters, this "
+                f"optimizer's {expected}; build it from the same model and groups first"
+            )
+        numbers = chain(*(group["params"] for group in groups))
+        state: dict[Tensor, dict[str, Any]] = {}
+        for number, p in zip(numbers, self._params(), strict=True):
+            if number in saved:
+                state[p] = {key: self._restore(key, v, p) for key, v in saved[number].items()}
+        for own, group in zip(self.param_groups, groups, strict=True):
+            own.update({k: v for k, v in group.items() if k in own and k != "params"})
+        self.state = state
+
+    def _restore(self, key: str, value: Any, p: Tensor) -> Any:
+        """Return one saved value as `update` keeps it: an array of p's kind, or a number."""
+        if not hasattr(value, "shape") or value is None:
+            return value
+        array = value.array if isinstance(value, Tensor) else np.asarray(value)
+        if array.ndim == 0 and key == "step":  # PyTorch counts in a tensor
+            return int(array)
+        if array.shape != p.shape:
+            raise DataError(
+                f"{self._name}.load_state_dict: {key} has shape {array.shape} but its parameter "
+                f"{p.shape}; the state belongs to another model, or to another order of parameters"
+            )
+        return to_device(array.astype(p.dtype, order="C"), p.device)
+
+    def _params(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            options = ", ".join(f"{k}={v}" for k, v in group.items() if k != "params")
+            lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
+        return "\n".join([f"{self._name}(", *lines, ")"])
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "dtype")

@@ -1,0 +1,359 @@
+"""Learning-rate schedules: each is a formula from the step's number to a rate per group.
+
+The rates are computed from the first ones, never from the last: a schedule that is loaded at step
+n gives exactly what one that counted to n gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigrad.errors import OptionError, unknown
+from minigrad.optim.optimizer import Optimizer
+
+__all__ = [
+    "CosineAnnealingLR",
+    "LRScheduler",
+    "LambdaLR",
+    "OneCycleLR",
+    "StepLR",
+    "WarmupCosineLR",
+    "warmup_cosine",
+]
+
+
+class LRScheduler:
+    """Base of the schedules: counts steps and writes ``lr`` into the optimizer's groups.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Its groups' present rates are the base rates (kept as ``initial_lr``).
+
+    Attributes
+    ----------
+    last_epoch : int
+        Number of `step` calls so far (PyTorch's name; it counts iterations as well).
+    base_lrs : list of float
+        Base rate of each group.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise OptionError(
+                f"{type(self).__name__}: the first argument is the optimizer, not "
+                f"{type(optimizer).__name__}"
+            )
+        self.optimizer = optimizer
+        self.base_lrs: list[float] = [
+            group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups
+        ]
+        self.last_epoch = 0
+        self._apply()
+
+    def get_lr(self) -> list[float]:
+        """Return the rate of each group at step `last_epoch`."""
+        raise NotImplementedError
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rate that each group has now."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def step(self) -> None:
+        """Go on by one step; call it after ``optimizer.step()``."""
+        self.last_epoch += 1
+        self._apply()
+
+    def _apply(self) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs."""
+        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved step."""
+        self.base_lrs = list(state_dict["base_lrs"])
+        self.last_epoch = state_dict["last_epoch"]
+        self._apply()
+
+
+class LambdaLR(LRScheduler):
+    """lr = base · f(step).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    lr_lambda : callable or list of callable
+        f, one for all groups or one for each.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+    ) -> None:
+        count = len(optimizer.param_groups)
+        self.lr_lambdas = [lr_lambda] * count if callable(lr_lambda) else list(lr_lambda)
+        if len(self.lr_lambdas) != count:
+            raise OptionError(
+                f"LambdaLR: {len(self.lr_lambdas)} functions for {count} groups; give one per group"
+            )
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        return [
+            base * f(self.last_epoch)
+            for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)
+        ]
+
+
+class StepLR(LRScheduler):
+    """lr = base · gamma^⌊step / step_size⌋.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    step_size : int
+        Steps between two reductions.
+    gamma : float, default 0.1
+        Factor of each reduction.
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        if step_size < 1:
+            raise OptionError(f"StepLR: step_size must be ≥ 1, got {step_size}")
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        factor = self.gamma ** (self.last_epoch // self.step_size)
+        return [base * factor for base in self.base_lrs]
+
+
+class CosineAnnealingLR(LRScheduler):
+    """lr = eta_min + (base − eta_min) · ½(1 + cos(π · step / T_max)).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    T_max : int
+        Steps from the base rate to `eta_min`.
+    eta_min : float, default 0
+        Smallest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        return [
+            warmup_cosine(self.last_epoch, self.T_max, base, self.eta_min) for base in self.base_lrs
+        ]
+
+
+def warmup_cosine(
+    step: float,
+    total: float,
+    lr: float,
+    min_lr: float = 0.0,
+    warmup: float = 0.0,
+    repeat_peak: bool = False,
+) -> float:
+    """Return the rate at `step` of a linear warm-up from 0 to `lr` and a half cosine to `min_lr`.
+
+    Parameters
+    ----------
+    step, total, warmup : float
+        In any one unit: iterations, or epochs with fractions.
+    lr, min_lr : float
+        Largest and last rate.
+    repeat_peak : bool, default False
+        Reach the peak one step early and hold it for two, as ConvNeXt V1's table does
+        (``step`` then counts iterations). V2 does not.
+
+    Examples
+    --------
+    >>> [warmup_cosine(t, total=8, lr=1.0, warmup=4) for t in (0, 2, 4, 6, 8)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if step < warmup:
+        return lr * step / max(warmup - repeat_peak, 1e-12)
+    progress = (step - warmup) / (total - warmup) if total > warmup else 1.0
+    return min_lr + (lr - min_lr) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+class WarmupCosineLR(LRScheduler):
+    """Linear warm-up, then a half cosine, step by step: the schedule of the ConvNeXt recipes.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        A group's ``lr_scale`` scales `min_lr` too, as the official code does.
+    total_steps : int
+        Steps of the whole training.
+    warmup_steps : int, default 0
+        Steps of the warm-up.
+    min_lr : float, default 0
+        Last rate.
+    repeat_peak : bool, default False
+        See `warmup_cosine`: True for V1's exact numbers, False for V2's.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.zeros(1, requires_grad=True)
+    >>> optimizer = mg.optim.SGD([w], lr=1.0)
+    >>> schedule = WarmupCosineLR(optimizer, total_steps=6, warmup_steps=2)
+    >>> rates = []
+    >>> for _ in range(6):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 3))
+    ...     optimizer.step()
+    ...     schedule.step()
+    >>> rates
+    [0.0, 0.5, 1.0, 0.854, 0.5, 0.146]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        warmup_steps: int = 0,
+        min_lr: float = 0.0,
+        repeat_peak: bool = False,
+    ) -> None:
+        if not 0 <= warmup_steps <= total_steps:
+            raise OptionError(
+                f"WarmupCosineLR: warmup_steps={warmup_steps} must lie in [0, "
+                f"total_steps={total_steps}]; shorten the warm-up or train longer"
+            )
+        self.total_steps, self.warmup_steps = total_steps, warmup_steps
+        self.min_lr, self.repeat_peak = min_lr, repeat_peak
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        step = min(self.last_epoch, self.total_steps)
+        rates = []
+        for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True):
+            least = self.min_lr * group.get("lr_scale", 1.0)
+            rates.append(
+                warmup_cosine(
+                    step, self.total_steps, base, least, self.warmup_steps, self.repeat_peak
+                )
+            )
+        return rates
+
+
+class OneCycleLR(LRScheduler):
+    """Up to `max_lr` and down to almost nothing, momentum the other way (Smith and Topin, 2017).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    max_lr : float or list of float
+        Peak rate, for all groups or for each.
+    total_steps : int, optional
+        Steps of the whole cycle; or give `epochs` and `steps_per_epoch`.
+    epochs, steps_per_epoch : int, optional
+        Their product is the number of steps.
+    pct_start : float, default 0.3
+        Part of the cycle that rises.
+    anneal_strategy : {"cos", "linear"}
+        Shape of each phase.
+    cycle_momentum : bool, default True
+        Whether momentum (or β₁) falls while the rate rises.
+    base_momentum, max_momentum : float, default 0.85, 0.95
+        Least and largest momentum.
+    div_factor : float, default 25
+        The first rate is max_lr / div_factor.
+    final_div_factor : float, default 1e4
+        The last rate is the first / final_div_factor.
+    three_phase : bool, default False
+        Fall to the first rate as fast as it rose, then to the last.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | Sequence[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+    ) -> None:
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise OptionError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+            total_steps = epochs * steps_per_epoch
+        if total_steps < 1 or not 0.0 <= pct_start <= 1.0:
+            raise OptionError(
+                f"OneCycleLR: total_steps={total_steps} must be ≥ 1 and pct_start={pct_start} "
+                "must lie in [0, 1]"
+            )
+        if anneal_strategy not in ("cos", "linear"):
+            raise unknown("anneal_strategy", anneal_strategy, ("cos", "linear"))
+        groups = optimizer.param_groups
+        if cycle_momentum and not all("betas" in g or g.get("momentum") for g in groups):
+            raise OptionError(
+                "OneCycleLR: cycle_momentum needs an optimizer with momentum; pass "
+                "cycle_momentum=False"
+            )
+        peaks = [max_lr] * len(groups) if isinstance(max_lr, (int, float)) else list(max_lr)
+        if len(peaks) != len(groups):
+            raise OptionError(f"OneCycleLR: {len(peaks)} values of max_lr for {len(groups)} groups")
+        self.total_steps, self.cycle_momentum = total_steps, cycle_momentum
+        self.anneal = _cosine if anneal_strategy == "cos" else _line
+        # Each phase: the step at which it ends, and what the rate (as a part of the peak) and the
+        # momentum have at its start and end.
+        first, last = 1.0 / div_factor, 1.0 / div_factor / final_div_factor
+        rise, low, high = pct_start * total_steps - 1.0, base_momentum, max_momentum
+        self.phases = [(rise, (first, 1.0), (high, low))]
+        if three_phase:
+            self.phases.append((2.0 * pct_start * total_steps - 2.0, (1.0, first), (low, high)))
+            self.phases.append((total_steps - 1.0, (first, last), (high, high)))
+        else:
+            self.phases.append((total_steps - 1.0, (1.0, last), (low, high)))
+        self.peaks = peaks
+        super().__init__(optimizer)
+
+    def _now(self) -> tuple[float, float]:
+        """Return the present part of the peak rate, and the momentum."""
+        step = min(self.last_epoch, self.total_steps - 1)
+        ends = [end for end, _, _ in self.phases]
+        i = next((i for i, end in enumerate(ends) if step <= end), len(ends) - 1)
+        start = ends[i - 1] if i else 0.0
+        end, rate, momentum = self.phases[i]
+        part = (step - start) / (end - start) if end != start else 1.0
+        return self.anneal(*rate, part), self.anneal(*momentum, part)
+
+    def get_lr(self) -> list[float]:
+        return [peak * self._now()[0] for peak in self.peaks]
+
+    def _apply(self) -> None:
+        super()._apply()
+        if self.cycle_momentum:
+            momentum = self._now()[1]
+            for group in self.optimizer.param_groups:
+                if "betas" in group:
+                    group["betas"] = (momentum, *group["betas"][1:])
+                else:
+                    group["momentum"] = momentum
+
+
+def _cosine(start: float, end: float, part: float) -> float:
+    return end + (start - end) / 2.0 * (1.0 + math.cos(math.pi * part))
+
+
+def _line(start: float, end: float, part: float) -> float:
+    return start + (end - start) * part

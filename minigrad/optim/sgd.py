@@ -1,0 +1,91 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from minigrad.backend import get_xp
+from minigrad.errors import OptionError
+from minigrad.optim.optimizer import Group, Optimizer
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """θ ← θ − lr·d, with d = g + weight_decay·θ, or with its running sum if momentum is given.
+
+    The sum is b ← momentum·b + (1 − dampening)·d, with b = d at first; Nesterov's direction is
+    d + momentum·b. This is PyTorch's arithmetic.
+
+    Parameters
+    ----------
+    params : iterable
+        As `Optimizer` takes them.
+    lr : float, default 1e-3
+        Learning rate.
+    momentum : float, default 0
+        Part of the running sum that stays.
+    dampening : float, default 0
+        Part of the new gradient that is left out.
+    weight_decay : float, default 0
+        Factor of the parameter that is added to its gradient.
+    nesterov : bool, default False
+        Look ahead by one momentum step; needs momentum and no dampening.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = mg.optim.SGD([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([0.8, 1.6], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, defaults)
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        if group["nesterov"] and (group["momentum"] <= 0.0 or group["dampening"] != 0.0):
+            raise OptionError("SGD: nesterov needs momentum > 0 and dampening = 0")
+
+    def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
+        xp = get_xp(param)
+        lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
+        first = momentum and "momentum_buffer" not in state
+        if first:
+            state["momentum_buffer"] = xp.zeros(param.shape, param.dtype)
+        buffer = state["momentum_buffer"] if momentum else param
+        for p, g, b, d, tmp in self._chunks(param, grad, buffer):
+            xp.multiply(p, decay, out=d)
+            d += g
+            if momentum:
+                if first:
+                    b[...] = d
+                else:
+                    b *= momentum
+                    b += xp.multiply(d, 1.0 - group["dampening"], out=tmp)
+                if group["nesterov"]:
+                    d += xp.multiply(b, momentum, out=tmp)
+                else:
+                    d[...] = b
+            d *= lr
+            p -= d
