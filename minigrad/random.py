@@ -419,7 +419,7 @@ def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
     p = backend.to_device(x.array, "cpu")
     if not np.all((p >= 0) & (p <= 1)):
         raise OptionError(
-            "bernoulli: a probability must be in [0, 1]; apply sigmoid to logits first"
+            "bernoulli: probabilities are in [0, 1]; apply sigmoid to logits first"
         )
     drawn = (generator or _default).random(p.shape, dtypes.float64) < p
     return _finish(drawn.astype(x.dtype), x.device)

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad import dtypes
 from minigrad.errors import DTypeError, ShapeError
-from minigrad.tensor import Tensor, wrap
+from minigrad.tensor import Tensor, tensor, wrap
 
 Dim = int | Sequence[int] | None
 
@@ -23,8 +23,10 @@ def check_tensor(name: str, x: Any) -> Tensor:
     """Return `x` as a tensor; refuse what is neither a tensor, an array nor a number."""
     if isinstance(x, Tensor):
         return x
-    if hasattr(x, "dtype") or isinstance(x, (bool, int, float)):
+    if hasattr(x, "dtype"):
         return Tensor(x)
+    if isinstance(x, (bool, int, float)):
+        return tensor(x)
     raise DTypeError(f"{name}: expected a Tensor, not {type(x).__name__}; wrap it: mg.tensor(…)")
 
 

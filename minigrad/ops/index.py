@@ -282,11 +282,11 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     """
     basic, advanced = parse(index, x.array.shape)
     if not advanced:
-        return Slice(basic)(x)  # type: ignore[no-any-return]
+        return Slice(basic)(x)
     if any(i is not Ellipsis and i is not FULL for i in basic):
         x = Slice(basic)(x)
     meeting_shape("getitem", *[i.shape for i in advanced if i is not FULL])
-    return Take(advanced)(x)  # type: ignore[no-any-return]
+    return Take(advanced)(x)
 
 
 def index_put(x: Tensor, index: Any, value: Any) -> Tensor:
@@ -300,7 +300,7 @@ def index_put(x: Tensor, index: Any, value: Any) -> Tensor:
     tensor([0., 7., 7.])
     """
     basic, advanced = parse(index, x.array.shape)
-    return IndexPut(basic, advanced)(x, fit(x, basic, advanced, value))  # type: ignore[no-any-return]
+    return IndexPut(basic, advanced)(x, fit(x, basic, advanced, value))
 
 
 def fit(x: Tensor, basic: Index, advanced: Index, value: Any) -> Any:
@@ -372,7 +372,7 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     x = check_tensor("gather", x)
     dim, array = _check_along("gather", x, dim, index)
-    return Reshape(array.shape)(Take(_grid(array, dim))(_at_least_1d(x)))  # type: ignore[no-any-return]
+    return Reshape(array.shape)(Take(_grid(array, dim))(_at_least_1d(x)))
 
 
 def _check_along(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Any]:
@@ -424,7 +424,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     for i, n in enumerate(x.shape):  # an axis of length 1 is read over and over
         if i != dim and n == 1:
             grid[i] = xp.zeros_like(grid[i])
-    return Take(tuple(grid))(x)  # type: ignore[no-any-return]
+    return Take(tuple(grid))(x)
 
 
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -440,7 +440,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     dim = check_dim("index_select", dim, x.ndim)
     array = _check_vector("index_select", index, x, dim)
     out = Take((FULL,) * dim + (array,))(_at_least_1d(x))
-    return out if x.ndim else Reshape(())(out)  # type: ignore[no-any-return]
+    return out if x.ndim else Reshape(())(out)
 
 
 def _check_vector(name: str, index: Tensor, x: Tensor, dim: int) -> Any:
@@ -513,7 +513,7 @@ def _source(name: str, src: Tensor, index: Any, x: Tensor) -> Tensor:
         raise ShapeError(f"{name}: index {index.shape} reaches beyond src {src.shape}")
     if src.shape == index.shape:
         return _at_least_1d(src)
-    return Slice((*[slice(n) for n in index.shape], ...))(src)  # type: ignore[no-any-return]
+    return Slice((*[slice(n) for n in index.shape], ...))(src)
 
 
 def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
@@ -530,10 +530,12 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     src = _source("scatter_add", src, array, x)
     flat = _at_least_1d(x)
     out = flat + Put(_grid(array, dim), flat.shape)(src)
-    return out if x.ndim else Reshape(())(out)  # type: ignore[no-any-return]
+    return out if x.ndim else Reshape(())(out)
 
 
 def _check_rows(name: str, x: Tensor, dim: int, index: Any, source: Tensor) -> None:
+    if not x.ndim:
+        raise ShapeError(f"{name}: a 0-d tensor has no axis to address")
     wanted = (*x.shape[:dim], len(index), *x.shape[dim + 1 :])
     if source.shape != wanted:
         raise ShapeError(f"{name}: source must have shape {wanted}, not {source.shape}")
@@ -564,7 +566,7 @@ def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     dim = check_dim("index_copy", dim, x.ndim)
     array = _check_vector("index_copy", index, x, dim)
     _check_rows("index_copy", x, dim, array, source)
-    return IndexPut((...,), (FULL,) * dim + (array,))(x, source)  # type: ignore[no-any-return]
+    return IndexPut((...,), (FULL,) * dim + (array,))(x, source)
 
 
 def index_fill(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
@@ -573,7 +575,8 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
     dim = check_dim("index_fill", dim, x.ndim)
     array = _check_vector("index_fill", index, x, dim)
     value = cast(value, x.dtype) if isinstance(value, Tensor) else value
-    return IndexPut((...,), (FULL,) * dim + (array,))(x, value)  # type: ignore[no-any-return]
+    out = IndexPut((...,), (FULL,) * dim + (array,))(_at_least_1d(x), value)
+    return Reshape(x.shape)(out)
 
 
 # ---- masks ----------------------------------------------------------------------------------

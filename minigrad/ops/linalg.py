@@ -97,10 +97,10 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     tensor([3., 3.])
     """
     x, y = check_tensor("matmul", x), check_tensor("matmul", y)
-    check_same_dtype("matmul", x, y)
     a, b = x.shape, y.shape
     if not a or not b:
         raise ShapeError(f"matmul: both operands need at least 1 axis, got {a} and {b}; use x * y")
+    check_same_dtype("matmul", x, y)
     inner = b[0] if len(b) == 1 else b[-2]
     if a[-1] != inner:
         raise ShapeError(
@@ -114,7 +114,7 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     if len(a) == 1 or len(b) == 1:
         shape = lead + (a[-2:-1] if len(a) > 1 else ()) + (b[-1:] if len(b) > 1 else ())
         out = Reshape(shape)(out)
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def _of_ndim(name: str, *operands: tuple[Tensor, int]) -> None:
@@ -271,7 +271,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             )
         operands.append(bias)
     check_same_dtype("linear", *operands)
-    return Linear()(x, weight, bias)  # type: ignore[no-any-return]
+    return Linear()(x, weight, bias)
 
 
 def tensordot(x: Tensor, y: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> Tensor:
@@ -311,7 +311,7 @@ def tensordot(x: Tensor, y: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
     out_x, out_y = [x.shape[i] for i in free_x], [y.shape[i] for i in free_y]
     left = Reshape((math.prod(out_x), inner))(Permute(free_x + of_x)(x))
     right = Reshape((inner, math.prod(out_y)))(Permute(of_y + free_y)(y))
-    return Reshape((*out_x, *out_y))(MatMul()(left, right))  # type: ignore[no-any-return]
+    return Reshape((*out_x, *out_y))(MatMul()(left, right))
 
 
 # ---- einsum ---------------------------------------------------------------------------------
@@ -400,7 +400,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     if missing:  # axes of length 1 that `_simplify` dropped
         xs[0] = Reshape((1,) * len(missing) + xs[0].shape)(xs[0])
         terms[0] = missing + terms[0]
-    return Einsum(tuple(terms), output)(*xs)  # type: ignore[no-any-return]
+    return Einsum(tuple(terms), output)(*xs)
 
 
 def _parse(equation: str, xs: list[Tensor]) -> tuple[list[str], str]:

@@ -118,7 +118,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     """
     x = check_tensor("reshape", x)
     wanted = sizes("reshape", shape)
-    return Reshape(infer_shape("reshape", wanted, x.array.size, x.shape))(x)  # type: ignore[no-any-return]
+    return Reshape(infer_shape("reshape", wanted, x.array.size, x.shape))(x)
 
 
 def view(x: Tensor, *shape: Any) -> Tensor:
@@ -132,7 +132,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     Examples
     --------
     >>> import minigrad as mg
-    >>> mg.view(mg.arange(4), 2, 2)
+    >>> mg.arange(4).view(2, 2)
     tensor([[0, 1],
             [2, 3]])
     """
@@ -144,7 +144,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
             f"view: shape {wanted} needs a copy of this tensor of shape {x.shape} and strides "
             f"{x.stride()}; use reshape, or contiguous() first"
         )
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -164,7 +164,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start == end and x.ndim:
         return x
     merged = math.prod(x.shape[start : end + 1])
-    return Reshape((*x.shape[:start], merged, *x.shape[end + 1 :]))(x)  # type: ignore[no-any-return]
+    return Reshape((*x.shape[:start], merged, *x.shape[end + 1 :]))(x)
 
 
 def ravel(x: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     dim = check_dim("unflatten", dim, x.ndim)
     length = x.shape[dim] if x.ndim else 1
     parts = infer_shape("unflatten", tuple(sizes), length, (length,))
-    return Reshape((*x.shape[:dim], *parts, *x.shape[dim + 1 :]))(x)  # type: ignore[no-any-return]
+    return Reshape((*x.shape[:dim], *parts, *x.shape[dim + 1 :]))(x)
 
 
 def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
@@ -199,7 +199,7 @@ def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
     """
     x = check_tensor("squeeze", x)
     dims = check_dims("squeeze", dim, x.ndim)
-    return Reshape(tuple([n for i, n in enumerate(x.shape) if n != 1 or i not in dims]))(x)  # type: ignore[no-any-return]
+    return Reshape(tuple([n for i, n in enumerate(x.shape) if n != 1 or i not in dims]))(x)
 
 
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
@@ -213,7 +213,7 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """
     x = check_tensor("unsqueeze", x)
     dim = check_dim("unsqueeze", dim, x.ndim + 1)
-    return Reshape((*x.shape[:dim], 1, *x.shape[dim:]))(x)  # type: ignore[no-any-return]
+    return Reshape((*x.shape[:dim], 1, *x.shape[dim:]))(x)
 
 
 # ---- another order of axes ------------------------------------------------------------------
@@ -248,7 +248,7 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
     wanted = sizes("permute", dims)
     if len(wanted) != x.ndim:
         raise ShapeError(f"permute: dims {wanted} must name each of the {x.ndim} axes of {x.shape}")
-    return Permute(check_dims("permute", wanted, x.ndim))(x)  # type: ignore[no-any-return]
+    return Permute(check_dims("permute", wanted, x.ndim))(x)
 
 
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -265,7 +265,7 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     order = list(range(x.ndim))
     if order:
         order[a], order[b] = b, a
-    return Permute(tuple(order))(x)  # type: ignore[no-any-return]
+    return Permute(tuple(order))(x)
 
 
 swapaxes = swapdims = transpose
@@ -278,7 +278,7 @@ def t(x: Tensor) -> Tensor:
         raise ShapeError(
             f"t: at most 2 axes, the tensor has shape {x.shape}; use transpose(dim0, dim1) or mT"
         )
-    return Permute(tuple(reversed(range(x.ndim))))(x)  # type: ignore[no-any-return]
+    return Permute(tuple(reversed(range(x.ndim))))(x)
 
 
 def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
@@ -298,7 +298,7 @@ def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[
     order = [i for i in range(x.ndim) if i not in come]
     for place, axis in sorted(zip(go, come, strict=True)):
         order.insert(place, axis)
-    return Permute(tuple(order))(x)  # type: ignore[no-any-return]
+    return Permute(tuple(order))(x)
 
 
 moveaxis = movedim
@@ -333,7 +333,7 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     Examples
     --------
     >>> import minigrad as mg
-    >>> mg.expand(mg.tensor([[1], [2]]), -1, 3)
+    >>> mg.tensor([[1], [2]]).expand(-1, 3)
     tensor([[1, 1, 1],
             [2, 2, 2]])
     """
@@ -360,7 +360,7 @@ def _expand(name: str, x: Tensor, shape: Shape) -> Tensor:
             [old[i] if n == -1 and i - lead in range(len(kept)) else n for i, n in enumerate(shape)]
         )
         if all(n >= 0 and m in (1, n) for m, n in zip(old, wanted, strict=True)):
-            return Expand(wanted)(x)  # type: ignore[no-any-return]
+            return Expand(wanted)(x)
     raise ShapeError(
         f"{name}: shape {x.shape} does not expand to {shape}; aligned from the right, a length "
         "must be 1, equal, or -1 (kept)"
@@ -402,7 +402,7 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     Examples
     --------
     >>> import minigrad as mg
-    >>> mg.repeat(mg.tensor([1, 2]), 2, 2)
+    >>> mg.tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
@@ -435,7 +435,7 @@ def _repeat(name: str, x: Tensor, times: Shape) -> Tensor:
     spaced = tuple([n for pair in zip(times, shape, strict=True) for n in pair])
     out = Expand(spaced)(Reshape(between)(x))
     result = Reshape(tuple([a * b for a, b in zip(times, shape, strict=True)]))(out)
-    return clone(result) if result._view is not None else result  # type: ignore[no-any-return]
+    return clone(result) if result._view is not None else result
 
 
 def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) -> Tensor:
@@ -565,8 +565,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     tensor([1, 2, 3])
     """
     found = _joined("cat", tensors)
-    # as PyTorch does, skip empty lists of shape (0,) among tensors of more axes
-    found = [x for x in found if x.shape != (0,)] or found[:1]
+    if any(x.ndim > 1 for x in found):  # as PyTorch does, skip empty lists among them
+        found = [x for x in found if x.shape != (0,)]
     if not found[0].ndim:
         raise ShapeError("cat: a 0-d tensor has no axis to join along; use stack")
     dim = check_dim("cat", dim, found[0].ndim)
@@ -575,7 +575,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise ShapeError(
             f"cat: apart from axis {dim} the shapes must agree, got {[x.shape for x in found]}"
         )
-    return Cat(dim)(*found)  # type: ignore[no-any-return]
+    return Cat(dim)(*found)
 
 
 concat = concatenate = cat
@@ -594,7 +594,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     found = _joined("stack", tensors)
     if any(x.shape != found[0].shape for x in found):
         raise ShapeError(f"stack: the shapes must be equal, got {[x.shape for x in found]}")
-    return Stack(check_dim("stack", dim, found[0].ndim + 1))(*found)  # type: ignore[no-any-return]
+    return Stack(check_dim("stack", dim, found[0].ndim + 1))(*found)
 
 
 def _at_least(x: Tensor, ndim: int) -> Tensor:
@@ -737,7 +737,7 @@ def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     Examples
     --------
     >>> import minigrad as mg
-    >>> mg.unfold(mg.arange(5), 0, 3, 2)
+    >>> mg.arange(5).unfold(0, 3, 2)
     tensor([[0, 1, 2],
             [2, 3, 4]])
     """
@@ -749,11 +749,11 @@ def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
             f"unfold: windows of {size} every {step} do not fit axis {dim} of shape {x.shape}; "
             f"size is 0 to {n} and step at least 1"
         )
+    if not x.ndim:
+        return narrow(Reshape((1,))(x), 0, 0, size)
     xp = get_xp(x.array)
     index = xp.arange(0, n - size + 1, step)[:, None] + xp.arange(size)
-    x = x if x.ndim else Reshape((1,))(x)
-    out = movedim(x, dim, -1)[..., index]
-    return movedim(out, -2, dim)
+    return movedim(movedim(x, dim, -1)[..., index], -2, dim)
 
 
 # ---- copies ---------------------------------------------------------------------------------
@@ -781,7 +781,7 @@ def clone(x: Tensor) -> Tensor:
     >>> mg.clone(mg.tensor([1, 2]))
     tensor([1, 2])
     """
-    return Clone("K")(check_tensor("clone", x))  # type: ignore[no-any-return]
+    return Clone("K")(check_tensor("clone", x))
 
 
 def contiguous(x: Tensor) -> Tensor:
@@ -815,7 +815,7 @@ def flip(x: Tensor, *dims: Any) -> Tensor:
     """
     x = check_tensor("flip", x)
     wanted = sizes("flip", dims)
-    return Flip(check_dims("flip", wanted, x.ndim) if wanted else ())(x)  # type: ignore[no-any-return]
+    return Flip(check_dims("flip", wanted, x.ndim) if wanted else ())(x)
 
 
 class Roll(Function):
@@ -847,11 +847,11 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | Non
     if dims is None:
         if len(steps) != 1:
             raise ShapeError(f"roll: {len(steps)} shifts need as many dims")
-        return Reshape(x.shape)(Roll(steps, (0,))(flatten(x)))  # type: ignore[no-any-return]
+        return Reshape(x.shape)(Roll(steps, (0,))(flatten(x)))
     axes = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(axes) != len(steps):
         raise ShapeError(f"roll: {len(steps)} shifts but {len(axes)} dims")
-    return Roll(steps, tuple([check_dim("roll", d, x.ndim) for d in axes]))(x)  # type: ignore[no-any-return]
+    return Roll(steps, tuple([check_dim("roll", d, x.ndim) for d in axes]))(x)
 
 
 class Triangle(Function):
@@ -897,7 +897,7 @@ def _triangle(name: str, x: Tensor, diagonal: int) -> Tensor:
     x = check_tensor(name, x)
     if x.ndim < 2:
         raise ShapeError(f"{name}: at least 2 axes are needed, the shape is {x.shape}")
-    return Triangle(name, diagonal)(x)  # type: ignore[no-any-return]
+    return Triangle(name, diagonal)(x)
 
 
 # ---- padding --------------------------------------------------------------------------------
@@ -985,7 +985,7 @@ def _pad_constant(x: Tensor, pairs: list[tuple[int, int]], value: float) -> Tens
         cut = [slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(x.shape, pairs, strict=True)]
         x = x[tuple(cut)]
         pairs = [(max(0, a), max(0, b)) for a, b in pairs]
-    return Pad(tuple(pairs), value)(x)  # type: ignore[no-any-return]
+    return Pad(tuple(pairs), value)(x)
 
 
 def _pad_from_itself(x: Tensor, pairs: list[tuple[int, int]], mode: str) -> Tensor:
