@@ -1,1 +1,1 @@
-"""One command per claim: ``python -m benchmarks.overhead`` and others. Ratios against peers, in one run."""
+"""One command per claim, always ratios against peers in the same run."""

@@ -9,7 +9,15 @@ import numpy as np
 
 from minigrad.errors import DeviceError, MissingExtra, OptionError
 
-__all__ = ["Device", "cuda_is_available", "device_of", "get_xp", "namespace", "register", "to_device"]
+__all__ = [
+    "Device",
+    "cuda_is_available",
+    "device_of",
+    "get_xp",
+    "namespace",
+    "register",
+    "to_device",
+]
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
@@ -43,7 +51,7 @@ class Device(str):
         return self.partition(":")[0]
 
     @property
-    def index(self) -> int | None:
+    def index(self) -> int | None:  # type: ignore[override]
         """Number of the GPU; None for the CPU."""
         return int(self.partition(":")[2]) if ":" in self else None
 
@@ -101,7 +109,9 @@ def _cuda(device: Device) -> Any:
             "check the driver with nvidia-smi, or use device='cpu'"
         ) from None
     if device.index is not None and device.index >= count:
-        raise DeviceError(f"device {str(device)!r}: this machine has {count} GPU(s), 0 to {count - 1}")
+        raise DeviceError(
+            f"device {str(device)!r}: this machine has {count} GPU(s), 0 to {count - 1}"
+        )
     return cupy
 
 

@@ -62,7 +62,8 @@ def bfloat16() -> DType:
         raise DTypeError(
             "bfloat16 needs the ml_dtypes package; run: pip install 'minigrad[bfloat16]'"
         ) from None
-    return np.dtype(ml_dtypes.bfloat16)
+    found: DType = np.dtype(ml_dtypes.bfloat16)
+    return found
 
 
 def get_default_dtype() -> DType:

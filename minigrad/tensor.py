@@ -207,7 +207,9 @@ class Tensor(TensorMethods):
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
-            raise DTypeError(f"x.data takes a Tensor, not {type(value).__name__}; wrap it: mg.tensor(…)")
+            raise DTypeError(
+                f"x.data takes a Tensor, not {type(value).__name__}; wrap it: mg.tensor(…)"
+            )
         self.array = value.array
         self._version[0] += 1
         if self._node is not None and self._node.is_leaf:
@@ -409,9 +411,13 @@ def _from_python(data: Any) -> np.ndarray[Any, Any]:
     try:
         array = np.array(_plain(data))
     except ValueError:
-        raise ShapeError("tensor(): the nested sequences are ragged; every row needs one length") from None
+        raise ShapeError(
+            "tensor(): the nested sequences are ragged; every row needs one length"
+        ) from None
     if array.dtype.kind not in "fiub":
-        raise DTypeError(f"tensor(): {type(data).__name__} data became {array.dtype}, which is no number type")
+        raise DTypeError(
+            f"tensor(): {type(data).__name__} data became {array.dtype}, which is no number type"
+        )
     return array.astype(np.float64) if array.size == 0 and array.dtype.kind != "b" else array
 
 
@@ -448,7 +454,9 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     tensor([7., 0.])
     """
     if not isinstance(array, np.ndarray):
-        raise DTypeError(f"from_numpy takes a numpy.ndarray, not {type(array).__name__}; use mg.tensor(…)")
+        raise DTypeError(
+            f"from_numpy takes a numpy.ndarray, not {type(array).__name__}; use mg.tensor(…)"
+        )
     return Tensor(array)
 
 
@@ -462,4 +470,6 @@ def from_dlpack(source: Any) -> Tensor:
 
 def is_recording(*tensors: Any) -> bool:
     """Return True if an operation on `tensors` would be recorded now."""
-    return modes.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
+    return modes.is_grad_enabled() and any(
+        isinstance(t, Tensor) and t.requires_grad for t in tensors
+    )

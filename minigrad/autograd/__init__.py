@@ -17,9 +17,9 @@ from minigrad.modes import (
 
 if TYPE_CHECKING:
     from minigrad.autograd import functional as functional
-    from minigrad.autograd.checkpointing import checkpoint as checkpoint
     from minigrad.autograd.checking import gradcheck as gradcheck
     from minigrad.autograd.checking import gradgradcheck as gradgradcheck
+    from minigrad.autograd.checkpointing import checkpoint as checkpoint
 
 __all__ = [
     "Function",

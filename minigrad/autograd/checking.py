@@ -1,4 +1,4 @@
-"""gradcheck and gradgradcheck: is a gradient the gradient?
+"""Is a gradient the gradient: gradcheck and gradgradcheck.
 
 The Jacobian that backward gives is compared with central differences,
 ``(f(x + h) - f(x - h)) / 2h``, entry by entry or, in the fast mode, along random directions: for
@@ -95,7 +95,9 @@ def gradcheck(
 
     def numbers(arrays: list[Any]) -> list[Any]:
         # gradcheck of a gradient differentiates inside `function`, so recording stays on
-        return [np.asarray(o.array, np.float64).copy() for o in call(arrays) if o.is_floating_point()]
+        return [
+            np.asarray(o.array, np.float64).copy() for o in call(arrays) if o.is_floating_point()
+        ]
 
     check = _check_directions if fast_mode else _check_entries
     problem = check(call, numbers, values, checked, eps, atol, rtol, np.random.default_rng(seed))
@@ -138,9 +140,7 @@ def gradgradcheck(
             out = function(*args)
         rng = np.random.default_rng(options.get("seed", 0) + 1)
         outs = [out] if isinstance(out, Tensor) else list(out)
-        grad_outputs = [
-            wrap(rng.standard_normal(o.shape)) for o in outs if o.is_floating_point()
-        ]
+        grad_outputs = [wrap(rng.standard_normal(o.shape)) for o in outs if o.is_floating_point()]
     seeds = [wrap(g.array.copy()).requires_grad_() for g in grad_outputs]
     count = len(args)
 

@@ -8,7 +8,7 @@ tensors and the same formulas record themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -122,7 +122,9 @@ def grad(
 
 def _input_node(t: Tensor, where: str) -> Any:
     if not isinstance(t, Tensor) or not t.requires_grad:
-        raise GraphError(f"{where}: an input does not require grad; call x.requires_grad_() before using it")
+        raise GraphError(
+            f"{where}: an input does not require grad; call x.requires_grad_() before using it"
+        )
     return t._node
 
 
@@ -288,8 +290,14 @@ def _call_hooks(hooks: list[Any], g: Any, create_graph: bool) -> Any:
         if result is None:
             continue
         if not isinstance(result, Tensor) or result.shape != shape or result.dtype != dtype:
-            got = f"{result.dtype} {result.shape}" if isinstance(result, Tensor) else type(result).__name__
-            raise GraphError(f"a gradient hook must return a {dtype} tensor of shape {shape} or None, not {got}")
+            got = (
+                f"{result.dtype} {result.shape}"
+                if isinstance(result, Tensor)
+                else type(result).__name__
+            )
+            raise GraphError(
+                f"a gradient hook must return a {dtype} tensor of shape {shape} or None, not {got}"
+            )
         value = result
     return value if create_graph else value.array
 

@@ -54,7 +54,11 @@ def _pack(values: Sequence[Any], single: bool) -> Any:
 
 
 def _grads(
-    outs: list[Tensor], leaves: list[Tensor], vectors: list[Tensor], create_graph: bool, retain: bool
+    outs: list[Tensor],
+    leaves: list[Tensor],
+    vectors: list[Tensor],
+    create_graph: bool,
+    retain: bool,
 ) -> list[Tensor]:
     pairs = [(o, v) for o, v in zip(outs, vectors, strict=True) if o.requires_grad]
     if not pairs:
@@ -149,7 +153,9 @@ def jacobian(function: Callable[..., Any], inputs: Inputs, create_graph: bool = 
             for i in range(out.numel()):
                 v = _filled(out, 0.0)
                 v.array.reshape(-1)[i] = 1.0
-                for row, g in zip(rows, _grads([out], leaves, [v], create_graph, True), strict=True):
+                for row, g in zip(
+                    rows, _grads([out], leaves, [v], create_graph, True), strict=True
+                ):
                     row.append(g)
             blocks.append([_rows(r, out, x) for r, x in zip(rows, leaves, strict=True)])
     packed = [_pack(block, isinstance(inputs, Tensor)) for block in blocks]

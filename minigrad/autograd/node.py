@@ -71,7 +71,7 @@ class Function:
         "versions",
     )  # fmt: skip
 
-    saves: ClassVar[tuple[int, ...]] = ()
+    saves: tuple[int, ...] = ()
     saves_output: ClassVar[bool] = False
     view: ClassVar[bool] = False
     is_leaf: ClassVar[bool] = False
@@ -100,8 +100,11 @@ class Function:
         """Compute the gradient of every input from that of the result."""
         raise NotImplementedError(f"{type(self).__name__} defines no backward(self, g, *saved)")
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Run the operation; record it if an input requires a gradient."""
+    def __call__(self, *inputs: Any) -> Tensor:
+        """Run the operation; record it if an input requires a gradient.
+
+        Tensors in, a tensor out; plain arrays in, a plain array out.
+        """
         arrays = []
         tensors = recording = False
         for value in inputs:
@@ -116,7 +119,7 @@ class Function:
         except (ValueError, TypeError, IndexError) as error:
             raise explain(self, arrays, error) from None
         if not tensors:
-            return out
+            return out  # type: ignore[no-any-return]
         if isinstance(out, _generic):
             out = np.asarray(out)
         result = _new_tensor(Tensor)
@@ -232,7 +235,9 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Ho
     tensor([10., 10.])
     """
     if not tensor.requires_grad:
-        raise GraphError("register_hook: the tensor does not require grad; call x.requires_grad_() first")
+        raise GraphError(
+            "register_hook: the tensor does not require grad; call x.requires_grad_() first"
+        )
     node = tensor._node
     if node.hooks is None:
         node.hooks = []

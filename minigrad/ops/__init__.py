@@ -11,19 +11,50 @@ import sys
 from typing import Any
 
 from minigrad import backend
-from minigrad.ops import create, index, linalg, methods, reduce, shape
-from minigrad.ops.compare import ceil, floor, isfinite, isnan, logical_and, logical_not, logical_or
+from minigrad.ops import index, methods, reduce, shape
+from minigrad.ops.compare import (
+    ceil,
+    floor,
+    isfinite,
+    isnan,
+    logical_and,
+    logical_not,
+    logical_or,
+    sign,
+)
 from minigrad.ops.compare import eq as equal
 from minigrad.ops.compare import ge as greater_equal
 from minigrad.ops.compare import gt as greater
 from minigrad.ops.compare import le as less_equal
 from minigrad.ops.compare import lt as less
 from minigrad.ops.compare import ne as not_equal
-from minigrad.ops.compare import sign
 from minigrad.ops.create import arange, full_like, ones, ones_like, zeros, zeros_like
-from minigrad.ops.elementwise import abs, cos, cosh, erf, exp, exp2, expm1, log, log1p, log2, log10
+from minigrad.ops.elementwise import (
+    abs,
+    add,
+    cos,
+    cosh,
+    erf,
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    log2,
+    log10,
+    maximum,
+    minimum,
+    reciprocal,
+    sigmoid,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    tan,
+    tanh,
+    where,
+)
 from minigrad.ops.elementwise import acos as arccos
-from minigrad.ops.elementwise import add, maximum, minimum, reciprocal, sigmoid, sin, sinh, sqrt
 from minigrad.ops.elementwise import asin as arcsin
 from minigrad.ops.elementwise import atan as arctan
 from minigrad.ops.elementwise import atan2 as arctan2
@@ -32,11 +63,88 @@ from minigrad.ops.elementwise import div as divide
 from minigrad.ops.elementwise import mul as multiply
 from minigrad.ops.elementwise import neg as negative
 from minigrad.ops.elementwise import pow as power
-from minigrad.ops.elementwise import square, tan, tanh, where
 from minigrad.ops.elementwise import sub as subtract
 from minigrad.ops.linalg import einsum, matmul
 from minigrad.ops.shape import broadcast_to, flip, moveaxis, reshape, swapaxes, tile
 from minigrad.tensor import Tensor
+
+__all__ = [
+    "abs",
+    "add",
+    "amax",
+    "amin",
+    "arange",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
+    "argmax",
+    "asarray",
+    "broadcast_to",
+    "ceil",
+    "clip",
+    "concatenate",
+    "cos",
+    "cosh",
+    "divide",
+    "einsum",
+    "equal",
+    "erf",
+    "exp",
+    "exp2",
+    "expand_dims",
+    "expm1",
+    "flip",
+    "floor",
+    "full_like",
+    "greater",
+    "greater_equal",
+    "isfinite",
+    "isnan",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "moveaxis",
+    "multiply",
+    "negative",
+    "not_equal",
+    "ones",
+    "ones_like",
+    "power",
+    "reciprocal",
+    "reshape",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "subtract",
+    "sum",
+    "swapaxes",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tile",
+    "transpose",
+    "where",
+    "zeros",
+    "zeros_like",
+]
 
 Axis = int | tuple[int, ...] | None
 
@@ -105,4 +213,5 @@ def asarray(x: Any, dtype: Any = None) -> Tensor:
     return x if dtype is None else x.astype(dtype)
 
 
+methods.bind()
 backend.register(Tensor, sys.modules[__name__])

@@ -115,7 +115,7 @@ class Rounding(Function):
 
 def _rounding(name: str, what: str) -> Callable[[Tensor], Tensor]:
     def function(x: Tensor) -> Tensor:
-        return Rounding(lambda xp, a: getattr(xp, name)(a), name)(x)  # type: ignore[no-any-return]
+        return Rounding(lambda xp, a: getattr(xp, name)(a), name)(x)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return {what}; its gradient is zero."
@@ -130,7 +130,7 @@ sign = _rounding("sign", "-1, 0 or 1, the sign of every element")
 
 def round(x: Tensor, decimals: int = 0) -> Tensor:
     """Return every element rounded to `decimals` places, halves to even; its gradient is zero."""
-    return Rounding(lambda xp, a: xp.round(a, decimals), "round")(x)  # type: ignore[no-any-return]
+    return Rounding(lambda xp, a: xp.round(a, decimals), "round")(x)
 
 
 def frac(x: Tensor) -> Tensor:

@@ -92,9 +92,7 @@ def full(
 
 
 def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return _filled(
-        "full_like", x.shape, value, dtype or x.dtype, device or x.device, requires_grad
-    )
+    return _filled("full_like", x.shape, value, dtype or x.dtype, device or x.device, requires_grad)
 
 
 def zeros_like(

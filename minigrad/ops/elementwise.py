@@ -50,7 +50,7 @@ def cast(x: Tensor, dtype: dtypes.DType) -> Tensor:
         return x
     if not dtypes.is_floating(dtype):
         return wrap(x.array.astype(dtype))
-    return Cast(dtype)(x)  # type: ignore[no-any-return]
+    return Cast(dtype)(x)
 
 
 def _operand(x: Any) -> Any:
@@ -102,9 +102,9 @@ class Binary(Function):
     """
 
     floating: ClassVar[bool] = False
-    shapes: ClassVar[Any] = None  # of the operands, where they were broadcast
+    shapes: Any = None  # of the operands, where they were broadcast
 
-    def __call__(self, x: Any, y: Any) -> Any:
+    def __call__(self, x: Any, y: Any) -> Tensor:
         try:
             a, b = x.array, y.array
             ready = a.dtype is b.dtype and not self.floating
@@ -112,7 +112,7 @@ class Binary(Function):
             ready = False
         if not ready:
             if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
-                return self.forward(x, y)
+                return self.forward(x, y)  # type: ignore[no-any-return]
             x, y = match(x, y, self.floating)
             a = x.array if isinstance(x, Tensor) else x
             b = y.array if isinstance(y, Tensor) else y
@@ -641,7 +641,7 @@ def _unary(op: type[Function], keeps_integers: bool = False) -> Callable[[Tensor
     def function(x: TensorLike) -> Tensor:
         if not isinstance(x, Tensor):
             x = Tensor(x)
-        return op()(x if keeps_integers else floating(x))  # type: ignore[no-any-return]
+        return op()(x if keeps_integers else floating(x))
 
     function.__name__ = function.__qualname__ = op.name
     function.__doc__ = f"""{op.__doc__}
@@ -715,14 +715,14 @@ def add(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     >>> mg.add(mg.tensor([1, 2]), 0.5)
     tensor([1.5, 2.5])
     """
-    return Add()(x, y if alpha == 1 else mul(y, alpha))  # type: ignore[no-any-return]
+    return Add()(x, y if alpha == 1 else mul(y, alpha))
 
 
 def sub(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     """Return ``x - alpha * y``, broadcast; see `add`."""
     if _is_bool(x) and _is_bool(y):
         raise DTypeError("sub: booleans have no difference; use x ^ y or convert with x.int()")
-    return Sub()(x, y if alpha == 1 else mul(y, alpha))  # type: ignore[no-any-return]
+    return Sub()(x, y if alpha == 1 else mul(y, alpha))
 
 
 def _is_bool(x: Any) -> bool:
@@ -731,7 +731,7 @@ def _is_bool(x: Any) -> bool:
 
 def mul(x: TensorLike, y: TensorLike) -> Tensor:
     """Return ``x * y``, broadcast; see `add`."""
-    return Mul()(x, y)  # type: ignore[no-any-return]
+    return Mul()(x, y)
 
 
 def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Tensor:
@@ -755,7 +755,7 @@ def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Te
     """
     if rounding_mode is None:
         x, y = match(x, y, floating=True)
-        return Div()(x, y)  # type: ignore[no-any-return]
+        return Div()(x, y)
     if rounding_mode not in ("floor", "trunc"):
         raise OptionError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
     x, y = match(x, y)
@@ -779,7 +779,7 @@ def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
 
 def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the remainder with the sign of the divisor (Python's ``%``)."""
-    return Remainder()(x, y)  # type: ignore[no-any-return]
+    return Remainder()(x, y)
 
 
 def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
@@ -804,22 +804,22 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
             raise DTypeError(
                 f"pow: an integer tensor has no power {exponent}; convert it with x.float()"
             )
-    return Pow()(x, exponent)  # type: ignore[no-any-return]
+    return Pow()(x, exponent)
 
 
 def maximum(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the elementwise larger of two; NaN wins; ties share the gradient."""
-    return Maximum()(x, y)  # type: ignore[no-any-return]
+    return Maximum()(x, y)
 
 
 def minimum(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the elementwise smaller of two; NaN wins; ties share the gradient."""
-    return Minimum()(x, y)  # type: ignore[no-any-return]
+    return Minimum()(x, y)
 
 
 def atan2(y: TensorLike, x: TensorLike) -> Tensor:
     """Return the angle of the point (x, y) in (-pi, pi]."""
-    return Atan2()(y, x)  # type: ignore[no-any-return]
+    return Atan2()(y, x)
 
 
 def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
@@ -853,7 +853,7 @@ def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = Non
         x = x if min is None else maximum(x, min)
         return x if max is None else minimum(x, max)
     limits = [v for v in (min, max) if v is not None]
-    return Clip(min, max)(cast(x, dtypes.result_type(x.array, *limits)))  # type: ignore[no-any-return]
+    return Clip(min, max)(cast(x, dtypes.result_type(x.array, *limits)))
 
 
 def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
@@ -871,7 +871,9 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
     if x is None and y is None:
         return tuple(wrap(i) for i in condition.array.nonzero())
     if condition.dtype != dtypes.bool_:
-        raise DTypeError(f"where: the condition must be boolean, not {condition.dtype}; compare first")
+        raise DTypeError(
+            f"where: the condition must be boolean, not {condition.dtype}; compare first"
+        )
     x, y = match(x, y)
     return Where()(condition, x, y)
 

@@ -101,7 +101,7 @@ def change(x: Tensor, name: str, compute: Callable[..., Tensor], *operands: Any)
 
 
 def _alias(base: Tensor) -> Tensor:
-    """A tensor on the memory and at the place in the graph of `base`, untied from its views."""
+    """Return a tensor on the memory and at the place of `base`, untied from its views."""
     result = wrap(base.array)
     result._node = base._node
     return result

@@ -23,6 +23,8 @@ from minigrad.ops import (
 )
 from minigrad.tensor import Tensor, wrap
 
+__all__ = ["bind"]
+
 # ---- operators ------------------------------------------------------------------------------
 
 
@@ -90,19 +92,19 @@ _FUNCTIONS: dict[Any, str] = {
         "round sign trunc"
     ),
     reduce: (
-        "all amax amin any argmax argmin count_nonzero cumsum logsumexp max mean min norm prod "
-        "std sum var"
+        "all amax amin any argmax argmin count_nonzero cumprod cumsum logsumexp max mean median "
+        "min norm prod std sum var"
     ),
     shape: (
-        "broadcast_to chunk clone contiguous expand expand_as flatten flip movedim narrow permute "
-        "repeat repeat_interleave reshape roll split squeeze swapaxes tile transpose tril triu "
-        "unbind unflatten unsqueeze view"
+        "broadcast_to chunk clone contiguous diagonal expand expand_as flatten flip moveaxis "
+        "movedim narrow permute ravel repeat repeat_interleave reshape roll split squeeze "
+        "swapaxes swapdims t tile transpose tril triu unbind unflatten unfold unsqueeze view"
     ),
     index: (
-        "argsort gather index_select masked_fill masked_select nonzero scatter scatter_add sort "
-        "take_along_dim topk unique"
+        "argsort bincount gather index_add index_copy index_fill index_select masked_fill "
+        "masked_select nonzero scatter scatter_add sort take_along_dim topk unique"
     ),
-    linalg: "bmm dot matmul mm mv outer",
+    linalg: "addmm bmm dot inner matmul mm mv outer trace vdot",
     activation: "log_softmax relu softmax",
 }
 
@@ -148,7 +150,9 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tenso
             try:
                 dtype = dtypes.to_dtype(value)
             except DTypeError:
-                raise OptionError(f"to: {value!r} is neither a device, a dtype nor a tensor") from None
+                raise OptionError(
+                    f"to: {value!r} is neither a device, a dtype nor a tensor"
+                ) from None
     result = self if dtype is None else elementwise.cast(self, dtypes.to_dtype(dtype))
     if device is not None and backend.Device(device) != result.device:
         result = Move(backend.Device(device))(result)
@@ -243,7 +247,6 @@ _OWN = {
     "type_as": type_as,
     "cpu": lambda self: to(self, device="cpu"),
     "cuda": lambda self, index=0: to(self, device=f"cuda:{index}"),
-    "t": lambda self: shape.transpose(self, 0, 1) if self.ndim == 2 else self,
     "new_zeros": lambda self, *size: create.zeros(*size, dtype=self.dtype, device=self.device),
     "new_ones": lambda self, *size: create.ones(*size, dtype=self.dtype, device=self.device),
     "clip": elementwise.clamp,
@@ -280,6 +283,3 @@ def bind() -> None:
             setattr(Tensor, name, getattr(module, name))
     for name, function in _INPLACE.items():
         setattr(Tensor, name, inplace.inplace(name, function))
-
-
-bind()

@@ -19,7 +19,11 @@ class Half(Function):
 
     def backward(self, g, x):
         wrong = g * 2.0 * x
-        return wrong * mg.tensor([1.0, 0.5, 1.0], dtype=x.dtype) if isinstance(g, mg.Tensor) else wrong * [1.0, 0.5, 1.0]
+        return (
+            wrong * mg.tensor([1.0, 0.5, 1.0], dtype=x.dtype)
+            if isinstance(g, mg.Tensor)
+            else wrong * [1.0, 0.5, 1.0]
+        )
 
 
 def x3(**options):

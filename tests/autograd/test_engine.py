@@ -113,7 +113,9 @@ def test_a_deep_graph_that_never_runs_is_freed_without_the_collector():
         gc.enable()
 
 
-@pytest.mark.parametrize("make", [lambda x: x.exp(), lambda x: x * x, lambda x: x[0:1], lambda x: x.sum()])
+@pytest.mark.parametrize(
+    "make", [lambda x: x.exp(), lambda x: x * x, lambda x: x[0:1], lambda x: x.sum()]
+)
 def test_a_forward_graph_has_no_reference_cycle(make):
     gc.collect()
     gc.disable()
@@ -257,7 +259,9 @@ def test_a_wrong_gradient_is_refused_and_no_grad_changes():
 
     x = leaf(1.0, 2.0)
     y = Wrong()(x).sum()
-    with pytest.raises(GraphError, match=r"wrong: its backward returned a float64 gradient of shape \(1,\)"):
+    with pytest.raises(
+        GraphError, match=r"wrong: its backward returned a float64 gradient of shape \(1,\)"
+    ):
         y.backward()
     assert x.grad is None
 

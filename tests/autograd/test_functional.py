@@ -41,13 +41,17 @@ def points():
 def test_vjp(points):
     ours, theirs = points
     v = (np.ones((2, 3)) * 0.5, np.arange(3.0))
-    compare(F.vjp(f, ours, tuple(map(mg.tensor, v))), TF.vjp(f, theirs, tuple(map(torch.tensor, v))))
+    compare(
+        F.vjp(f, ours, tuple(map(mg.tensor, v))), TF.vjp(f, theirs, tuple(map(torch.tensor, v)))
+    )
 
 
 def test_jvp(points):
     ours, theirs = points
     v = (X + 1.0, Y - 2.0)
-    compare(F.jvp(f, ours, tuple(map(mg.tensor, v))), TF.jvp(f, theirs, tuple(map(torch.tensor, v))))
+    compare(
+        F.jvp(f, ours, tuple(map(mg.tensor, v))), TF.jvp(f, theirs, tuple(map(torch.tensor, v)))
+    )
 
 
 def test_jacobian(points):
@@ -63,7 +67,10 @@ def test_hessian(points):
 def test_hvp(points):
     ours, theirs = points
     v = (X * 0.5, Y + 1.0)
-    compare(F.hvp(scalar, ours, tuple(map(mg.tensor, v))), TF.hvp(scalar, theirs, tuple(map(torch.tensor, v))))
+    compare(
+        F.hvp(scalar, ours, tuple(map(mg.tensor, v))),
+        TF.hvp(scalar, theirs, tuple(map(torch.tensor, v))),
+    )
 
 
 def test_jacobian_of_a_constant_is_zero():
