@@ -7,7 +7,6 @@ are the official ones, so the official checkpoints load as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -170,26 +169,21 @@ class ConvNeXt(Module):
 
         with init.skip_random():  # `_init_weights` draws once, at the end
             # The stem and every downsampling "patchify": kernel = stride.
-            norm_first = partial(LayerNorm, eps=eps, data_format="channels_first", **at)
+            first: dict[str, Any] = {"eps": eps, "data_format": "channels_first", **at}
             stem = conv(in_channels, dims[0], patch_size, stride=patch_size, **at)
-            self.downsample_layers = ModuleList([Sequential(stem, norm_first(dims[0]))])
+            self.downsample_layers = ModuleList([Sequential(stem, LayerNorm(dims[0], **first))])
             for before, after in pairwise(dims):
                 halve = conv(before, after, 2, stride=2, **at)
-                self.downsample_layers.append(Sequential(norm_first(before), halve))
+                self.downsample_layers.append(Sequential(LayerNorm(before, **first), halve))
 
-            block = partial(
-                Block,
-                layer_scale_init_value=layer_scale_init_value,
-                grn=grn,
-                kernel_size=kernel_size,
-                eps=eps,
-                spatial_dims=spatial_dims,
-                **at,
-            )
             rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
+            scale = layer_scale_init_value
             self.stages = ModuleList()
             for depth, dim in zip(depths, dims, strict=True):
-                blocks = [block(dim, next(rates)) for _ in range(depth)]
+                blocks = [
+                    Block(dim, next(rates), scale, grn, kernel_size, eps, spatial_dims, **at)
+                    for _ in range(depth)
+                ]
                 self.stages.append(Sequential(*blocks))
 
             self.norm = LayerNorm(dims[-1], eps, **at)
@@ -200,11 +194,10 @@ class ConvNeXt(Module):
         """Official initial values: truncated normal of 0.02 for weights, zero for biases."""
         for module in self.modules():
             if isinstance(module, (Conv1d, Conv2d, Conv3d, Linear)):
-                init.trunc_normal_(module.weight, std=0.02)
+                scale = head_init_scale if module is self.head else 1.0
+                init.trunc_normal_(module.weight, std=0.02 * scale)
                 if module.bias is not None:
                     init.zeros_(module.bias)
-        if isinstance(self.head, Linear):
-            self.head.weight.data.mul_(head_init_scale)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last stage's map, (N, dims[-1], *spatial)."""
@@ -344,8 +337,8 @@ def _check(
         )
     if min(dims) < 1 or min(depths) < 0 or in_channels < 1 or patch_size < 1:
         raise OptionError(
-            f"ConvNeXt: sizes must be positive, got in_channels={in_channels}, depths={tuple(depths)}, "
-            f"dims={tuple(dims)}, patch_size={patch_size}"
+            f"ConvNeXt: sizes must be positive, got in_channels={in_channels}, "
+            f"depths={tuple(depths)}, dims={tuple(dims)}, patch_size={patch_size}"
         )
     if num_classes is not None and num_classes < 0:
         raise OptionError(f"ConvNeXt: num_classes must be ≥ 0 or None, got {num_classes}")

@@ -2,8 +2,8 @@
 
 Each function takes the options of `ConvNeXt`, such as ``num_classes``, ``in_channels`` and
 ``drop_path_rate``; ``depths`` and ``dims`` are set by the name. Multiply-adds are for 224 × 224
-pixels; top-1 is the official accuracy on ImageNet-1k at that size, of V1 trained on it from scratch
-(unless said otherwise) and of V2 pre-trained as a masked autoencoder. No weights come with minigrad.
+pixels; top-1 is the official accuracy on ImageNet-1k at that size, of V1 trained from scratch
+(unless said otherwise) and of V2 pre-trained as a masked autoencoder. No weights come along.
 """
 
 from __future__ import annotations

@@ -31,6 +31,9 @@ from minigrad.ops.elementwise import (
     sigmoid,
     tanh,
 )
+from minigrad.ops.index import (
+    one_hot,
+)
 from minigrad.ops.linalg import (
     linear,
 )
@@ -117,6 +120,7 @@ __all__ = [
     "max_pool3d",
     "mse_loss",
     "nll_loss",
+    "one_hot",
     "pad",
     "relu",
     "relu6",

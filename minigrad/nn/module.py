@@ -21,6 +21,7 @@ from minigrad.tensor import Tensor
 __all__ = ["Module", "Parameter"]
 
 M = TypeVar("M", bound="Module")
+T = TypeVar("T", bound=Tensor)
 
 
 class Parameter(Tensor):
@@ -230,11 +231,11 @@ class Module:
 
     def _named(
         self,
-        pick: Callable[[Module], Iterator[tuple[str, Tensor]]],
+        pick: Callable[[Module], Iterator[tuple[str, T]]],
         prefix: str,
         recurse: bool,
         remove_duplicate: bool,
-    ) -> Iterator[tuple[str, Tensor]]:
+    ) -> Iterator[tuple[str, T]]:
         seen: set[int] = set()
         modules = self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]
         for path, module in modules:
@@ -247,7 +248,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter once with its dotted name; a module's own before its children's."""
-        return self._named(_own_parameters, prefix, recurse, remove_duplicate)  # type: ignore[return-value]
+        return self._named(_own_parameters, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         return (param for _, param in self.named_parameters(recurse=recurse))
@@ -400,7 +401,7 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
 
 
-def _own_parameters(module: Module) -> Iterator[tuple[str, Tensor]]:
+def _own_parameters(module: Module) -> Iterator[tuple[str, Parameter]]:
     return ((name, v) for name, v in vars(module).items() if isinstance(v, Parameter))
 
 

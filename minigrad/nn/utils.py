@@ -78,7 +78,7 @@ def _norm(array: Any, order: float) -> float:
         return math.sqrt(float(xp.dot(flat, flat)))
     if math.isinf(order):
         return float(xp.abs(array).max(initial=0.0))
-    return float((xp.abs(array) ** order).sum()) ** (1.0 / order)
+    return math.pow(float((xp.abs(array) ** order).sum()), 1.0 / order)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:

@@ -66,10 +66,10 @@ def create(name: str, params: Iterable[Any], **options: Any) -> Optimizer:
     Examples
     --------
     >>> import minigrad as mg
-    >>> create("AdamV", [mg.zeros(1, requires_grad=True)])
+    >>> create("AdmaW", [mg.zeros(1, requires_grad=True)])
     Traceback (most recent call last):
         ...
-    minigrad.errors.OptionError: unknown optimizer 'AdamV'; did you mean 'adamw'? (choose from ...)
+    minigrad.errors.OptionError: unknown optimizer 'AdmaW'; did you mean 'adamw'? (choose from ...)
     """
     if name.lower() not in OPTIMIZERS:
         raise unknown("optimizer", name, OPTIMIZERS)

@@ -72,7 +72,7 @@ class Optimizer:
         DTypeError
             If something is no floating-point leaf tensor.
         """
-        if not isinstance(group, dict) or "params" not in group:
+        if "params" not in group:
             raise OptionError(f"{self._name}: a parameter group is a dict with the key 'params'")
         known = {"params", "lr_scale", "name", "initial_lr", *self.defaults}
         for key in group:

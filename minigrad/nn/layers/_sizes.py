@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from minigrad.errors import OptionError
 
-Size = int | Sequence[int]
+Size = int | tuple[int, ...]
 
 
-def per_axis(layer: str, name: str, value: Size, dims: int, least: int = 1) -> tuple[int, ...]:
+def per_axis(layer: str, name: str, value: Any, dims: int, least: int = 1) -> tuple[int, ...]:
     """Return `value` as a tuple of `dims` integers, each at least `least`."""
     sizes = (value,) * dims if isinstance(value, int) else tuple(value)
     if len(sizes) != dims or any(not isinstance(n, int) or n < least for n in sizes):

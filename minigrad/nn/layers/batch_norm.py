@@ -104,7 +104,7 @@ class _BatchNorm(_ChannelNorm):
         self._check_input(x)
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
             if self.momentum is None:  # plain average of all batches so far
                 momentum = 1.0 / float(self.num_batches_tracked.item())
         return F.batch_norm(

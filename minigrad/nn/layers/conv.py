@@ -66,7 +66,7 @@ class _Conv(Module):
         init.default_(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._border(), self.padding_mode), 0
         conv = (F.conv1d, F.conv2d, F.conv3d)[self.dims - 1]

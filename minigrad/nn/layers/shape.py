@@ -65,9 +65,9 @@ class Upsample(Module):
 
     Parameters
     ----------
-    size : int or sequence of int, optional
+    size : int or tuple of int, optional
         New lengths; give either this or `scale_factor`.
-    scale_factor : float or sequence of float, optional
+    scale_factor : float or tuple of float, optional
         Factors of the lengths.
     mode : str, default "nearest"
         nearest, linear, bilinear or trilinear.
@@ -83,8 +83,8 @@ class Upsample(Module):
 
     def __init__(
         self,
-        size: int | Sequence[int] | None = None,
-        scale_factor: float | Sequence[float] | None = None,
+        size: int | tuple[int, ...] | None = None,
+        scale_factor: float | tuple[float, ...] | None = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
     ) -> None:
