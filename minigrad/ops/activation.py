@@ -71,7 +71,7 @@ class Elu(Function):
     def backward(self, g: Any, x: Any) -> Any:
         xp = get_xp(g)
         positive = (x > 0).astype(g.dtype)
-        return g * (positive + (1.0 - positive) * (self.alpha * xp.exp(xp.minimum(x, 0.0))))
+        return g * (positive + (1.0 - positive) * (self.alpha * xp.exp(xp.where(x < 0, x, 0.0))))
 
 
 class Hardtanh(Function):
@@ -113,8 +113,8 @@ class Softplus(Function):
     def forward(self, x: Any) -> Any:
         xp = get_xp(x)
         z = x * self.beta
-        curve = xp.log1p(xp.exp(xp.minimum(z, self.threshold))) / self.beta
-        return xp.where(z > self.threshold, x, curve)
+        curve = xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))
+        return xp.where(z > self.threshold, x, curve / self.beta)
 
     def backward(self, g: Any, x: Any) -> Any:
         z = x * self.beta
@@ -206,7 +206,7 @@ def relu(input: Tensor) -> Tensor:
     >>> mg.relu(mg.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return Relu()(check_tensor("relu", input))  # type: ignore[no-any-return]
+    return Relu()(check_tensor("relu", input))
 
 
 def relu6(input: Tensor) -> Tensor:
@@ -216,7 +216,7 @@ def relu6(input: Tensor) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """Return `input` where it is positive and ``negative_slope * input`` elsewhere."""
-    return LeakyRelu(negative_slope)(_floating("leaky_relu", input))  # type: ignore[no-any-return]
+    return LeakyRelu(negative_slope)(_floating("leaky_relu", input))
 
 
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -224,7 +224,7 @@ def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
 
     Source: Clevert et al., arXiv:1511.07289.
     """
-    return Elu(alpha)(_floating("elu", input))  # type: ignore[no-any-return]
+    return Elu(alpha)(_floating("elu", input))
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -237,12 +237,12 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
     """
     if min_val >= max_val:
         raise OptionError(f"hardtanh: min_val {min_val} must be smaller than max_val {max_val}")
-    return Hardtanh(min_val, max_val)(_floating("hardtanh", input))  # type: ignore[no-any-return]
+    return Hardtanh(min_val, max_val)(_floating("hardtanh", input))
 
 
 def silu(input: Tensor) -> Tensor:
     """Return ``input * sigmoid(input)``, elementwise (also called swish)."""
-    return Silu()(_floating("silu", input))  # type: ignore[no-any-return]
+    return Silu()(_floating("silu", input))
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -250,12 +250,12 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
     Where ``beta * input > threshold`` the result is `input` itself, as in PyTorch.
     """
-    return Softplus(beta, threshold)(_floating("softplus", input))  # type: ignore[no-any-return]
+    return Softplus(beta, threshold)(_floating("softplus", input))
 
 
 def logsigmoid(input: Tensor) -> Tensor:
     """Return ``log(sigmoid(input))``, elementwise, without overflow."""
-    return Logsigmoid()(_floating("logsigmoid", input))  # type: ignore[no-any-return]
+    return Logsigmoid()(_floating("logsigmoid", input))
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -290,7 +290,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     if approximate not in ("none", "tanh"):
         raise unknown("gelu approximation", approximate, ["none", "tanh"])
     kernel = "gelu" if approximate == "none" else "gelu_tanh"
-    return Gelu(kernel)(_floating("gelu", input))  # type: ignore[no-any-return]
+    return Gelu(kernel)(_floating("gelu", input))
 
 
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
@@ -322,13 +322,13 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     tensor([0.5, 0.5])
     """
     x, axis = _along("softmax", input, dim, dtype)
-    return Softmax(axis)(x)  # type: ignore[no-any-return]
+    return Softmax(axis)(x)
 
 
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return ``log(softmax(input, dim))``, computed without overflow; see `softmax`."""
     x, axis = _along("log_softmax", input, dim, dtype)
-    return LogSoftmax(axis)(x)  # type: ignore[no-any-return]
+    return LogSoftmax(axis)(x)
 
 
 def _along(name: str, input: Any, dim: int, dtype: Any) -> tuple[Tensor, int]:

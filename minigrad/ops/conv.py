@@ -15,6 +15,7 @@ from minigrad.backend import get_xp
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.ops.arguments import check_same_dtype, check_tensor
+from minigrad.ops.shape import pad
 from minigrad.ops.spatial import axes_names, check_images, one_image, per_axis
 from minigrad.tensor import Tensor
 
@@ -67,7 +68,7 @@ class Conv(Function):
 
 
 class ConvInputGrad(Function):
-    """Transpose of `Conv` in x: from g (N, O, *out) to (N, C, *size)."""
+    """Transpose of `Conv` in x: from y (N, O, *out) to (N, C, *size)."""
 
     name = "conv_transpose"
     saves = (0, 1)
@@ -76,19 +77,19 @@ class ConvInputGrad(Function):
         self.geometry = geometry
         self.size = size
 
-    def forward(self, g: Any, w: Any) -> Any:
-        kernel = _kernel("conv_input_grad", g, w.shape, self.geometry)
-        return kernel(g, w, self.size, *self.geometry)
+    def forward(self, y: Any, w: Any) -> Any:
+        kernel = _kernel("conv_input_grad", y, w.shape, self.geometry)
+        return kernel(y, w, self.size, *self.geometry)
 
-    def backward(self, x: Any, g: Any, w: Any) -> Any:
+    def backward(self, g: Any, y: Any, w: Any) -> Any:
         return (
-            Conv(self.geometry)(x, w, None) if self.needs[0] else None,
-            ConvWeightGrad(self.geometry, w.shape)(g, x) if self.needs[1] else None,
+            Conv(self.geometry)(g, w, None) if self.needs[0] else None,
+            ConvWeightGrad(self.geometry, w.shape)(y, g) if self.needs[1] else None,
         )
 
 
 class ConvWeightGrad(Function):
-    """Transpose of `Conv` in w: from g (N, O, *out) and x to the shape of w."""
+    """Transpose of `Conv` in w: from y (N, O, *out) and x to the `shape` of w."""
 
     saves = (0, 1)
 
@@ -96,14 +97,14 @@ class ConvWeightGrad(Function):
         self.geometry = geometry
         self.shape = shape
 
-    def forward(self, g: Any, x: Any) -> Any:
-        kernel = _kernel("conv_weight_grad", g, self.shape, self.geometry)
-        return kernel(g, x, self.shape[2:], *self.geometry)
+    def forward(self, y: Any, x: Any) -> Any:
+        kernel = _kernel("conv_weight_grad", y, self.shape, self.geometry)
+        return kernel(y, x, self.shape[2:], *self.geometry)
 
-    def backward(self, w: Any, g: Any, x: Any) -> Any:
+    def backward(self, g: Any, y: Any, x: Any) -> Any:
         return (
-            Conv(self.geometry)(x, w, None) if self.needs[0] else None,
-            ConvInputGrad(self.geometry, x.shape[2:])(g, w) if self.needs[1] else None,
+            Conv(self.geometry)(x, g, None) if self.needs[0] else None,
+            ConvInputGrad(self.geometry, x.shape[2:])(y, g) if self.needs[1] else None,
         )
 
 
@@ -362,13 +363,13 @@ def _conv_transpose(
             f"{name}: input has {x.shape[1]} channels but weight {w.shape} expects {w.shape[0]}; "
             "the weight of a transposed convolution is (in_channels, out_channels / groups, …)"
         )
-    geometry = Geometry(
-        stride, tuple((p, p) for p in pads), dilation, _groups(name, groups, w.shape[0], "input")
-    )
+    # A pixel of output_padding takes back one that padding cut off; beyond that there is nothing.
+    around = tuple((p, p - min(e, p)) for p, e in zip(pads, extra, strict=True))
+    geometry = Geometry(stride, around, dilation, _groups(name, groups, w.shape[0], "input"))
     size = tuple(
-        (n - 1) * s - 2 * p + d * (k - 1) + e + 1
-        for n, s, p, d, k, e in zip(
-            x.shape[2:], stride, pads, dilation, w.shape[2:], extra, strict=True
+        (n - 1) * s - lo - hi + d * (k - 1) + 1
+        for n, s, (lo, hi), d, k in zip(
+            x.shape[2:], stride, around, dilation, w.shape[2:], strict=True
         )
     )
     if min(size) < 1:
@@ -378,6 +379,9 @@ def _conv_transpose(
     channels = w.shape[1] * groups
     _check_bias(name, bias, channels)
     y = ConvInputGrad(geometry, size)(x, w)
+    beyond = [max(0, e - p) for p, e in zip(pads, extra, strict=True)]
+    if any(beyond):
+        y = pad(y, [n for e in reversed(beyond) for n in (0, e)])
     if bias is not None:
         y = y + bias.reshape(channels, *(1 for _ in size))
     return one_image(y, input, dims)

@@ -75,7 +75,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         return x
     check_floating("dropout", x)
     keep = 1.0 - p
-    return ScaleByMask(_mask(x, x.shape, keep), 1.0 / keep if keep else 0.0)(x)  # type: ignore[no-any-return]
+    return ScaleByMask(_mask(x, x.shape, keep), 1.0 / keep if keep else 0.0)(x)
 
 
 def drop_path(
@@ -126,4 +126,4 @@ def drop_path(
     if x.ndim == 0:
         raise ShapeError("drop_path: input needs an axis of samples, got a 0-d tensor")
     mask = _mask(x, (x.shape[0], *(1 for _ in x.shape[1:])), 1.0 - p)
-    return ScaleByMask(mask, 1.0 / (1.0 - p) if scale_by_keep else 1.0)(x)  # type: ignore[no-any-return]
+    return ScaleByMask(mask, 1.0 / (1.0 - p) if scale_by_keep else 1.0)(x)

@@ -55,27 +55,22 @@ class BinaryCrossEntropy(Function):
     saves = (0, 1)
 
     def forward(self, x: Any, t: Any) -> Any:
-        yes, no = _logs(get_xp(x), x)
-        return -(t * yes + (1.0 - t) * no)
+        xp = get_xp(x)
+        return -(t * _log(xp, x) + (1.0 - t) * _log(xp, 1.0 - x))
 
     def backward(self, g: Any, x: Any, t: Any) -> Any:
         gx = gt = None
         if self.needs[0]:
             gx = g * (x - t) / get_xp(g).clip((1.0 - x) * x, 1e-12, None)
         if self.needs[1]:
-            yes, no = _logs(get_xp(g), x)
-            gt = g * (no - yes)
+            gt = g * (_log(get_xp(g), 1.0 - x) - _log(get_xp(g), x))
         return gx, gt
 
 
-_SMALLEST = math.exp(-100.0)
-
-
-def _logs(xp: Any, x: Any) -> tuple[Any, Any]:
-    """Return log(x) and log(1 - x), not below -100."""
-    least = _SMALLEST if x.dtype.itemsize > 2 else 1e-7
-    yes, no = xp.clip(x, least, None), xp.clip(1.0 - x, least, None)
-    return xp.clip(xp.log(yes), -100.0, None), xp.clip(xp.log(no), -100.0, None)
+def _log(xp: Any, x: Any) -> Any:
+    """Return log(x), but not less than -100; the logarithm never sees a 0."""
+    positive = x > 0.0
+    return xp.where(positive, xp.clip(xp.log(xp.where(positive, x, 1.0)), -100.0, None), -100.0)
 
 
 # ---- reductions -----------------------------------------------------------------------------

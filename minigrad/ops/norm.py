@@ -178,7 +178,7 @@ def layer_norm(
     weight, bias = _affine("layer_norm", x, shape, weight=weight, bias=bias)
     _check_eps("layer_norm", eps)
     if len(shape) == 1:
-        return LayerNorm(eps)(x, weight, bias)  # type: ignore[no-any-return]
+        return LayerNorm(eps)(x, weight, bias)
     rows = reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))
     flat = [None if p is None else reshape(p, (-1,)) for p in (weight, bias)]
     return reshape(LayerNorm(eps)(rows, *flat), x.shape)
@@ -229,7 +229,7 @@ def group_norm(
     """
     x = _samples("group_norm", input)
     channels = x.shape[-1]
-    if not isinstance(num_groups, int) or num_groups < 1 or channels % num_groups:
+    if num_groups < 1 or channels % num_groups:
         raise OptionError(
             f"group_norm: {channels} channels do not split into num_groups={num_groups}"
         )

@@ -39,6 +39,7 @@ __all__ = [
 Ints = tuple[int, ...]
 IntOrInts = int | Ints
 Table = np.ndarray[Any, Any]
+Window = tuple[int, int, int, int, int]  # n, kernel, stride, padding, dilation
 
 
 class Separable(Function):
@@ -168,7 +169,7 @@ def _windows(
     padding: Any,
     dilation: Any = 1,
     ceil_mode: bool = False,
-) -> list[Ints]:
+) -> list[Window]:
     """Check the options; return (n, k, stride, padding, dilation) of every axis."""
     kernel = per_axis(name, "kernel_size", kernel_size, dims)
     steps = kernel if stride is None else per_axis(name, "stride", stride, dims)
@@ -179,7 +180,7 @@ def _windows(
             f"{name}: padding {pads} may be at most half of kernel_size {kernel}; a window must "
             "not lie in the padding alone"
         )
-    windows = list(zip(x.shape[2:], kernel, steps, pads, gaps, strict=True))
+    windows: list[Window] = list(zip(x.shape[2:], kernel, steps, pads, gaps, strict=True))
     out = [_out_size(*w, ceil_mode) for w in windows]
     if min(out) < 1:
         raise ShapeError(
@@ -202,11 +203,11 @@ def _avg_pool(
 ) -> Tensor:
     x = check_images(name, input, dims)
     windows = _windows(name, dims, x, kernel_size, stride, padding, 1, ceil_mode)
-    divisors: list[str | int] = ["padded" if count_include_pad else "pixels"] * dims
+    divisors: list[str | int] = ["padded" if count_include_pad else "pixels" for _ in range(dims)]
     if divisor_override is not None:
         if divisor_override == 0:
             raise OptionError(f"{name}: divisor_override must not be 0")
-        divisors = [divisor_override] + [1] * (dims - 1)
+        divisors = [divisor_override, *(1 for _ in range(dims - 1))]
     maps = [
         _average_map(n, k, s, p, ceil_mode, divisor)
         for (n, k, s, p, _), divisor in zip(windows, divisors, strict=True)

@@ -152,7 +152,7 @@ def interpolate(
             maps.append(_nearest_map(n, o, scale, mode == "nearest-exact"))
         else:
             maps.append(_smooth_map(n, o, scale, mode, bool(align_corners)))
-    return Separable(tuple(maps))(x)  # type: ignore[no-any-return]
+    return Separable(tuple(maps))(x)
 
 
 def _sizes(

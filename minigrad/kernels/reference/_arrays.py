@@ -62,12 +62,12 @@ def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
 
         @functools.wraps(formula)
         def run(xp: Any, *args: Any) -> Any:
+            size = max(a.size for a in args[:arrays]) if xp is np else 0
+            if size <= BLOCK:
+                return whole(xp, *args)
             x, narrow = args[0], _is_narrow(args[0])
             lead = x.shape[: x.ndim - row_axes]
             rows = math.prod(lead)
-            size = max(a.size for a in args[:arrays])
-            if xp is not np or size <= BLOCK:
-                return whole(xp, *args)
             split = [a.reshape(rows, *a.shape[len(lead) :]) for a in args[:arrays]]
             shared = [_widen(a) for a in args[arrays:]] if narrow else args[arrays:]
             step = max(1, BLOCK * rows // size)
@@ -121,6 +121,8 @@ def mean_last(xp: Any, x: Array) -> Array:
 def sum_rows(xp: Any, x: Array) -> Array:
     """Sum over all axes but the last; on NumPy in blocks, which keeps float32 sums accurate."""
     lead = tuple(range(x.ndim - 1))
+    if not lead:
+        return x
     if xp is not np or x.size <= BLOCK:
         return xp.sum(x, axis=lead)
     x = x.reshape(-1, x.shape[-1])

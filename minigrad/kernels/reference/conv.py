@@ -134,7 +134,7 @@ def conv(
     dilation: Sequence[int],
     groups: int,
 ) -> Array:
-    """``y[n, o, p] = bias[o] + sum over c, k of x[n, c, p * stride + k * dilation] * w[o, c, k]``"""
+    """``y[o, p] = bias[o] + sum over c, k of x[c, p * stride + k * dilation] * w[o, c, k]``."""
     kernel = w.shape[2:]
     out = out_size(x.shape[2:], kernel, stride, padding, dilation)
     x = pad(xp, channels_last(x), padding)

@@ -38,7 +38,7 @@ BOXES = 1 << 18  # elements of the boxes made at a time (groups of channels): 1 
 
 
 class _Axis(NamedTuple):
-    """How one spatial axis is cut: `count` tiles, each read from a box of pixels.
+    """How one spatial axis is cut: a `number` of tiles, each read from a box of pixels.
 
     Boxes start `step` pixels apart. The pixels `used` of the image stand at `place` in a row of
     `padded` pixels. A single tile needs no padding: then its box is the image, and the first
@@ -46,7 +46,7 @@ class _Axis(NamedTuple):
     """
 
     tile: int
-    count: int
+    number: int
     box: int
     step: int
     used: slice
@@ -56,15 +56,15 @@ class _Axis(NamedTuple):
 
 
 def _cut(n: int, out: int, k: int, s: int, lo: int, d: int, tile: int) -> _Axis:
-    count = -(-out // tile)
+    number = -(-out // tile)
     box = (tile - 1) * s + (k - 1) * d + 1
-    padded = (count - 1) * tile * s + box
+    padded = (number - 1) * tile * s + box
     first = max(0, -lo)
     last = max(first, min(n, padded - lo))
     used, skip = slice(first, last), first + lo
-    if count == 1:
+    if number == 1:
         return _Axis(tile, 1, last - first, 1, used, slice(None), last - first, skip)
-    return _Axis(tile, count, box, tile * s, used, slice(skip, last + lo), padded, 0)
+    return _Axis(tile, number, box, tile * s, used, slice(skip, last + lo), padded, 0)
 
 
 @lru_cache(maxsize=256)
@@ -77,15 +77,14 @@ def _plan(
     of T. A copied number costs about as much as 16 multiply-adds, a number of T twice that.
     """
     choices = []
-    for args in zip(size, out, kernel, stride, (lo for lo, _ in padding), dilation, strict=True):
-        o = args[1]
+    for m, o, k, s, (lo, _), d in zip(size, out, kernel, stride, padding, dilation, strict=True):
         tiles = sorted({-(-o // -(-o // t)) for t in range(1, min(o, 32) + 1)})
-        choices.append([_cut(*args, tile=t) for t in tiles])
+        choices.append([_cut(m, o, k, s, lo, d, tile) for tile in tiles])
 
     def cost(axes: tuple[_Axis, ...]) -> float:
         box = math.prod(a.box for a in axes)
         tile = math.prod(a.tile for a in axes)
-        waste = math.prod(a.tile * a.count for a in axes)
+        waste = math.prod(a.tile * a.number for a in axes)
         return box * waste * (1.0 + 16.0 / tile + 32.0 * tile / (max(1, n) * math.prod(out)))
 
     return min(product(*choices), key=cost)
@@ -100,10 +99,10 @@ def _boxes(xp: Any, x: Array, axes: Sequence[_Axis]) -> Array:
     sc, sn, *ss = padded.strides
     boxes = xp.lib.stride_tricks.as_strided(
         padded,
-        (channels, n, *(a.count for a in axes), *(a.box for a in axes)),
+        (channels, n, *(a.number for a in axes), *(a.box for a in axes)),
         (sc, sn, *(s * a.step for s, a in zip(ss, axes, strict=True)), *ss),
     )
-    tiles = n * math.prod(a.count for a in axes)
+    tiles = n * math.prod(a.number for a in axes)
     return boxes.reshape(channels, tiles, math.prod(a.box for a in axes))
 
 
@@ -144,7 +143,7 @@ def _band(
 
 def _channel_groups(n: int, channels: int, axes: Sequence[_Axis]) -> Iterator[slice]:
     """Cut the channels into groups whose boxes fit in the cache."""
-    size = max(1, n) * math.prod(a.count * a.box for a in axes)
+    size = max(1, n) * math.prod(a.number * a.box for a in axes)
     step = max(1, BOXES // max(1, size))
     for c in range(0, channels, step):
         yield slice(c, c + step)
@@ -172,7 +171,7 @@ def depthwise_conv(
     matrix = band.reshape(channels, -1, math.prod(a.tile for a in axes))
 
     x = channels_last(x)
-    y = xp.empty((n, *(a.count * a.tile for a in axes), channels), dtype=x.dtype)
+    y = xp.empty((n, *(a.number * a.tile for a in axes), channels), dtype=x.dtype)
     tiles = _tiles_of(y, axes)
     for c in _channel_groups(n, channels, axes):
         part = xp.matmul(_boxes(xp, x[..., c], axes), matrix[c])
@@ -185,7 +184,7 @@ def depthwise_conv(
 
 def _tiles_of(y: Array, axes: Sequence[_Axis]) -> Array:
     """View a channels-last image of whole tiles as (C, N, *count, *tile)."""
-    split = y.reshape(y.shape[0], *(m for a in axes for m in (a.count, a.tile)), y.shape[-1])
+    split = y.reshape(y.shape[0], *(m for a in axes for m in (a.number, a.tile)), y.shape[-1])
     d = len(axes)
     return split.transpose(2 * d + 1, 0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2))
 

@@ -86,23 +86,27 @@ def gelu(xp: Any, x: Array) -> Array:
 @elementwise
 def gelu_vjp(xp: Any, g: Array, x: Array) -> Array:
     """Gradient of `gelu`: ``dx = g * (Phi(x) + x * phi(x))``, phi the normal density."""
-    density = xp.exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
-    return g * (_cdf(xp, x) + x * density)
+    near = xp.clip(x, -40.0, 40.0)  # beyond, phi is 0; the square must not overflow
+    density = xp.exp(near * near * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+    return g * (_cdf(xp, x) + near * density)
 
 
-_SQRT_2_PI = math.sqrt(2.0 / math.pi)
+_A = math.sqrt(2.0 / math.pi)
+_B = _A * 0.044715
 
 
 @elementwise
 def gelu_tanh(xp: Any, x: Array) -> Array:
     """``y = x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2``."""
-    return x * (0.5 + 0.5 * xp.tanh(x * (_SQRT_2_PI + (_SQRT_2_PI * 0.044715) * (x * x))))
+    near = xp.clip(x, -10.0, 10.0)  # beyond, tanh is 1 in float64
+    return x * (0.5 + 0.5 * xp.tanh(near * (_A + _B * (near * near))))
 
 
 @elementwise
 def gelu_tanh_vjp(xp: Any, g: Array, x: Array) -> Array:
     """Gradient of `gelu_tanh`."""
-    square = x * x
-    t = xp.tanh(x * (_SQRT_2_PI + (_SQRT_2_PI * 0.044715) * square))
-    slope = _SQRT_2_PI + (_SQRT_2_PI * 3.0 * 0.044715) * square
-    return g * (0.5 * (1.0 + t) + (0.5 * x) * (1.0 - t * t) * slope)
+    near = xp.clip(x, -10.0, 10.0)
+    square = near * near
+    t = xp.tanh(near * (_A + _B * square))
+    slope = (1.0 - t * t) * (_A + (3.0 * _B) * square)
+    return g * (0.5 * (1.0 + t) + (0.5 * near) * slope)
