@@ -99,7 +99,7 @@ class Generator:
         ])  # fmt: skip
         return Tensor(words.astype("<u8").view(np.uint8))
 
-    def set_state(self, state: Tensor) -> Generator:
+    def set_state(self, state: Tensor | Array) -> Generator:
         """Return to a place that `get_state` noted; returns the generator.
 
         Raises
@@ -189,7 +189,7 @@ def get_rng_state() -> Tensor:
     return _default.get_state()
 
 
-def set_rng_state(state: Tensor) -> None:
+def set_rng_state(state: Tensor | Array) -> None:
     """Set the default generator back to a place that `get_rng_state` noted."""
     _default.set_state(state)
 
@@ -418,9 +418,7 @@ def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
     _float_dtype("bernoulli", x.dtype)
     p = backend.to_device(x.array, "cpu")
     if not np.all((p >= 0) & (p <= 1)):
-        raise OptionError(
-            "bernoulli: probabilities are in [0, 1]; apply sigmoid to logits first"
-        )
+        raise OptionError("bernoulli: probabilities are in [0, 1]; apply sigmoid to logits first")
     drawn = (generator or _default).random(p.shape, dtypes.float64) < p
     return _finish(drawn.astype(x.dtype), x.device)
 

@@ -225,8 +225,8 @@ def test_multinomial(replacement: bool) -> None:
         (
             lambda: mg.set_rng_state(mg.zeros(3)),
             DataError,
-            "set_rng_state: a state is a uint8 tensor of 104 bytes, not float32 of shape (3,); pass "
-            "what get_rng_state() returned",
+            "set_rng_state: a state is a uint8 tensor of 104 bytes, not float32 of shape (3,); "
+            "pass what get_rng_state() returned",
         ),
     ],
 )

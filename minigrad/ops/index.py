@@ -343,8 +343,13 @@ def _grid(index: Any, dim: int) -> Index:
     """Return the advanced index that reads at `index` along `dim` and in place elsewhere."""
     if not index.ndim:
         return (index.reshape(1),)
-    open_grid = get_xp(index).ogrid[tuple([slice(n) for n in index.shape])]
-    return tuple([index if i == dim else axis for i, axis in enumerate(open_grid)])
+    xp, n = get_xp(index), index.ndim
+    return tuple(
+        [
+            index if i == dim else xp.arange(m).reshape((m,) + (1,) * (n - 1 - i))
+            for i, m in enumerate(index.shape)
+        ]
+    )
 
 
 def _at_least_1d(x: Tensor) -> Tensor:
@@ -658,10 +663,11 @@ def _order(array: Any, dim: int, descending: bool) -> Any:
     """Return the stable sorting order along `dim`; NaN counts as the largest value."""
     if not array.ndim:
         return get_xp(array).zeros((), dtypes.int64)
+    argsort = get_xp(array).argsort
     if not descending:
-        return array.argsort(dim, kind="stable")
+        return argsort(array, dim, kind="stable")
     turn = (FULL,) * dim + (slice(None, None, -1),)
-    return array.shape[dim] - 1 - array[turn].argsort(dim, kind="stable")[turn]
+    return array.shape[dim] - 1 - argsort(array[turn], dim, kind="stable")[turn]
 
 
 def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:

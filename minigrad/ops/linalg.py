@@ -14,6 +14,7 @@ from typing import Any
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import ShapeError
+from minigrad.ops import elementwise
 from minigrad.ops.arguments import check_dims, check_same_dtype, check_tensor
 from minigrad.ops.reduce import accumulator
 from minigrad.ops.shape import Permute, Reshape, diagonal, meeting_shape
@@ -169,7 +170,7 @@ def inner(x: Tensor, y: Tensor) -> Tensor:
     """Inner products over the last axes of both."""
     x, y = check_tensor("inner", x), check_tensor("inner", y)
     if not x.ndim or not y.ndim:
-        return x * y
+        return elementwise.mul(x, y)
     return tensordot(x, y, ([-1], [-1]))
 
 
@@ -190,7 +191,7 @@ def outer(x: Tensor, y: Tensor) -> Tensor:
 
 def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * bias + alpha * (x @ y)``."""
-    return bias * beta + mm(x, y) * alpha
+    return elementwise.add(elementwise.mul(bias, beta), elementwise.mul(mm(x, y), alpha))
 
 
 def trace(x: Tensor) -> Tensor:
@@ -327,7 +328,7 @@ class Einsum(Function):
     def __init__(self, inputs: tuple[str, ...], output: str) -> None:
         self.inputs, self.output = inputs, output
 
-    saves: Any = property(lambda self: tuple(range(len(self.inputs))))
+    saves = property(lambda self: tuple(range(len(self.inputs))))
 
     def forward(self, *xs: Any) -> Any:
         dtype = xs[0].dtype

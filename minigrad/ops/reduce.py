@@ -158,7 +158,7 @@ class Std(Var):
     saves_output = True
 
     def forward(self, x: Any) -> Any:
-        return np.sqrt(super().forward(x))
+        return get_xp(x).sqrt(super().forward(x))
 
     def backward(self, g: Any, x: Any, out: Any) -> Any:  # type: ignore[override]
         return super().backward(g * (0.5 * reciprocal_or_zero(out)), x)
@@ -522,9 +522,9 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     _nonempty("median", x, (dim,) if x.ndim else ())
     if not x.ndim:
         return select(x, constant(np.int64(0)), dim, keepdim)
-    order = x.array.argsort(dim, stable=True)
+    xp, n = get_xp(x.array), x.shape[dim]
+    order = xp.argsort(x.array, dim, kind="stable")
     nans = (x.array != x.array).any(dim, keepdims=True)  # a NaN sorts last, and is then the answer
-    xp, n = get_xp(order), x.shape[dim]
     place = xp.where(nans, n - 1, (n - 1) // 2)
     return select(x, constant(xp.take_along_axis(order, place, dim)), dim, keepdim)
 
@@ -599,7 +599,7 @@ def norm(
         raise OptionError(f"norm: p is a number, inf or 'fro', not {p!r}")
     xp = get_xp(x)
     if p == 0:
-        return Sum(dims, keepdim)(cast(x != 0, x.dtype))
+        return Sum(dims, keepdim)(cast(xp.not_equal(x, 0), x.dtype))
     if p == 1:
         return Sum(dims, keepdim)(xp.abs(x))
     if math.isinf(p):
@@ -747,12 +747,10 @@ def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     x = check_tensor("cumprod", x)
     dim = check_dim("cumprod", dim, x.ndim)
     x = cast(x, accumulator_or(x, dtype))
-    if not x.ndim:
-        return x.clone()
     xp, front, step = get_xp(x), (slice(None),) * dim, 1
     out = x
-    while step < x.shape[dim]:
+    while x.ndim and step < x.shape[dim]:
         head, tail = out[(*front, slice(step))], out[(*front, slice(step, None))]
         out = xp.concatenate([head, tail * out[(*front, slice(-step))]], axis=dim)
         step *= 2
-    return out.clone() if out is x else out
+    return xp.multiply(x, 1) if out is x else out

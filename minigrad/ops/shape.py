@@ -468,7 +468,9 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
             f"repeat_interleave: repeats must be a count >= 0 or {x.shape[dim]} of them for axis "
             f"{dim} of shape {x.shape}"
         )
-    return x[(slice(None),) * dim + (xp.repeat(xp.arange(x.shape[dim]), times),)]
+    index = xp.repeat(xp.arange(x.shape[dim]), times)
+    out: Tensor = x[(slice(None),) * dim + (index,)]
+    return out
 
 
 def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -632,7 +634,8 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
         raise ShapeError(
             f"narrow: start {start} and length {length} leave axis {dim} of shape {x.shape}"
         )
-    return x[(slice(None),) * dim + (slice(begin, begin + length),)]
+    out: Tensor = x[(slice(None),) * dim + (slice(begin, begin + length),)]
+    return out
 
 
 def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -728,7 +731,8 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     xp = get_xp(x.array)
     first, second = max(0, -offset), max(0, offset)
     i = xp.arange(max(0, min(x.shape[a] - first, x.shape[b] - second)))
-    return movedim(x, (a, b), (-2, -1))[..., i + first, i + second]
+    out: Tensor = movedim(x, (a, b), (-2, -1))[..., i + first, i + second]
+    return out
 
 
 def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:

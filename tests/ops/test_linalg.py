@@ -182,8 +182,8 @@ def test_einsum_of_one_operand_is_a_copy() -> None:
         (
             lambda: linear(mg.zeros(2, 5), mg.zeros(3, 4)),
             ShapeError,
-            "linear: input has 5 features (shape (2, 5)) but weight (3, 4) expects 4; the last axis "
-            "must hold them: flatten(1) the input, or build the layer with in_features=5",
+            "linear: input has 5 features (shape (2, 5)) but weight (3, 4) expects 4; the last "
+            "axis must hold them: flatten(1) the input, or build the layer with in_features=5",
         ),
         (
             lambda: linear(mg.zeros(2, 4), mg.zeros(3, 4), mg.zeros(4)),
