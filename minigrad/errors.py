@@ -17,6 +17,7 @@ __all__ = [
     "MinigradError",
     "MissingExtra",
     "OptionError",
+    "RangeError",
     "ShapeError",
     "missing_extra",
     "unknown",
@@ -29,6 +30,10 @@ class MinigradError(Exception):
 
 class ShapeError(MinigradError, ValueError):
     """A shape, an axis or a size does not fit."""
+
+
+class RangeError(ShapeError, IndexError):
+    """An index or an axis is out of range."""
 
 
 class DTypeError(MinigradError, TypeError):

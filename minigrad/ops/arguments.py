@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.errors import DTypeError, ShapeError
+from minigrad.errors import DTypeError, RangeError, ShapeError
 from minigrad.tensor import Tensor, tensor, wrap
 
 Dim = int | Sequence[int] | None
@@ -64,7 +64,7 @@ def check_dim(name: str, dim: Any, ndim: int) -> int:
         raise DTypeError(f"{name}: dim must be an int, not {type(dim).__name__}") from None
     reach = max(ndim, 1)
     if not -reach <= axis < reach:
-        raise ShapeError(
+        raise RangeError(
             f"{name}: dim {axis} is out of range for a tensor with {ndim} dimensions; "
             f"use {-reach} to {reach - 1}"
         )

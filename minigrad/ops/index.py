@@ -16,7 +16,7 @@ import numpy as np
 from minigrad import dtypes
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
-from minigrad.errors import DTypeError, OptionError, ShapeError
+from minigrad.errors import DTypeError, OptionError, RangeError, ShapeError
 from minigrad.ops.arguments import check_dim, check_tensor, constant
 from minigrad.ops.elementwise import cast, where
 from minigrad.ops.reduce import ValuesIndices
@@ -243,7 +243,7 @@ def _check_range(
     if low < first or high >= n:
         bad = low if low < first else high
         reach = f"use {first} to {n - 1}" if n else "the axis is empty"
-        raise ShapeError(
+        raise RangeError(
             f"{name}: index {bad} is out of range for axis {axis} of length {n} (shape {shape}); "
             f"{reach}"
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad import backend, dtypes
+from minigrad import backend, dtypes, random
 from minigrad.autograd import engine, node
 from minigrad.errors import DTypeError, OptionError
 from minigrad.ops import (
@@ -211,6 +211,18 @@ def retain_grad(self: Tensor) -> None:
     node.register_hook(self, keep)
 
 
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill the tensor with normal random numbers, in place; returns it."""
+    stream = generator or random.default_generator()
+    return inplace.copy_(self, wrap(stream.normal(self.shape, self.dtype) * std + mean))
+
+
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill the tensor with uniform random numbers in [low, high), in place; returns it."""
+    stream = generator or random.default_generator()
+    return inplace.copy_(self, wrap(stream.random(self.shape, self.dtype) * (high - low) + low))
+
+
 def detach_(self: Tensor) -> Tensor:
     """Take this tensor out of the graph; returns it."""
     self._node = None
@@ -242,6 +254,8 @@ _OWN = {
     "register_hook": node.register_hook,
     "retain_grad": retain_grad,
     "detach_": detach_,
+    "normal_": normal_,
+    "uniform_": uniform_,
     "to": to,
     "astype": astype,
     "type_as": type_as,
