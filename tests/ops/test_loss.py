@@ -245,7 +245,7 @@ x24, i2 = mg.zeros(2, 4), mg.tensor([0, 1])
 WRONG: list[Any] = [
     (lambda: loss.cross_entropy(x24, mg.tensor([0, 4])), OptionError, "label 4 .* 4 classes"),
     (lambda: loss.cross_entropy(x24, mg.tensor([-1, 0])), OptionError, "label -1 .*ignore_index"),
-    (lambda: loss.cross_entropy(x24, mg.tensor([0, 1, 2])), ShapeError, r"shape \(2,\), got \(3,\)"),
+    (lambda: loss.cross_entropy(x24, mg.tensor([0, 1, 2])), ShapeError, r"\(2,\), got \(3,\)"),
     (lambda: loss.cross_entropy(x24, mg.tensor([0.0, 1.0])), DTypeError, "target.long"),
     (lambda: loss.cross_entropy(x24, i2, mg.ones(3)), ShapeError, "one number per class"),
     (lambda: loss.cross_entropy(x24, i2, reduction="maen"), OptionError, "did you mean 'mean'"),
