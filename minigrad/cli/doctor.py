@@ -1,0 +1,93 @@
+"""``minigrad doctor``: what this machine has, and what each missing piece would add."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from typing import Any
+
+import numpy as np
+
+import minigrad
+from minigrad import backend
+from minigrad.data.catalog import sources
+
+HELP = "Say what was found on this machine, and what each missing package would add."
+EXTRAS = (
+    ("rich", "rich", "cli", "coloured progress bars and tables"),
+    ("PIL", "Pillow", "images", "pictures as JPEG, PNG …"),
+    ("numba", "numba", "fast", "compiled kernels on the CPU"),
+    ("scipy", "scipy", "fast", "used by the compiled kernels"),
+    ("threadpoolctl", "threadpoolctl", "fast", "control of BLAS threads"),
+    ("ml_dtypes", "ml_dtypes", "bfloat16", "the bfloat16 type"),
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """No options."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report."""
+    lines = [
+        ("minigrad", minigrad.__version__),
+        ("Python", f"{platform.python_version()} ({sys.executable})"),
+        ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        ("CPU cores", f"{_cores()} usable"),
+        ("NumPy", np.__version__),
+        ("BLAS", _blas()),
+        ("GPU", _gpu()),
+    ]
+    for module, package, extra, use in EXTRAS:
+        lines.append((package, _version(module, package) or _advice(extra, use)))
+    for source in sources.values():
+        place = source.where() or f"missing; minigrad data --download {source.name}"
+        lines.append((f"data: {source.name}", place))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        print(f"{name:{width}}  {value}")
+    return 0
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _blas() -> str:
+    """Name and threads of the library behind matrix products."""
+    config: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    found = config["Build Dependencies"]["blas"]
+    name = f"{found['name']} {found['version']}"
+    threads = next(
+        (
+            f"{os.environ[variable]} thread(s) by {variable}"
+            for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+            if variable in os.environ
+        ),
+        f"one thread per core ({_cores()})",
+    )
+    return f"{name}, {threads}"
+
+
+def _gpu() -> str:
+    if importlib.util.find_spec("cupy") is None:
+        return "CuPy is not installed; for an NVIDIA GPU: pip install 'minigrad[cuda12]'"
+    if not backend.cuda_is_available():
+        return "CuPy is installed but finds no usable GPU; look at nvidia-smi"
+    return "ready: use --device cuda"
+
+
+def _version(module: str, package: str) -> str | None:
+    if importlib.util.find_spec(module) is None:
+        return None
+    return importlib.metadata.version(package)
+
+
+def _advice(extra: str, use: str) -> str:
+    return f"not installed ({use}); pip install 'minigrad[{extra}]'"

@@ -1,0 +1,39 @@
+"""``minigrad graph``: the autograd graph of a model's forward pass, drawn."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from minigrad import io
+from minigrad.cli.build import add_model_options, model_from, sample_shape
+from minigrad.errors import unknown
+from minigrad.ops.create import zeros
+from minigrad.viz import graph_dot, graph_mermaid, graph_svg
+
+HELP = "Draw the autograd graph of a model (SVG), or print it for Graphviz or Mermaid."
+FORMATS = {".svg": graph_svg, ".dot": graph_dot, ".mmd": graph_mermaid}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_model_options(parser, "convnextv2", 32, [1], [8])
+    parser.add_argument(
+        "--output",
+        "-o",
+        default="graph.svg",
+        metavar="FILE",
+        help="its ending decides: .svg, .dot or .mmd (Mermaid)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the drawing."""
+    path = Path(args.output)
+    if path.suffix not in FORMATS:
+        raise unknown("ending", path.suffix or str(path), FORMATS)
+    model = model_from(args)
+    output = model(zeros(1, *sample_shape(args)))
+    io.write_text(path, FORMATS[path.suffix](output, model))
+    print(f"{path}: the graph of {args.model}, leaves above, result below")
+    return 0

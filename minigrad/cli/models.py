@@ -1,0 +1,20 @@
+"""``minigrad models``: the names of all models."""
+
+from __future__ import annotations
+
+import argparse
+
+from minigrad.models import list_models
+
+HELP = "List the models that have a name."
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--family", metavar="NAME", help="only one family, e.g. convnext")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one name per line."""
+    print("\n".join(list_models(args.family)))
+    return 0

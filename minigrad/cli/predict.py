@@ -1,0 +1,44 @@
+"""``minigrad predict``: what a trained model takes pictures for."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from minigrad.cli.runs import add_checkpoint_option, load_trained
+from minigrad.data import read_image
+from minigrad.data import transforms as T
+from minigrad.errors import OptionError
+from minigrad.modes import no_grad
+from minigrad.nn.functional import softmax
+from minigrad.tensor import Tensor
+from minigrad.train.setup import eval_transform
+
+HELP = "Say what pictures show, with the model that was trained last (or another one)."
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture, or .npy array")
+    add_checkpoint_option(parser)
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="how many guesses to print")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the best guesses for every picture."""
+    if args.top < 1:
+        raise OptionError(f"--top must be 1 or more, got {args.top}")
+    trained = load_trained(args.checkpoint)
+    split, rng = trained.split, np.random.default_rng(0)
+    transform = eval_transform(trained.config, split)
+    if split.size is not None:  # a picture of any size is brought to the size of the data's
+        transform = T.Compose([T.Resize((split.size, split.size)), transform])
+    for path in args.images:
+        image = transform(read_image(path, split.channels), rng)
+        with no_grad():
+            logits = trained.model(Tensor(image[None]).to(trained.config.device))
+            chances = softmax(logits, 1).cpu().numpy()[0]
+        best = np.argsort(-chances, kind="stable")[: args.top]
+        print(f"{path}: " + ", ".join(f"{split.classes[i]} {100 * chances[i]:.1f} %" for i in best))
+    return 0

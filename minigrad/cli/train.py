@@ -1,0 +1,168 @@
+"""``minigrad train``: from a data set to a checkpoint, curves and a sheet of predictions."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad import io
+from minigrad.cli.parser import add_config_options, given_options, plain
+from minigrad.cli.runs import CHECKPOINT, free_name
+from minigrad.data.dataset import Image
+from minigrad.errors import DataError, OptionError, unknown
+from minigrad.train import (
+    Callback,
+    Checkpoint,
+    Experiment,
+    Log,
+    Progress,
+    TrainConfig,
+    Trainer,
+    load_checkpoint,
+    prepare,
+    read_toml,
+)
+from minigrad.train.config import FOLDER, RECIPES
+from minigrad.viz import curves_svg, predictions_svg
+
+HELP = "Train a model; the checkpoint, the log and the pictures go to runs/NAME/."
+FILES = {
+    CHECKPOINT: "the whole state of the run",
+    "model.safetensors": "the weights alone",
+    "log.csv": "losses and accuracies by epoch (log.jsonl has them too)",
+    "curves.svg": "the same as a picture",
+    "predictions.svg": "pictures with what the model takes them for",
+}
+SHOWN = 32  # pictures on the sheet of predictions
+HARMLESS = {"workers", "checkpoint_every", "download"}  # may change on resume
+
+
+class Curves(Callback):
+    """Draw ``curves.svg`` anew after every epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        curves_svg(trainer.history, title=self.folder.name).save(self.folder / "curves.svg")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    recipes = {**{k: v for k, v in RECIPES.items() if v}, "a folder of pictures": FOLDER}
+    parser.epilog = "other defaults, by data set:\n" + "\n".join(
+        f"  {name}: " + ", ".join(f"{key} {plain(value)}" for key, value in recipe.items())
+        for name, recipe in recipes.items()
+    )
+    parser.add_argument("--config", metavar="FILE", help="TOML file of the options below")
+    parser.add_argument("--name", help="name of the run (default: that of the data set)")
+    parser.add_argument(
+        "--output", default="runs", metavar="DIR", help="folder of the runs (default: runs)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with that run from its last checkpoint"
+    )
+    add_config_options(parser.add_argument_group("what is trained, and how"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or go on training."""
+    given = given_options(args)
+    file = read_toml(args.config) if args.config else {}
+    output = Path(args.output)
+    name = args.name or Path(str(given.get("data", file.get("data", TrainConfig.data)))).name
+    if not name or Path(name).name != name:
+        raise OptionError(f"--name must be the name of a folder, got {name!r}")
+    if args.resume:
+        config, state = _saved_run(output / name, file | given)
+    else:
+        name, state = free_name(output, name), None
+        config = TrainConfig.from_values(file, given)
+    folder = output / name
+    checkpoint = Checkpoint(folder / CHECKPOINT, config.checkpoint_every, config.to_dict())
+    _make_folder(folder)
+    experiment = prepare(config, [Progress(), Log(folder), Curves(folder), checkpoint])
+    if state is not None:
+        experiment.trainer.load_state_dict(state)
+    io.write_text(folder / "config.toml", config.to_toml())
+    _announce(experiment)
+    try:
+        experiment.fit()
+    except KeyboardInterrupt:
+        words = ["minigrad", "train", "--output", str(output), "--name", name, "--resume"]
+        print(f"stopped; go on with: {shlex.join(words)}")
+        raise
+    _finish(experiment, folder)
+    return 0
+
+
+def _saved_run(folder: Path, wanted: dict[str, Any]) -> tuple[TrainConfig, dict[str, Any] | None]:
+    """Return config and last checkpoint of a run, after checking that nothing else is asked."""
+    if not folder.is_dir():
+        others = [path.parent.name for path in folder.parent.glob("*/config.toml")]
+        raise unknown("run", folder.name, others)
+    if not (folder / "config.toml").is_file():  # killed before anything was written
+        return TrainConfig.from_values(wanted), None
+    saved = read_toml(folder / "config.toml")
+    for key, value in wanted.items():
+        value = list(value) if isinstance(value, tuple) else value
+        if key not in HARMLESS and key in saved and saved[key] != value:
+            raise OptionError(
+                f"{folder} was trained with {key}={plain(saved[key])}, not {plain(value)}; "
+                "leave the option out to resume it, or give a new --name"
+            )
+    config = TrainConfig.from_values(saved, wanted)
+    path = folder / CHECKPOINT
+    return config, load_checkpoint(path) if path.is_file() else None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: this folder cannot be made ({error.strerror})") from None
+
+
+def _announce(experiment: Experiment) -> None:
+    trainer, config = experiment.trainer, experiment.config
+    count = sum(p.numel() for p in trainer.model.parameters())
+    where = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}" if trainer.step else ""
+    print(
+        f"{config.model} with {count:,} parameters on {config.data}: "
+        f"{len(experiment.split.train):,} images to train on, {len(experiment.split.test):,} "
+        f"held out{where}",
+        flush=True,
+    )
+
+
+def _finish(experiment: Experiment, folder: Path) -> None:
+    """Save bare weights and the sheet of predictions; say what came out."""
+    trainer, split = experiment.trainer, experiment.split
+    io.save(trainer.eval_model.state_dict(), folder / "model.safetensors")
+    guesses = trainer.predict(experiment.test).argmax(1)
+    labels = np.array([split.test[i][1] for i in range(len(split.test))])
+    good = int((guesses == labels).sum())
+    right, wrong = np.flatnonzero(guesses == labels), np.flatnonzero(guesses != labels)
+    chosen = [*wrong[: SHOWN // 4], *right][:SHOWN]
+    drawing = predictions_svg(
+        np.stack([_picture(experiment, int(i)) for i in chosen]),
+        labels[chosen],
+        guesses[chosen],
+        split.classes,
+        title=f"{folder.name}: {good:,} of {len(labels):,} held-out images are right",
+    )
+    drawing.save(folder / "predictions.svg")
+    print(f"accuracy on {len(labels):,} held-out images: {100 * good / len(labels):.2f} %")
+    for file, what in FILES.items():
+        print(f"  {folder / file}  {what}")
+
+
+def _picture(experiment: Experiment, index: int) -> Image:
+    """Return a test image as the model sees it."""
+    image, _ = experiment.split.test[index]
+    transform = experiment.test.transform
+    return image if transform is None else transform(image, np.random.default_rng())

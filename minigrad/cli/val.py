@@ -1,0 +1,39 @@
+"""``minigrad val``: evaluate a trained model on the held-out images."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from minigrad.cli.runs import add_checkpoint_option, load_trained
+from minigrad.data import DataLoader
+from minigrad.train import Trainer
+from minigrad.train.progress import describe
+from minigrad.train.setup import EVAL_BATCH, eval_transform
+
+HELP = "Evaluate a trained model on the held-out images, class by class."
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_checkpoint_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print loss, accuracy, and the accuracy of every class."""
+    trained = load_trained(args.checkpoint)
+    config, test, classes = trained.config, trained.split.test, trained.split.classes
+    loader = DataLoader(test, EVAL_BATCH, transform=eval_transform(config, trained.split))
+    trainer = Trainer(trained.model)
+    print(f"{trained.path}: {config.model} on {len(test):,} images of {config.data}")
+    print(describe(trainer.evaluate(loader)))
+    guesses = trainer.predict(loader).argmax(1)
+    labels = np.array([test[i][1] for i in range(len(test))])
+    width = max(map(len, classes))
+    for number, name in enumerate(classes):
+        mine = labels == number
+        if mine.any():
+            good = int((guesses[mine] == number).sum())
+            print(f"  {name:{width}}  {100 * good / mine.sum():6.2f} %  {good} of {mine.sum()}")
+    return 0

@@ -1,0 +1,82 @@
+"""Checkpoint: saves the trainer at every epoch and every so many steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minigrad import io
+from minigrad.errors import DataError, OptionError
+from minigrad.train.callbacks import Callback
+
+if TYPE_CHECKING:
+    from minigrad.train.trainer import Trainer
+
+__all__ = ["Checkpoint", "load_checkpoint"]
+
+
+class Checkpoint(Callback):
+    """Save the whole state of the trainer to one file, always the same, atomically.
+
+    Parameters
+    ----------
+    path : path
+        The file; its folder must exist.
+    every : int, default 0
+        Save after this many steps too; 0 saves only when an epoch ends and at Ctrl-C.
+    config : dict, optional
+        Kept in the file, so that the model can be built again from it alone.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import minigrad as mg
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "checkpoint.safetensors")
+    >>> model = mg.nn.Sequential(mg.nn.Flatten(), mg.nn.Linear(64, 10))
+    >>> trainer = mg.train.Trainer(model, callbacks=[Checkpoint(path)])
+    >>> _ = trainer.fit(mg.data.DataLoader(mg.data.digits(), 256), epochs=1)
+    >>> load_checkpoint(path)["epoch"]
+    1
+    """
+
+    def __init__(
+        self, path: str | Path, every: int = 0, config: dict[str, Any] | None = None
+    ) -> None:
+        if every < 0:
+            raise OptionError(f"Checkpoint: every must be 0 or more steps, got {every}")
+        self.path, self.every, self.config = Path(path), every, config
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        io.remove_leftovers(self.path)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        # The last step of an epoch is saved once, by on_epoch_end.
+        if self.every and trainer.step % self.every == 0 and trainer.batch < trainer.batches:
+            self.save(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self.save(trainer)
+
+    def on_interrupt(self, trainer: Trainer) -> None:
+        self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the file now."""
+        io.save({"kind": "trainer", "config": self.config, **trainer.state_dict()}, self.path)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a file that `Checkpoint` wrote; `Trainer.load_state_dict` takes it.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or no checkpoint of a trainer.
+    """
+    state = io.load(path)
+    if not isinstance(state, dict) or state.get("kind") != "trainer":
+        raise DataError(
+            f"{path}: a safetensors file, but no checkpoint of a Trainer; "
+            "for bare weights use model.load_state_dict(minigrad.io.load(path))"
+        )
+    return state

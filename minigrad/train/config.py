@@ -1,0 +1,179 @@
+"""TrainConfig: every choice of a training run, with its default; and recipes per data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minigrad.backend import Device
+from minigrad.errors import DataError, OptionError, unknown
+
+__all__ = ["RECIPES", "TrainConfig", "read_toml"]
+
+
+def option(default: Any, help: str) -> Any:
+    """Declare a field with its explanation, which ``minigrad train --help`` shows."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that decides a training run; immutable.
+
+    The defaults train a small ConvNeXt V2 on the embedded digits. `from_values` puts the recipe of
+    another data set and the user's own values on top.
+
+    Examples
+    --------
+    >>> config = TrainConfig.from_values({"data": "fashion-mnist", "epochs": 2})
+    >>> config.epochs, config.batch_size
+    (2, 128)
+    >>> TrainConfig.from_values({"lerning_rate": 0.1})
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: unknown training option 'lerning_rate'; ...
+    """
+
+    data: str = option("digits", "data set: digits, fashion-mnist, or a folder of pictures")
+    download: bool = option(False, "fetch the data set if it is not on this machine")
+    image_size: int = option(0, "side to scale pictures to; 0: the data's own, 224 for folders")
+    model: str = option("convnextv2", "convnext or convnextv2 of the sizes below, or a named model")
+    depths: tuple[int, ...] = option((2, 2), "blocks of each stage")
+    dims: tuple[int, ...] = option((32, 64), "channels of each stage")
+    patch_size: int = option(2, "kernel and stride of the stem")
+    kernel_size: int = option(7, "kernel of the depthwise convolutions")
+    drop_path: float = option(0.0, "probability to drop a block's branch, at the last block")
+    epochs: int = option(30, "passes over the training images")
+    batch_size: int = option(64, "images per step")
+    optimizer: str = option("adamw", "adam, adamw or sgd")
+    lr: float = option(4e-3, "largest learning rate")
+    weight_decay: float = option(0.05, "of matrices and kernels, not of biases, norms and scales")
+    schedule: str = option("cosine", "learning rate after the warm-up: cosine or constant")
+    warmup_epochs: float = option(2.0, "epochs in which the learning rate rises from 0")
+    clip_grad: float = option(0.0, "largest norm of the gradient; 0: any")
+    label_smoothing: float = option(0.1, "share of the label spread over all classes")
+    crop: int = option(1, "random shift by up to so many pixels")
+    flip: bool = option(False, "mirror images at random")
+    erase: float = option(0.0, "probability to blank a random box")
+    mixup: float = option(0.0, "alpha of mixup; 0: off")
+    cutmix: float = option(0.0, "alpha of CutMix; 0: off")
+    ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
+    seed: int = option(0, "of the weights, the order and the augmentation")
+    device: str = option("cpu", "cpu, cuda or cuda:<number>")
+    workers: int = option(0, "threads that prepare batches; they change no result")
+    checkpoint_every: int = option(0, "save after so many steps too; 0: after every epoch only")
+
+    @classmethod
+    def from_values(cls, *values: Mapping[str, Any]) -> TrainConfig:
+        """Build a config from mappings, a later one winning over an earlier one.
+
+        Over all of them the recipe of the chosen data set counts as the default.
+
+        Raises
+        ------
+        OptionError
+            If a name is unknown (the nearest is suggested), or a value has the wrong type or
+            makes no sense.
+        """
+        merged: dict[str, Any] = {}
+        for mapping in values:
+            merged |= mapping
+        hints = typing.get_type_hints(cls)
+        for name in merged:
+            if name not in hints:
+                raise unknown("training option", name, hints)
+        recipe = RECIPES.get(merged.get("data", cls.data), FOLDER)
+        typed = {name: _typed(name, value, hints[name]) for name, value in merged.items()}
+        config = cls(**(recipe | typed))
+        config._check()
+        return config
+
+    def _check(self) -> None:
+        least = {"epochs": 1, "batch_size": 1, "patch_size": 1, "kernel_size": 1}
+        unbounded = {"data", "download", "model", "depths", "dims", "optimizer", "schedule"}
+        unbounded |= {"device", "flip"}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in unbounded and value < least.get(field.name, 0):
+                bound = least.get(field.name, 0)
+                raise OptionError(f"{field.name} must be {bound} or more, got {value}")
+        for name in ("drop_path", "label_smoothing", "erase", "ema"):
+            if getattr(self, name) > 1:
+                raise OptionError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if len(self.depths) != len(self.dims):
+            raise OptionError(
+                f"depths {self.depths} and dims {self.dims} must have one number per stage each"
+            )
+        if self.schedule not in ("cosine", "constant"):
+            raise unknown("schedule", self.schedule, ("cosine", "constant"))
+        Device(self.device)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return dataclasses.asdict(self)
+
+    def to_toml(self) -> str:
+        """Return the values as TOML, which ``minigrad train --config`` reads back."""
+        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in self.to_dict().items())
+
+
+FASHION_MNIST: dict[str, Any] = {
+    "depths": (2, 2),
+    "dims": (32, 64),
+    "patch_size": 4,
+    "epochs": 8,
+    "batch_size": 128,
+    "warmup_epochs": 1.0,
+    "flip": True,
+}
+FOLDER: dict[str, Any] = {
+    "model": "convnextv2_atto",
+    "patch_size": 4,
+    "drop_path": 0.1,
+    "warmup_epochs": 5.0,
+    "flip": True,
+    "erase": 0.25,
+}
+RECIPES: dict[str, dict[str, Any]] = {"digits": {}, "fashion-mnist": FASHION_MNIST}
+"""What differs from `TrainConfig`'s defaults, by data set; folders have `FOLDER`."""
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file of options.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or no TOML; the line is named.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a TOML file ({error})") from None
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    """Return `value` as the field's type, or refuse it."""
+    if isinstance(kind, types.GenericAlias):  # tuple[int, ...]
+        if (
+            isinstance(value, list | tuple)
+            and all(type(v) is int and v > 0 for v in value)
+            and value
+        ):
+            return tuple(value)
+        raise OptionError(f"{name} must be a list of positive whole numbers, got {value!r}")
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        word = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+        raise OptionError(f"{name} must be {word[kind]}, got {value!r}")
+    return value

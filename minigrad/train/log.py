@@ -1,0 +1,61 @@
+"""Log: the history of a run as CSV and as JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io as text
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minigrad import io
+from minigrad.train.callbacks import Callback
+
+if TYPE_CHECKING:
+    from minigrad.train.trainer import Trainer
+
+__all__ = ["Log", "to_csv", "to_json_lines"]
+
+
+class Log(Callback):
+    """Write ``log.csv`` and ``log.jsonl``, one line per epoch, into a folder.
+
+    Both are written anew from the trainer's history, atomically; so after a resume they hold
+    every epoch once.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        io.write_text(self.folder / "log.csv", to_csv(trainer.history))
+        io.write_text(self.folder / "log.jsonl", to_json_lines(trainer.history))
+
+
+def to_csv(history: Sequence[Mapping[str, float]]) -> str:
+    """Return the history as CSV with a header line.
+
+    Examples
+    --------
+    >>> print(to_csv([{"epoch": 1, "train_loss": 0.5}]).strip())
+    epoch,train_loss
+    1,0.5
+    """
+    names = list(dict.fromkeys(name for row in history for name in row))
+    out = text.StringIO()
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return out.getvalue()
+
+
+def to_json_lines(history: Sequence[Mapping[str, float]]) -> str:
+    r"""Return the history as one JSON object per line.
+
+    Examples
+    --------
+    >>> to_json_lines([{"epoch": 1, "train_loss": 0.5}])
+    '{"epoch": 1, "train_loss": 0.5}\n'
+    """
+    return "".join(json.dumps(row) + "\n" for row in history)

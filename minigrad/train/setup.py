@@ -1,0 +1,139 @@
+"""From a config to everything that takes part in training: data, model, optimizer, trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from minigrad import models, optim, random
+from minigrad.data import DataLoader, Mix, Split, load_split
+from minigrad.data import transforms as T
+from minigrad.nn import Module
+from minigrad.nn import functional as F
+from minigrad.train.callbacks import Callback
+from minigrad.train.config import TrainConfig
+from minigrad.train.trainer import Trainer
+
+__all__ = ["Experiment", "build_model", "eval_transform", "prepare", "train_transform"]
+
+OWN_SIZE = {"convnext": models.ConvNeXt, "convnextv2": models.ConvNeXtV2}
+EVAL_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What `prepare` builds."""
+
+    config: TrainConfig
+    split: Split
+    trainer: Trainer
+    train: DataLoader
+    test: DataLoader
+
+    def fit(self) -> list[dict[str, float]]:
+        """Train to the end, from wherever the trainer stands; return the history."""
+        return self.trainer.fit(self.train, self.test, self.config.epochs)
+
+
+def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experiment:
+    """Build data, model, optimizer, schedule and trainer.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        What to build. The global generator is seeded with ``config.seed``.
+    callbacks : sequence of Callback
+        Handed to the trainer.
+
+    Examples
+    --------
+    >>> experiment = prepare(TrainConfig(epochs=1, depths=(1,), dims=(8,)))
+    >>> [row["epoch"] for row in experiment.fit()]
+    [1]
+    """
+    random.manual_seed(config.seed)
+    split = load_split(config.data, config.download, seed=config.seed)
+    model = build_model(config, split).to(config.device)
+    mix = None
+    if config.mixup or config.cutmix:
+        mix = Mix(len(split.classes), config.mixup, config.cutmix)
+    train = DataLoader(
+        split.train,
+        config.batch_size,
+        shuffle=True,
+        transform=train_transform(config, split),
+        mix=mix,
+        num_workers=config.workers,
+        drop_last=len(split.train) > config.batch_size,
+        seed=config.seed,
+    )
+    test = DataLoader(
+        split.test,
+        EVAL_BATCH,
+        transform=eval_transform(config, split),
+        num_workers=config.workers,
+    )
+    optimizer = optim.create(
+        config.optimizer, optim.param_groups(model, config.weight_decay), lr=config.lr
+    )
+    schedule = None
+    if config.schedule == "cosine" or config.warmup_epochs:
+        steps = config.epochs * len(train)
+        warmup = round(min(config.warmup_epochs, config.epochs / 2) * len(train))
+        least = 0.0 if config.schedule == "cosine" else config.lr
+        schedule = optim.WarmupCosineLR(optimizer, steps, warmup, least)
+    trainer = Trainer(
+        model,
+        optimizer,
+        partial(F.cross_entropy, label_smoothing=config.label_smoothing),
+        schedule=schedule,
+        ema=optim.ModelEma(model, config.ema) if config.ema else None,
+        clip_grad=config.clip_grad or None,
+        callbacks=callbacks,
+    )
+    return Experiment(config, split, trainer, train, test)
+
+
+def build_model(config: TrainConfig, split: Split) -> Module:
+    """Build the model of a config for the channels and classes of the data."""
+    options: dict[str, Any] = {
+        "in_channels": split.channels,
+        "num_classes": len(split.classes),
+        "drop_path_rate": config.drop_path,
+        "patch_size": config.patch_size,
+        "kernel_size": config.kernel_size,
+    }
+    if config.model.lower() in OWN_SIZE:
+        own = OWN_SIZE[config.model.lower()]
+        return own(depths=config.depths, dims=config.dims, **options)
+    return models.create_model(config.model, **options)
+
+
+def train_transform(config: TrainConfig, split: Split) -> T.Transform:
+    """Return what happens to a training image."""
+    steps: list[T.Transform] = []
+    if split.size is None:
+        steps.append(T.RandomResizedCrop(config.image_size or 224))
+    elif config.image_size not in (0, split.size):
+        steps.append(T.Resize((config.image_size, config.image_size)))
+    if config.crop and split.size is not None:
+        steps.append(T.RandomCrop(config.crop))
+    if config.flip:
+        steps.append(T.RandomHorizontalFlip())
+    steps.append(T.Normalize(split.mean, split.std))
+    if config.erase:
+        steps.append(T.RandomErasing(config.erase))
+    return T.Compose(steps)
+
+
+def eval_transform(config: TrainConfig, split: Split) -> T.Transform:
+    """Return what happens to an image that is to be classified."""
+    size = config.image_size or split.size or 224
+    steps: list[T.Transform] = []
+    if split.size is None:
+        steps += [T.Resize(round(size * 8 / 7)), T.CenterCrop(size)]
+    elif size != split.size:
+        steps.append(T.Resize((size, size)))
+    return T.Compose([*steps, T.Normalize(split.mean, split.std)])

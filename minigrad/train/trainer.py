@@ -1,0 +1,294 @@
+"""Trainer: the training loop, its state, and exact resume.
+
+Everything that decides the rest of a run is in `Trainer.state_dict`: weights, optimizer, schedule,
+average, random numbers, and the position (epoch, batch). The loader's batches are a function of
+its seed and the position, so a run that is stopped anywhere, reloaded from its last checkpoint
+and continued ends with the same bits as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad import optim, random
+from minigrad.data import DataLoader
+from minigrad.errors import DataError, MinigradError, OptionError, unknown
+from minigrad.modes import no_grad
+from minigrad.nn import Module
+from minigrad.nn import functional as F
+from minigrad.tensor import Tensor
+from minigrad.train.callbacks import Callback
+from minigrad.train.interrupt import Interrupt
+from minigrad.train.metrics import Means, accuracy
+
+__all__ = ["LOSSES", "Trainer"]
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Metric = Callable[[Tensor, Tensor], float]
+Row = dict[str, float]
+
+LOSSES: dict[str, Loss] = {
+    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
+    "cross_entropy": F.cross_entropy,
+    "l1": F.l1_loss,
+    "mse": F.mse_loss,
+    "smooth_l1": F.smooth_l1_loss,
+}
+
+
+class Trainer:
+    """Fits a model to data.
+
+    Parameters
+    ----------
+    model : Module
+        What to train.
+    optimizer : Optimizer or str, default "adamw"
+        An optimizer of the model's parameters, or the name of one (with its default options).
+    loss : callable or str, default "cross_entropy"
+        ``loss(output, target)``, a scalar tensor; or a name of `LOSSES`.
+    schedule : LRScheduler, optional
+        Its ``step()`` is called after every optimizer step.
+    ema : ModelEma, optional
+        Average of the weights, updated after every step; `evaluate` and `predict` use it.
+    clip_grad : float, optional
+        Largest norm of the whole gradient.
+    metrics : mapping of str to callable, optional
+        ``metric(output, target) -> float``, the mean over a batch; by default the accuracy.
+    callbacks : sequence of Callback
+        Progress bar, log, checkpoints ….
+
+    Attributes
+    ----------
+    epoch, batch, step : int
+        Epochs finished, batches done of the one under way, optimizer steps in all.
+    history : list of dict
+        One row per finished epoch: ``epoch``, ``lr``, ``train_loss``, ``val_accuracy`` ….
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> _ = mg.manual_seed(0)
+    >>> model = mg.nn.Sequential(mg.nn.Flatten(), mg.nn.Linear(64, 10))
+    >>> trainer = Trainer(model, mg.optim.AdamW(model.parameters(), lr=0.02))
+    >>> train = mg.data.DataLoader(mg.data.digits(train=True), batch_size=64, shuffle=True)
+    >>> test = mg.data.DataLoader(mg.data.digits(train=False), batch_size=360)
+    >>> history = trainer.fit(train, test, epochs=3)
+    >>> history[-1]["val_accuracy"] > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: optim.Optimizer | str = "adamw",
+        loss: Loss | str = "cross_entropy",
+        *,
+        schedule: optim.LRScheduler | None = None,
+        ema: optim.ModelEma | None = None,
+        clip_grad: float | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        if isinstance(optimizer, str):
+            optimizer = optim.create(optimizer, model.parameters())
+        if isinstance(loss, str):
+            if loss not in LOSSES:
+                raise unknown("loss", loss, LOSSES)
+            loss = LOSSES[loss]
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.schedule, self.ema, self.clip_grad = schedule, ema, clip_grad
+        self.metrics = {"accuracy": accuracy} if metrics is None else dict(metrics)
+        self.callbacks = list(callbacks)
+        self.epoch = self.batch = self.step = 0
+        self.epochs = self.batches = 0  # how many there will be; set by fit
+        self.history: list[Row] = []
+        self.means, self.seconds = Means(), 0.0  # of the epoch under way
+
+    # ---- training -------------------------------------------------------------------------------
+
+    def fit(self, train: DataLoader, val: DataLoader | None = None, epochs: int = 1) -> list[Row]:
+        """Train until `epochs` epochs are done in all, from wherever the trainer stands.
+
+        Parameters
+        ----------
+        train : DataLoader
+            Batches to learn from.
+        val : DataLoader, optional
+            Batches to evaluate on after every epoch.
+        epochs : int, default 1
+            Counted from the very start: a trainer that was loaded after epoch 3 trains 2 more with
+            ``epochs=5``, and one that is done trains none.
+
+        Returns
+        -------
+        list of dict
+            `history`.
+
+        Raises
+        ------
+        MinigradError
+            If the loss is no longer finite.
+        KeyboardInterrupt
+            After Ctrl-C or SIGTERM, between two steps.
+        """
+        if epochs < 0:
+            raise OptionError(f"fit: epochs must be 0 or more, got {epochs}")
+        self.epochs, self.batches = epochs, len(train)
+        with Interrupt() as interrupt:
+            self._tell("on_fit_start")
+            try:
+                while self.epoch < epochs:
+                    self._fit_epoch(train, interrupt)
+                    self._finish_epoch(val)
+                    self._check(interrupt)
+            finally:
+                self._tell("on_fit_end")
+        return self.history
+
+    def train_on_batch(self, inputs: Tensor, targets: Tensor) -> Row:
+        """Take one optimizer step; return the loss and the metrics before it."""
+        self.model.train()
+        device = self._device()
+        inputs, targets = inputs.to(device), targets.to(device)
+        self.optimizer.zero_grad()
+        outputs = self.model(inputs)
+        loss = self.loss(outputs, targets)
+        values = {"loss": float(loss.item())}
+        if not math.isfinite(values["loss"]):
+            raise MinigradError(
+                f"the loss is {values['loss']} at step {self.step} (epoch {self.epoch + 1}, batch "
+                f"{self.batch + 1}); the weights are those before this step: lower the learning "
+                "rate, clip the gradient, or look for NaN in the images"
+            )
+        loss.backward()
+        if self.clip_grad is not None:
+            optim.clip_grad_norm_(self.model.parameters(), self.clip_grad)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        self.step += 1
+        return values | {name: f(outputs, targets) for name, f in self.metrics.items()}
+
+    def _fit_epoch(self, train: DataLoader, interrupt: Interrupt) -> None:
+        start = time.perf_counter()
+        for inputs, targets in train.batches(self.epoch, self.batch):
+            values = self.train_on_batch(inputs, targets)
+            self.means.add(values, len(inputs))
+            self.batch += 1
+            now = time.perf_counter()
+            self.seconds += now - start
+            start = now
+            self._tell("on_step_end")
+            if self.batch < self.batches:
+                self._check(interrupt)
+
+    def _finish_epoch(self, val: DataLoader | None) -> None:
+        row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
+        row |= {f"train_{name}": value for name, value in self.means.values().items()}
+        if val is not None:
+            row |= {f"val_{name}": value for name, value in self.evaluate(val).items()}
+        row["seconds"] = round(self.seconds, 2)
+        self.history.append(row)
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.means, self.seconds = Means(), 0.0
+        self._tell("on_epoch_end")
+
+    def _check(self, interrupt: Interrupt) -> None:
+        if interrupt.requested:
+            self._tell("on_interrupt")
+            raise KeyboardInterrupt
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+    # ---- using the model ------------------------------------------------------------------------
+
+    @property
+    def eval_model(self) -> Module:
+        """The model to evaluate: the average where there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    def evaluate(self, loader: DataLoader) -> Row:
+        """Return loss and metrics over all of `loader`, in evaluation mode."""
+        means = Means()
+        for inputs, targets, outputs in self._outputs(loader):
+            values = {"loss": float(self.loss(outputs, targets).item())}
+            values |= {name: f(outputs, targets) for name, f in self.metrics.items()}
+            means.add(values, len(inputs))
+        return means.values()
+
+    def predict(self, loader: DataLoader) -> NDArray[Any]:
+        """Return the outputs for all of `loader`, in evaluation mode, as one array."""
+        return np.concatenate([out.cpu().numpy() for _, _, out in self._outputs(loader)])
+
+    def _outputs(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield (inputs, targets, outputs) for every batch, in evaluation mode."""
+        model, device = self.eval_model, self._device()
+        training = model.training
+        model.eval()
+        try:
+            for inputs, targets in loader.batches(epoch=0):
+                inputs, targets = inputs.to(device), targets.to(device)
+                with no_grad():
+                    outputs = model(inputs)
+                yield inputs, targets, outputs
+        finally:
+            model.train(training)
+
+    def _device(self) -> str:
+        return next((str(p.device) for p in self.model.parameters()), "cpu")
+
+    # ---- its state ------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that decides the rest of the run."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "random": random.get_rng_state(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "means": {"sums": self.means.sums, "count": self.means.count},
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises
+        ------
+        DataError
+            If it belongs to another model, or to a trainer with other parts (schedule, average).
+        """
+        parts = {"schedule": self.schedule, "ema": self.ema}
+        for name, part in parts.items():
+            if (state[name] is None) != (part is None):
+                has, wants = ("no", "a") if state[name] is None else ("a", "no")
+                raise DataError(
+                    f"the checkpoint has {has} {name}, but this trainer has {wants} {name}; "
+                    "build the trainer with the options of the saved run"
+                )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        random.set_rng_state(state["random"])
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
+        self.means, self.seconds = Means(**state["means"]), state["seconds"]
+        self.history = [dict(row) for row in state["history"]]

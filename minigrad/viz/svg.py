@@ -1,0 +1,111 @@
+"""A few SVG elements, enough for graphs, curves and pictures; no drawing library."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.io import write_text
+
+__all__ = ["SVG", "Canvas", "png"]
+
+FONT = "system-ui, 'DejaVu Sans', sans-serif"
+
+
+class SVG(str):
+    """The text of an SVG picture; notebooks show it, `save` writes it.
+
+    Examples
+    --------
+    >>> SVG("<svg/>")._repr_svg_()
+    '<svg/>'
+    """
+
+    __slots__ = ()
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture to a file, atomically."""
+        write_text(path, self)
+
+
+class Canvas:
+    """Collects SVG elements.
+
+    Examples
+    --------
+    >>> canvas = Canvas(20, 10, "a dot")
+    >>> canvas.add("circle", cx=5, cy=5, r=2.5)
+    >>> canvas.svg().count("<circle")
+    1
+    """
+
+    def __init__(self, width: float, height: float, title: str) -> None:
+        self.width, self.height, self.title = width, height, title
+        self.elements: list[str] = []
+
+    def add(self, tag: str, text: str | None = None, **attributes: Any) -> None:
+        """Add an element; underscores in attribute names become hyphens."""
+        described = " ".join(
+            f'{name.rstrip("_").replace("_", "-")}="{_number(value)}"'
+            for name, value in attributes.items()
+            if value is not None
+        )
+        body = "/>" if text is None else f">{escape(text)}</{tag}>"
+        self.elements.append(f"<{tag} {described}{body}")
+
+    def text(self, x: float, y: float, text: str, size: float = 12, **attributes: Any) -> None:
+        """Add a line of text, centred on `x` unless ``text_anchor`` says otherwise."""
+        self.add("text", text, **{"x": x, "y": y, "font_size": size, "text_anchor": "middle"}
+                 | attributes)  # fmt: skip
+
+    def svg(self) -> SVG:
+        """Return the picture on a white ground."""
+        size = f'width="{_number(self.width)}" height="{_number(self.height)}"'
+        box = f"0 0 {_number(self.width)} {_number(self.height)}"
+        return SVG(
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="{box}" role="img" '
+            f'font-family="{FONT}" fill="#222">\n<title>{escape(self.title)}</title>\n'
+            '<rect width="100%" height="100%" fill="white"/>\n'
+            + "\n".join(self.elements)
+            + "\n</svg>\n"
+        )
+
+
+def png(pixels: NDArray[np.uint8]) -> str:
+    """Return an image (H, W) or (H, W, 3) as a ``data:`` address of a PNG.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> png(np.zeros((2, 2), np.uint8))[:22]
+    'data:image/png;base64,'
+    """
+    height, width = pixels.shape[:2]
+    colour = 0 if pixels.ndim == 2 else 2
+    rows = pixels.reshape(height, -1)
+    raw = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()
+    parts = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (
+            (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)),
+            (b"IDAT", zlib.compress(raw, 9)),
+            (b"IEND", b""),
+        )
+    )
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + parts).decode()
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return escape(str(value))

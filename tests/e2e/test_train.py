@@ -1,0 +1,83 @@
+"""The command `minigrad train` as a user types it, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TINY = ["--epochs", "2", "--depths", "1", "--dims", "4"]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "minigrad", *words]
+
+
+def test_a_tiny_training(tmp_path: Path) -> None:
+    done = subprocess.run(command("train", *TINY), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith("epoch 1/2 train loss ")
+    assert (tmp_path / "runs" / "digits" / "curves.svg").is_file()
+
+
+@pytest.mark.slow
+def test_the_default_training_reaches_98_percent_within_a_minute(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    done = subprocess.run(command("train"), cwd=tmp_path, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"accuracy on 360 held-out images: ([\d.]+) %", done.stdout)
+    assert found is not None
+    assert float(found[1]) >= 98.0
+    assert seconds < 60
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
+    words = command("train", "--epochs", "1000", "--depths", "1", "--dims", "4")
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch"):
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "minigrad: interrupted\n"
+    assert "stopped; go on with: minigrad train --output runs --name digits --resume" in out
+    assert (tmp_path / "runs" / "digits" / "checkpoint.safetensors").is_file()
+
+
+def test_an_error_is_one_line_and_status_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("train", "--data", "digitz"), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("minigrad: unknown data set 'digitz'; did you mean 'digits'?")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="resource limits are POSIX")
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    limited = (
+        "import resource, sys; from minigrad.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "sys.exit(main(['train', '--epochs', '1', '--depths', '1', '--dims', '4']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert (
+        "checkpoint.safetensors: cannot be saved (File too large); nothing was written"
+        in done.stderr
+    )
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("checkpoint*"))

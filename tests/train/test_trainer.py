@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.data import ArrayDataset, DataLoader
+from minigrad.data import transforms as T
+from minigrad.errors import DataError, MinigradError, OptionError
+from minigrad.train import Callback, Checkpoint, Log, Trainer, load_checkpoint
+
+EPOCHS = 3
+
+
+def data(count: int = 100) -> ArrayDataset:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, count)
+    images = rng.normal(size=(count, 1, 4, 4)) + labels[:, None, None, None]
+    return ArrayDataset(images.astype(np.float32), labels)
+
+
+def loader(num_workers: int = 0) -> DataLoader:
+    return DataLoader(data(), 16, shuffle=True, transform=T.RandomCrop(1), num_workers=num_workers)
+
+
+def trainer(*callbacks: Callback, ema: float | None = 0.9) -> Trainer:
+    """A trainer with everything that has state: schedule, average, dropout, batch norm."""
+    mg.manual_seed(7)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3),
+        nn.Linear(16, 3),
+    )  # fmt: skip
+    optimizer = optim.AdamW(optim.param_groups(model, 0.05), lr=0.01)
+    schedule = optim.WarmupCosineLR(optimizer, EPOCHS * 7, 3)
+    average = None if ema is None else optim.ModelEma(model, ema)
+    return Trainer(
+        model, optimizer, schedule=schedule, ema=average, clip_grad=1.0, callbacks=callbacks
+    )
+
+
+def bits(state: Any, path: str = "") -> dict[str, Any]:
+    """Flatten a state to comparable values; seconds differ between runs."""
+    if isinstance(state, mg.Tensor):
+        state = state.detach().numpy()
+    if isinstance(state, np.ndarray):
+        return {path: (state.dtype, state.shape, state.tobytes())}
+    items: Any = ()
+    if isinstance(state, dict):
+        items = ((k, v) for k, v in state.items() if k != "seconds")
+    elif isinstance(state, list | tuple):
+        items = enumerate(state)
+    else:
+        return {path: state}
+    return {key: v for k, item in items for key, v in bits(item, f"{path}.{k}").items()}
+
+
+class StopAt(Callback):
+    """Leave the training after some steps, as a crash would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.step == self.step:
+            raise ConnectionAbortedError
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Any]:
+    """The state after a run that nobody disturbed."""
+    run = trainer()
+    run.fit(loader(), loader(), EPOCHS)
+    return bits(run.state_dict())
+
+
+def test_learns_and_logs_a_row_per_epoch() -> None:
+    run = trainer(ema=None)
+    history = run.fit(loader(), DataLoader(data(), 50), EPOCHS)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert set(history[0]) == {
+        "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
+    }  # fmt: skip
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert history[-1]["val_accuracy"] > 0.45  # a third is chance
+    assert run.step == 21
+    assert history[-1]["lr"] == pytest.approx(0.0)
+
+
+def test_the_same_run_twice_has_the_same_bits(whole: dict[str, Any]) -> None:
+    run = trainer()
+    run.fit(loader(num_workers=3), loader(), EPOCHS)
+    assert bits(run.state_dict()) == whole
+
+
+@pytest.mark.parametrize("step", [1, 5, 7, 10, 20])
+def test_resume_from_any_step_has_the_same_bits(
+    whole: dict[str, Any], tmp_path: Path, step: int
+) -> None:
+    path = tmp_path / "a"
+    with pytest.raises(ConnectionAbortedError):
+        trainer(Checkpoint(path, every=1), StopAt(step)).fit(loader(), loader(), EPOCHS)
+    run = trainer()
+    mg.manual_seed(99)  # must not matter
+    run.load_state_dict(load_checkpoint(path))
+    assert run.step == step - (step % 7 == 0)  # an epoch's last step is saved with the epoch
+    run.fit(loader(), loader(), EPOCHS)
+    assert bits(run.state_dict()) == whole
+
+
+def test_a_finished_run_does_nothing_more(whole: dict[str, Any], tmp_path: Path) -> None:
+    run = trainer(Checkpoint(tmp_path / "a"))
+    run.fit(loader(), loader(), EPOCHS)
+    again = trainer()
+    again.load_state_dict(load_checkpoint(tmp_path / "a"))
+    again.fit(loader(), loader(), EPOCHS)
+    assert bits(again.state_dict()) == whole
+
+
+def test_checkpoint_every_so_many_steps(tmp_path: Path) -> None:
+    saved = []
+
+    class Note(Checkpoint):
+        def save(self, trainer: Trainer) -> None:
+            saved.append(trainer.step)
+
+    trainer(Note(tmp_path / "a", every=3)).fit(loader(), None, 2)
+    assert saved == [3, 6, 7, 9, 12, 14]
+    with pytest.raises(OptionError, match="every must be 0 or more"):
+        Checkpoint(tmp_path / "a", every=-1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_saves_between_two_steps(
+    whole: dict[str, Any], tmp_path: Path, number: signal.Signals
+) -> None:
+    class Press(Callback):
+        def on_step_end(self, trainer: Trainer) -> None:
+            if trainer.step == 10:
+                os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    path = tmp_path / "a"
+    with pytest.raises(KeyboardInterrupt):
+        trainer(Press(), Checkpoint(path)).fit(loader(), loader(), EPOCHS)
+    assert signal.getsignal(number) is before
+    run = trainer()
+    run.load_state_dict(load_checkpoint(path))
+    assert (run.epoch, run.batch, run.step) == (1, 3, 10)
+    run.fit(loader(), loader(), EPOCHS)
+    assert bits(run.state_dict()) == whole
+
+
+def test_fit_works_in_a_thread_without_signals() -> None:
+    run = trainer(ema=None)
+    thread = threading.Thread(target=run.fit, args=(loader(), None, 1))
+    thread.start()
+    thread.join()
+    assert run.epoch == 1
+
+
+def test_evaluate_uses_the_average_and_changes_nothing() -> None:
+    run = trainer()
+    run.fit(loader(), None, 1)
+    before = bits(run.state_dict())
+    assert run.evaluate(DataLoader(data(), 30)) == run.evaluate(DataLoader(data(), 30))
+    outputs = run.predict(DataLoader(data(), 30))
+    assert outputs.shape == (100, 3)
+    assert run.ema is not None
+    images = mg.tensor(np.stack([data()[i][0] for i in range(100)]))
+    with mg.no_grad():
+        np.testing.assert_allclose(outputs, run.ema.module(images).numpy(), rtol=1e-5, atol=1e-6)
+    assert bits(run.state_dict()) == before
+    assert mg.is_grad_enabled()
+
+
+def test_train_on_batch_returns_loss_and_metrics() -> None:
+    run = trainer(ema=None)
+    x, y = next(iter(loader()))
+    values = run.train_on_batch(x, y)
+    assert set(values) == {"loss", "accuracy"}
+    assert values["loss"] == pytest.approx(math.log(3), abs=0.8)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_old_weights() -> None:
+    run = trainer(ema=None)
+    run.model[0].weight.data.fill_(math.nan)
+    before = bits(run.model[5].weight)
+    with pytest.raises(MinigradError, match=r"the loss is nan at step 0 \(epoch 1, batch 1\)"):
+        run.fit(loader(), None, 1)
+    assert bits(run.model[5].weight) == before
+
+
+def test_misspelt_names_and_bad_numbers() -> None:
+    model = nn.Linear(2, 2)
+    with pytest.raises(OptionError, match="did you mean 'cross_entropy'"):
+        Trainer(model, loss="cros_entropy")
+    with pytest.raises(OptionError, match="did you mean 'adamw'"):
+        Trainer(model, optimizer="adamww")
+    with pytest.raises(OptionError, match="epochs must be 0 or more"):
+        Trainer(model).fit(loader(), None, -1)
+
+
+def test_a_checkpoint_of_another_trainer_is_refused() -> None:
+    state = trainer().state_dict()
+    with pytest.raises(DataError, match="has a ema, but this trainer has no ema"):
+        trainer(ema=None).load_state_dict(state)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    mg.io.save(nn.Linear(2, 2).state_dict(), tmp_path / "weights")
+    with pytest.raises(DataError, match="no checkpoint of a Trainer"):
+        load_checkpoint(tmp_path / "weights")
+
+
+def test_failing_disk_stops_the_run_and_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(Checkpoint(tmp_path / "a"))
+    run.fit(loader(), None, 1)
+    good = (tmp_path / "a").read_bytes()
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        run.fit(loader(), None, 2)
+    assert (tmp_path / "a").read_bytes() == good
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_logs_hold_every_epoch_once_after_a_resume(tmp_path: Path) -> None:
+    first = trainer(Checkpoint(tmp_path / "a"), Log(tmp_path), StopAt(17))
+    with pytest.raises(ConnectionAbortedError):
+        first.fit(loader(), None, EPOCHS)
+    run = trainer(Log(tmp_path))
+    run.load_state_dict(load_checkpoint(tmp_path / "a"))
+    run.fit(loader(), None, EPOCHS)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows == run.history
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,lr,train_loss,train_accuracy,seconds"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
