@@ -16,6 +16,7 @@ __all__ = [
     "in_blocks",
     "in_float32",
     "mean_last",
+    "sum_positions",
     "sum_rows",
 ]
 
@@ -111,11 +112,21 @@ def elementwise(formula: Kernel) -> Kernel:
     return run
 
 
+# Sums as products with a vector of ones: BLAS adds two to ten times faster than np.sum.
+
+
 def mean_last(xp: Any, x: Array) -> Array:
-    """Mean over the last axis, kept: as a matrix product, ten times faster than ``np.mean``."""
+    """Mean over the last axis, kept."""
     if xp.__name__ == "minigrad.ops":
         return xp.mean(x, axis=-1, keepdims=True)
     return xp.matmul(x, xp.full((x.shape[-1], 1), 1.0 / x.shape[-1], dtype=x.dtype))
+
+
+def sum_positions(xp: Any, x: Array) -> Array:
+    """Sum of (N, L, C) over L, kept."""
+    if xp.__name__ == "minigrad.ops":
+        return xp.sum(x, axis=1, keepdims=True)
+    return xp.matmul(xp.ones((1, x.shape[1]), dtype=x.dtype), x)
 
 
 def sum_rows(xp: Any, x: Array) -> Array:
@@ -123,11 +134,13 @@ def sum_rows(xp: Any, x: Array) -> Array:
     lead = tuple(range(x.ndim - 1))
     if not lead:
         return x
-    if xp is not np or x.size <= BLOCK:
+    if xp is not np:
         return xp.sum(x, axis=lead)
-    x = x.reshape(-1, x.shape[-1])
-    step = max(1, BLOCK // x.shape[-1])
-    return np.sum([x[i : i + step].sum(axis=0) for i in range(0, len(x), step)], axis=0)
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    step = max(1, BLOCK // max(1, x.shape[-1]))
+    blocks = [rows[i : i + step] for i in range(0, max(1, len(rows)), step)]
+    sums = [np.ones(len(b), dtype=x.dtype) @ b for b in blocks]
+    return sums[0] if len(sums) == 1 else np.sum(sums, axis=0)
 
 
 def channels_last(x: Array) -> Array:

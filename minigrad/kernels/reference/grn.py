@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array, in_blocks, mean_last, sum_rows
+from minigrad.kernels.reference._arrays import Array, in_blocks, mean_last, sum_positions, sum_rows
 
 __all__ = ["grn", "grn_vjp"]
 
@@ -18,7 +18,7 @@ def _response(xp: Any, x: Array, eps: float) -> tuple[Array, Array, Array]:
     A dead channel has norm 0 and 1 / norm is taken as 0: the norm's derivative there is 0, as in
     PyTorch, and not NaN. The square root never sees the 0, so its second derivative exists too.
     """
-    squares = xp.sum(x * x, axis=1, keepdims=True)
+    squares = sum_positions(xp, x * x)
     dead = squares == 0.0
     safe = xp.sqrt(xp.where(dead, 1.0, squares))
     norm = xp.where(dead, 0.0, safe)
@@ -44,7 +44,7 @@ def grn_vjp(xp: Any, g: Array, x: Array, gamma: Array, eps: float) -> tuple[Arra
     """
     norm, inverse, share = _response(xp, x, eps)
     response = norm * share
-    gx_sum = xp.sum(g * x, axis=1, keepdims=True)
+    gx_sum = sum_positions(xp, g * x)
     u = gamma * gx_sum
     g_norm = share * (u - mean_last(xp, u * response))
     gx = g * (1.0 + gamma * response) + x * (g_norm * inverse)
