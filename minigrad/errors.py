@@ -76,8 +76,8 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> OptionError:
 
     Examples
     --------
-    >>> unknown("optimizer", "adamv", ["adam", "adamw", "sgd"])
-    OptionError("unknown optimizer 'adamv'; did you mean 'adamw'? (choose from adam, adamw, sgd)")
+    >>> unknown("optimizer", "adamm", ["adam", "adamw", "sgd"])
+    OptionError("unknown optimizer 'adamm'; did you mean 'adam'? (choose from adam, adamw, sgd)")
     """
     names = sorted(choices)
     near = difflib.get_close_matches(str(name).lower(), names, n=1)

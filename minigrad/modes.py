@@ -124,10 +124,10 @@ class detect_anomaly(_Mode):
     --------
     >>> import minigrad as mg
     >>> with mg.autograd.detect_anomaly():
-    ...     y = mg.tensor([-1.0]).log()
+    ...     y = mg.tensor([float("nan")]) * 2
     Traceback (most recent call last):
         ...
-    minigrad.errors.GraphError: log: the result has 1 NaN among 1 elements ...
+    minigrad.errors.GraphError: mul: the result has 1 NaN among 1 elements ...
     """
 
     def __init__(self) -> None:
