@@ -132,20 +132,20 @@ def graph_svg(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None
     def at(x: float, layer: int) -> tuple[float, float]:
         return x + 20, layer * LAYER_HEIGHT + 7 + BOX_HEIGHT / 2
 
-    for path in layout.paths:
+    half = BOX_HEIGHT / 2
+    for path in layout.paths:  # straight through a layer, curved between two
         points = [at(*point) for point in path]
-        d = f"M{points[0][0]:.1f},{points[0][1] + BOX_HEIGHT / 2:.1f}"
-        for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
-            y0 += BOX_HEIGHT / 2 if i == 0 else 0
-            y1 -= BOX_HEIGHT / 2 if i == len(points) - 2 else 0
+        d = f"M{points[0][0]:.1f},{points[0][1] + half:.1f}"
+        for (x0, y0), (x1, y1) in pairwise(points):
             middle = (y0 + y1) / 2
-            d += f" C{x0:.1f},{middle:.1f} {x1:.1f},{middle:.1f} {x1:.1f},{y1:.1f}"
-        x, y = points[-1][0], points[-1][1] - BOX_HEIGHT / 2
+            d += f" V{y0 + half:.1f} C{x0:.1f},{middle:.1f} {x1:.1f},{middle:.1f}"
+            d += f" {x1:.1f},{y1 - half:.1f}"
+        x, y = points[-1][0], points[-1][1] - half
         canvas.add("path", d=d, fill="none", stroke="#999")
         canvas.add("path", d=f"M{x - 3.5:.1f},{y - 6:.1f} h7 l-3.5,6 z", fill="#999")
     for i, node in enumerate(graph.nodes):
         x, y = at(*layout.centres[i])
-        canvas.add("rect", x=x - widths[i] / 2, y=y - BOX_HEIGHT / 2, width=widths[i],
+        canvas.add("rect", x=x - widths[i] / 2, y=y - half, width=widths[i],
                    height=BOX_HEIGHT, rx=4 if node.kind == "leaf" else 14, fill=FILL[node.kind],
                    stroke=EDGE[node.kind])  # fmt: skip
         label, shape = node.lines

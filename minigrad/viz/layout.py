@@ -41,13 +41,13 @@ class Layout:
 
 
 def layered(
-    widths: Mapping[Node, float], edges: Sequence[tuple[Node, Node]], gap: float = 16.0
+    widths: dict[Node, float], edges: Sequence[tuple[Node, Node]], gap: float = 16.0
 ) -> Layout:
     """Lay out a graph from top to bottom.
 
     Parameters
     ----------
-    widths : mapping of node to float
+    widths : dict of node to float
         Every node and how wide it is drawn, in an order in which each edge leads forward.
     edges : sequence of (node, node)
         From and to.
@@ -95,20 +95,16 @@ def layered(
     )
 
 
-def _layers(nodes: Mapping[Node, float], edges: Sequence[tuple[Node, Node]]) -> dict[Node, int]:
-    """Longest path from a source; then pull each source down to just above its first use."""
-    parents: dict[Node, list[Node]] = {node: [] for node in nodes}
+def _layers(nodes: dict[Node, float], edges: Sequence[tuple[Node, Node]]) -> dict[Node, int]:
+    """Put every node as low as what follows it allows, so that leaves stand by their use."""
     children: dict[Node, list[Node]] = {node: [] for node in nodes}
     for start, end in edges:
-        parents[end].append(start)
         children[start].append(end)
-    layer: dict[Node, int] = {}
-    for node in nodes:
-        layer[node] = max((layer[p] + 1 for p in parents[node]), default=0)
-    for node in nodes:
-        if not parents[node] and children[node]:
-            layer[node] = min(layer[child] for child in children[node]) - 1
-    return layer
+    below: dict[Node, int] = {}  # edges on the longest way to the bottom
+    for node in reversed(nodes):
+        below[node] = max((below[child] + 1 for child in children[node]), default=0)
+    top = max(below.values(), default=0)
+    return {node: top - below[node] for node in nodes}
 
 
 def _order(

@@ -39,10 +39,12 @@ def test_a_chain_is_straight() -> None:
     assert len({round(x, 6) for x, _ in layout.centres.values()}) == 1
 
 
-def test_sources_stand_just_above_their_first_use() -> None:
-    widths = dict.fromkeys("abwc", 10.0)
-    layout = layered(widths, [("a", "b"), ("b", "c"), ("w", "c")])
-    assert layout.centres["w"][1] == 1
+def test_leaves_stand_just_above_their_use() -> None:
+    widths = dict.fromkeys("abwvc", 10.0)
+    layout = layered(widths, [("a", "b"), ("b", "c"), ("w", "v"), ("v", "c")])
+    assert [layout.centres[node][1] for node in "abwvc"] == [0, 1, 0, 1, 2]
+    layout = layered(widths, [("a", "b"), ("b", "v"), ("v", "c"), ("w", "c")])
+    assert layout.centres["w"][1] == 2
 
 
 def test_crossings_are_removed() -> None:
