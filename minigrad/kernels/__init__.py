@@ -35,8 +35,9 @@ _FILES = {
 }
 _file_of = {name: file for file, names in _FILES.items() for name in names.split()}
 
-# namespace -> folder of its compiled kernels (Tensors always take the differentiable formula)
-_COMPILED = {"numpy": "cpu", "cupy": "cuda"}
+# namespace -> folder of its compiled kernels, and the package they need. Tensors have none: they
+# always take the formula, which can be differentiated.
+_COMPILED = {"numpy": ("cpu", "numba"), "cupy": ("cuda", "cupy")}
 
 _cache: dict[tuple[str, type], Callable[..., Any]] = {}
 
@@ -73,8 +74,8 @@ def pick(name: str, x: Any) -> Callable[..., Any]:
 
 def _find(name: str, xp: Any) -> Callable[..., Any]:
     file = _file_of[name]
-    folder = _COMPILED.get(xp.__name__)
-    if folder and find_spec(f"{__name__}.{folder}"):
+    folder, package = _COMPILED.get(xp.__name__, ("", ""))
+    if folder and find_spec(package) and find_spec(f"{__name__}.{folder}"):
         if find_spec(f"{__name__}.{folder}.{file}"):
             compiled = importlib.import_module(f"{__name__}.{folder}.{file}")
             if hasattr(compiled, name):

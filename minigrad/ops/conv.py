@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.autograd.node import Function
-from minigrad.backend import get_xp
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.ops.arguments import check_same_dtype, check_tensor
+from minigrad.ops.reduce import Sum
 from minigrad.ops.shape import pad
 from minigrad.ops.spatial import axes_names, check_images, one_image, per_axis
 from minigrad.tensor import Tensor
@@ -63,7 +63,7 @@ class Conv(Function):
         return (
             ConvInputGrad(self.geometry, x.shape[2:])(g, w) if need_x else None,
             ConvWeightGrad(self.geometry, w.shape)(g, x) if need_w else None,
-            get_xp(g).sum(g, axis=(0, *range(2, g.ndim))) if need_bias else None,
+            Sum((0, *range(2, g.ndim)), False)(g) if need_bias else None,
         )
 
 
