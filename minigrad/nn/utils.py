@@ -66,8 +66,9 @@ def clip_grad_norm_(
         )
     factor = max_norm / (total + 1e-6)
     if not factor >= 1.0:  # NaN too, as PyTorch: a broken gradient stays visible
-        for grad in _grads(parameters):
-            grad.mul_(factor)
+        with np.errstate(invalid="ignore"):
+            for grad in _grads(parameters):
+                grad.mul_(factor)
     return Tensor(np.array(total, arrays[0].dtype if arrays else np.float32))
 
 

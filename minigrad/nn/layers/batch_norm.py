@@ -41,6 +41,7 @@ class _ChannelNorm(Module):
         track_running_stats: bool,
         device: str | None,
         dtype: Any,
+        bias: bool,
     ) -> None:
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
@@ -48,7 +49,8 @@ class _ChannelNorm(Module):
         self.bias: Parameter | None = None
         if affine:
             self.weight = init.empty(num_features, device=device, dtype=dtype)
-            self.bias = init.empty(num_features, device=device, dtype=dtype)
+            if bias:
+                self.bias = init.empty(num_features, device=device, dtype=dtype)
         stats: list[Tensor | None] = [None, None, None]
         if track_running_stats:
             mean, var = (init.empty(num_features, device=device, dtype=dtype) for _ in range(2))
@@ -71,8 +73,9 @@ class _ChannelNorm(Module):
     def reset_parameters(self) -> None:
         """Set the weight to one, the bias to zero, and forget the statistics."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def _check_input(self, x: Tensor) -> None:
@@ -83,7 +86,8 @@ class _ChannelNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 
@@ -97,8 +101,12 @@ class _BatchNorm(_ChannelNorm):
         track_running_stats: bool = True,
         device: str | None = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         self._check_input(x)
@@ -146,6 +154,8 @@ class BatchNorm2d(_BatchNorm):
         Whether running statistics are kept; without them the batch's are always used.
     device, dtype : optional
         Where and in which element type the parameters are made.
+    bias : bool, default True
+        False leaves the bias out.
 
     Examples
     --------
@@ -175,8 +185,12 @@ class _InstanceNorm(_ChannelNorm):
         track_running_stats: bool = False,
         device: str | None = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         self._check_input(x)
@@ -217,6 +231,8 @@ class InstanceNorm2d(_InstanceNorm):
         Whether running statistics are kept and used in evaluation.
     device, dtype : optional
         Where and in which element type the parameters are made.
+    bias : bool, default True
+        False leaves the bias out.
     """
 
     axes = (4,)

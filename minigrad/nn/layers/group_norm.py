@@ -28,6 +28,8 @@ class GroupNorm(Module):
         Whether each channel has a weight and a bias.
     device, dtype : optional
         Where and in which element type the parameters are made.
+    bias : bool, default True
+        False leaves the bias out.
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: str | None = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         if num_groups < 1 or num_channels % num_groups:
             raise OptionError(
@@ -49,17 +53,22 @@ class GroupNorm(Module):
         self.bias: Parameter | None = None
         if affine:
             self.weight = init.empty(num_channels, device=device, dtype=dtype)
-            self.bias = init.empty(num_channels, device=device, dtype=dtype)
+            if bias:
+                self.bias = init.empty(num_channels, device=device, dtype=dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the weight to one and the bias to zero."""
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )

@@ -92,7 +92,7 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         text = f"{self.normalized_shape}, eps={self.eps}"
-        text += f", elementwise_affine={self.elementwise_affine}"
+        text += f", elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         if self.data_format != "channels_last":
             text += f", data_format={self.data_format!r}"
         return text
