@@ -25,6 +25,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "mathml",
+    "plain_docstrings",
     "variant_pages",
 ]
 exclude_patterns = ["_build", "_ext", "_templates"]
@@ -43,8 +44,10 @@ nb_merge_streams = True
 
 autosummary_generate = True
 autosummary_ignore_module_all = False
+autodoc_inherit_docstrings = False
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # numpydoc's Parameters sections say it in words, with shapes
+default_role = "py:obj"  # a name in single backquotes links to what it names
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 

@@ -5,22 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+# Docstrings write formulas to be read in a terminal; these signs the converter only knows by name.
+NAMES = str.maketrans({"−": "-", "·": r"\cdot ", "×": r"\times ", "∼": r"\sim ", "≤": r"\le ", "∈": r"\in "})
+
+
+def convert(node: nodes.Element, **options: Any) -> str:
+    """Return the MathML of a formula; one that cannot be read is a warning, so it stops the build."""
+    try:
+        return str(tex2mathml(node.astext().translate(NAMES), **options))
+    except MathError as error:
+        logging.getLogger(__name__).warning("formula %r: %s", node.astext(), error, location=node)
+        return ""
 
 
 def inline(self: Any, node: nodes.math) -> None:
     """Write a formula within a line."""
-    self.body.append(tex2mathml(node.astext()))
+    self.body.append(convert(node))
     raise nodes.SkipNode
 
 
 def block(self: Any, node: nodes.math_block) -> None:
     """Write a formula on lines of its own."""
-    attributes = {"ids": [node["ids"][0]]} if node["ids"] else {}
-    self.body.append(self.starttag(node, "div", CLASS="math", **attributes))
-    self.body.append(tex2mathml(node.astext(), as_block=True))
-    self.body.append("</div>")
+    self.body.append(self.starttag(node, "div", CLASS="math") + convert(node, as_block=True) + "</div>")
     raise nodes.SkipNode
 
 

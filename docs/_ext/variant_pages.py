@@ -64,7 +64,9 @@ print(output.shape)  # (1, 1000)
 **By name, for other classes and channels**
 
 ```python
-model = models.create_model("{name}", in_channels=1, num_classes=10, drop_path_rate=0.1)
+model = models.create_model(
+    "{name}", in_channels=1, num_classes=10, drop_path_rate=0.1
+)
 ```
 
 **As a feature extractor**
@@ -133,7 +135,7 @@ def facts(name: str) -> dict[str, Any]:
     version, _, size = name.partition("_")
     return {
         "name": name,
-        "title": f"ConvNeXt{' V2' if grn else ''} {size.capitalize()}",
+        "title": f"ConvNeXt{' V2' if grn else ''} {size.capitalize().replace('Xl', 'XL')}",
         "paper": (
             "[ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders](https://arxiv.org/abs/2301.00808)"
             if grn

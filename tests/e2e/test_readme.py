@@ -48,7 +48,7 @@ def test_python_blocks_run_in_order(
     names: dict[str, object] = {}
     for code in blocks("python"):
         exec(compile(code, "README.md", "exec"), names)
-        promised = re.findall(r"^print\(.*\)  # (.*)$", code, re.M)
+        promised = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.M)
         assert capsys.readouterr().out.splitlines() == promised
 
 
