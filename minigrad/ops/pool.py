@@ -111,8 +111,15 @@ def _out_size(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
 @lru_cache(maxsize=256)
 def _window_table(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> Table:
     """List the positions of every window; those in the padding repeat its first real one."""
-    start = np.arange(_out_size(n, k, s, p, d, ceil_mode))[:, None] * s - p
-    return _inside(start + np.arange(k) * d, n)
+    table = np.arange(_out_size(n, k, s, p, d, ceil_mode))[:, None] * s - p + np.arange(k) * d
+    valid = (table >= 0) & (table < n)
+    if not valid.any(axis=1).all():
+        raise ShapeError(
+            f"max_pool: with kernel_size {k}, padding {p} and dilation {d}, a window "
+            f"holds no pixel of an axis of length {n}; pad less"
+        )
+    first = table[np.arange(len(table)), valid.argmax(axis=1)]
+    return np.where(valid, table, first[:, None])
 
 
 @lru_cache(maxsize=256)
@@ -121,12 +128,6 @@ def _adaptive_table(n: int, out: int) -> Table:
     start, end = _adaptive_bounds(n, out)
     table = start[:, None] + np.arange((end - start).max())
     return np.where(table < end[:, None], table, start[:, None])
-
-
-def _inside(table: Table, n: int) -> Table:
-    valid = (table >= 0) & (table < n)
-    first = table[np.arange(len(table)), valid.argmax(axis=1)]
-    return np.where(valid, table, first[:, None])
 
 
 def _adaptive_bounds(n: int, out: int) -> tuple[Table, Table]:

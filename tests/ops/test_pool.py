@@ -23,7 +23,7 @@ def windows(draw: Any, dilated: bool) -> Any:
     dilation = tuple(draw(st.integers(1, 2 if dilated else 1)) for _ in range(dims))
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
     size = tuple(
-        max(1, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 5))
+        max(d, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 5))
         for k, p, d in zip(kernel, padding, dilation, strict=True)
     )
     stride = draw(st.one_of(st.none(), st.tuples(*(st.integers(1, 3) for _ in kernel))))
@@ -125,6 +125,7 @@ x44 = mg.zeros(1, 1, 4, 4)
 WRONG: list[Any] = [
     (lambda: pool.max_pool2d(mg.zeros(4, 4), 2), ShapeError, r"\(N, C, H, W\)"),
     (lambda: pool.max_pool2d(x44, 5), ShapeError, "larger than the padded image"),
+    (lambda: pool.max_pool1d(mg.zeros(1, 1, 1), 2, 1, 1, 2), ShapeError, "holds no pixel"),
     (lambda: pool.max_pool2d(x44, 2, padding=2), OptionError, "half"),
     (lambda: pool.max_pool2d(x44, 0), OptionError, "kernel_size"),
     (lambda: pool.avg_pool2d(x44, 2, stride=0), OptionError, "stride"),

@@ -7,17 +7,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array, in_blocks, sum_rows
+from minigrad.kernels.reference._arrays import (
+    Array,
+    in_blocks,
+    mean_last,
+    sum_positions,
+    sum_rows,
+)
 
 __all__ = ["group_norm", "group_norm_vjp"]
 
 
-def _normalize(xp: Any, x: Array, groups: int, eps: float) -> tuple[Array, Array]:
-    """Return normalised x and its scale, both split in groups: (N, L, groups, C / groups)."""
+def _group_mean(xp: Any, x: Array, groups: int) -> Array:
+    """Mean of x (N, L, C) over L and the channels of a group, repeated per channel: (N, 1, C)."""
     n, length, channels = x.shape
-    x = xp.reshape(x, (n, length, groups, channels // groups))
-    centred = x - xp.mean(x, axis=(1, 3), keepdims=True)
-    scale = 1.0 / xp.sqrt(xp.mean(centred * centred, axis=(1, 3), keepdims=True) + eps)
+    per_channel = xp.reshape(sum_positions(xp, x) * (1.0 / length), (n, groups, channels // groups))
+    mean = xp.broadcast_to(mean_last(xp, per_channel), per_channel.shape)
+    return xp.reshape(mean, (n, 1, channels))
+
+
+def _normalize(xp: Any, x: Array, groups: int, eps: float) -> tuple[Array, Array]:
+    centred = x - _group_mean(xp, x, groups)
+    scale = 1.0 / xp.sqrt(_group_mean(xp, centred * centred, groups) + eps)
     return centred * scale, scale
 
 
@@ -26,8 +37,7 @@ def group_norm(
     xp: Any, x: Array, weight: Array | None, bias: Array | None, groups: int, eps: float
 ) -> Array:
     """Normalise x (N, L, C) over L and the channels of a group, then ``* weight + bias``."""
-    h, _ = _normalize(xp, x, groups, eps)
-    y = xp.reshape(h, x.shape)
+    y, _ = _normalize(xp, x, groups, eps)
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias
@@ -42,8 +52,6 @@ def group_norm_vjp(
     The same formula as for layer normalisation, with means over a group.
     """
     h, scale = _normalize(xp, x, groups, eps)
-    u = xp.reshape(g if weight is None else g * weight, h.shape)
-    mean_u = xp.mean(u, axis=(1, 3), keepdims=True)
-    mean_uh = xp.mean(u * h, axis=(1, 3), keepdims=True)
-    gx = xp.reshape(scale * (u - mean_u - h * mean_uh), x.shape)
-    return gx, sum_rows(xp, g * xp.reshape(h, x.shape)), sum_rows(xp, g)
+    u = g if weight is None else g * weight
+    gx = scale * (u - _group_mean(xp, u, groups) - h * _group_mean(xp, u * h, groups))
+    return gx, sum_rows(xp, g * h), sum_rows(xp, g)

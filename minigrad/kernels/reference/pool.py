@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.kernels.reference._arrays import Array, channels_first, channels_last
 
 __all__ = ["max_pool", "pool_gather", "pool_scatter"]
@@ -21,32 +23,42 @@ def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
 
     The first of equal maxima counts, as in PyTorch; NaN wins over every number.
     """
-    size = x.shape[2:]
-    best = channels_last(x)
-    where = None
+    best, rank, taps = channels_last(x), None, 1
     for axis in reversed(range(len(tables))):
-        best, where = _max_along(
-            xp, best, where, axis + 1, tables[axis], math.prod(size[axis + 1 :])
-        )
+        best, rank = _max_along(xp, best, rank, axis + 1, tables[axis], taps)
+        taps *= tables[axis].shape[1]
+    # The taps of a window are numbered in row-major order: `tap` is the one that won.
+    tap = (taps - 1) - rank
+    where: Array = 0
+    for axis, (table, n) in enumerate(zip(tables, x.shape[2:], strict=True), 1):
+        out, k = table.shape
+        taps //= k
+        row = xp.arange(out).reshape(-1, *(1 for _ in range(rank.ndim - axis - 1))) * k
+        where = where * n + xp.take(xp.asarray(table), row + tap // taps % k)
     return channels_first(best), channels_first(where)
 
 
 def _max_along(
-    xp: Any, x: Array, inner: Array | None, axis: int, table: Any, stride: int
+    xp: Any, x: Array, rank: Array | None, axis: int, table: Any, inner: int
 ) -> tuple[Array, Array]:
-    """Reduce one axis; `inner` is where the values stand within the axes reduced before."""
-    best = where = None
-    for positions in table.T:
-        here = (slice(None),) * axis + (_as_slice(positions),)
-        value = x[here]
-        at = xp.asarray(positions * stride).reshape(-1, *(1 for _ in range(x.ndim - axis - 1)))
-        at = at + (0 if inner is None else inner[here])
-        if best is None:
-            best, where = value, xp.broadcast_to(at, value.shape)
-        else:
-            better = (value > best) | (value != value)
-            best, where = xp.where(better, value, best), xp.where(better, at, where)
-    return best, where
+    """Reduce one axis of a channels-last image.
+
+    A tap ranks the higher the earlier it comes, so the highest rank among the taps that reach the
+    maximum is the first of them: arithmetic on small integers, an order of magnitude faster than
+    choosing with a mask. `rank` holds those within the `inner` taps of the axes reduced before.
+    """
+    taps = [(slice(None),) * axis + (_as_slice(positions),) for positions in table.T]
+    best = xp.maximum(x[taps[0]], x[taps[-1]])
+    for tap in taps[1:-1]:
+        best = xp.maximum(best, x[tap])
+    dtype = np.min_scalar_type(len(taps) * inner)
+    highest = None
+    for tap, k in zip(taps, reversed(range(len(taps))), strict=True):
+        here = ~(x[tap] < best)  # true where both are NaN, too
+        value = dtype.type(k * inner)
+        mine = here * (value if rank is None else rank[tap] + value)
+        highest = mine if highest is None else xp.maximum(highest, mine)
+    return best, highest
 
 
 def _as_slice(positions: Any) -> Any:
