@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# Workers inherit this before they load NumPy: with one process per core, more BLAS threads only fight.
+# Workers inherit this before they load NumPy: with one process per core, BLAS needs one thread.
 if "numpy" not in sys.modules:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")

@@ -111,7 +111,9 @@ def run(code: str, **env: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["minigrad", "minigrad.models", "minigrad.train", "minigrad.cli"])
+@pytest.mark.parametrize(
+    "module", ["minigrad", "minigrad.models", "minigrad.train", "minigrad.cli"]
+)
 def test_import_needs_only_numpy(module: str) -> None:
     code = (
         "import json, sys; before = set(sys.modules)\n"

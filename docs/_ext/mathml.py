@@ -1,4 +1,4 @@
-"""Render formulas as MathML, with docutils' own converter: no JavaScript, no request, any browser."""
+"""Render formulas as MathML with docutils' own converter: no JavaScript and no request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 # Docstrings write formulas to be read in a terminal; these signs the converter only knows by name.
-NAMES = str.maketrans({"−": "-", "·": r"\cdot ", "×": r"\times ", "∼": r"\sim ", "≤": r"\le ", "∈": r"\in "})
+NAMES = str.maketrans(
+    {"−": "-", "·": r"\cdot ", "×": r"\times ", "∼": r"\sim ", "≤": r"\le ", "∈": r"\in "}
+)
 
 
 def convert(node: nodes.Element, **options: Any) -> str:
-    """Return the MathML of a formula; one that cannot be read is a warning, so it stops the build."""
+    """Return the MathML of a formula; warn, and so stop the build, if it cannot be read."""
     try:
         return str(tex2mathml(node.astext().translate(NAMES), **options))
     except MathError as error:
@@ -31,7 +33,9 @@ def inline(self: Any, node: nodes.math) -> None:
 
 def block(self: Any, node: nodes.math_block) -> None:
     """Write a formula on lines of its own."""
-    self.body.append(self.starttag(node, "div", CLASS="math") + convert(node, as_block=True) + "</div>")
+    self.body.append(
+        self.starttag(node, "div", CLASS="math") + convert(node, as_block=True) + "</div>"
+    )
     raise nodes.SkipNode
 
 

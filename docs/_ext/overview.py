@@ -21,16 +21,23 @@ GAP = 24.0
 
 def beside(left: SVG, right: SVG) -> SVG:
     """Put two pictures next to each other, the lower one centred."""
-    sizes = [tuple(map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', s).groups())) for s in (left, right)]
+    sizes = [
+        tuple(map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', s).groups()))
+        for s in (left, right)
+    ]
     (w0, h0), (w1, h1) = sizes
     height = max(h0, h1)
     inner = [
         s.replace("<svg ", f'<svg x="{x:g}" y="{(height - h) / 2:g}" ', 1)
         for s, x, h in ((left, 0.0, h0), (right, w0 + GAP, h1))
     ]
-    size = f'width="{w0 + GAP + w1:g}" height="{height:g}" viewBox="0 0 {w0 + GAP + w1:g} {height:g}"'
+    size = (
+        f'width="{w0 + GAP + w1:g}" height="{height:g}" viewBox="0 0 {w0 + GAP + w1:g} {height:g}"'
+    )
     ground = '<rect width="100%" height="100%" fill="white"/>'
-    return SVG(f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n{ground}\n{"".join(inner)}</svg>\n')
+    return SVG(
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n{ground}\n{"".join(inner)}</svg>\n'
+    )
 
 
 def main(run: str) -> None:

@@ -1,7 +1,7 @@
-"""Write one page per named ConvNeXt, and the table that lists them, before Sphinx reads the sources.
+"""Write one page per named ConvNeXt, and the table of all, before Sphinx reads the sources.
 
-The counts come from the formulas below; each is compared with the model itself, and a difference stops the
-build.
+The counts come from the formulas below; each is compared with the model itself, and a difference
+stops the build.
 """
 
 from __future__ import annotations
@@ -10,12 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigrad import models
-from minigrad.nn import init
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from minigrad import models
+from minigrad.nn import init
+
 FOLDER = Path(__file__).parents[1] / "models" / "variants"
+
+V1_PAPER = "[A ConvNet for the 2020s](https://arxiv.org/abs/2201.03545)"
+V2_PAPER = (
+    "[ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders]"
+    "(https://arxiv.org/abs/2301.00808)"
+)
+SUMMARY = (
+    "A 4 × 4 patchify stem, four stages of blocks with a 2 × 2 downsampling between, global "
+    "average pooling, layer norm and a linear head. Each block is a 7 × 7 depthwise convolution, "
+    "layer norm, and an MLP of four times the width {}."
+)
+V1_BLOCK = "with GELU, scaled and added to the input"
+V2_BLOCK = "with GELU and global response normalisation, added to the input"
 
 PAGE = """\
 # {title}
@@ -131,16 +145,14 @@ def facts(name: str) -> dict[str, Any]:
     counted = sum(part.parameters for part in at_224)
     real = sum(p.numel() for p in model.parameters())
     if counted != real:
-        raise ExtensionError(f"{name}: the formula counts {counted:,} parameters, the model {real:,}")
-    version, _, size = name.partition("_")
+        raise ExtensionError(
+            f"{name}: the formula counts {counted:,} parameters, the model {real:,}"
+        )
+    size = name.partition("_")[2]
     return {
         "name": name,
         "title": f"ConvNeXt{' V2' if grn else ''} {size.capitalize().replace('Xl', 'XL')}",
-        "paper": (
-            "[ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders](https://arxiv.org/abs/2301.00808)"
-            if grn
-            else "[A ConvNet for the 2020s](https://arxiv.org/abs/2201.03545)"
-        ),
+        "paper": V2_PAPER if grn else V1_PAPER,
         "depths": ", ".join(map(str, depths)),
         "dims": ", ".join(map(str, dims)),
         "parameters": real,
@@ -148,15 +160,7 @@ def facts(name: str) -> dict[str, Any]:
         "macs_224": sum(part.macs for part in at_224),
         "macs_384": sum(part.macs for part in parts(depths, dims, grn, 384)),
         "last": dims[-1],
-        "summary": (
-            "A 4 × 4 patchify stem, four stages of blocks with a 2 × 2 downsampling between, global average "
-            "pooling, layer norm and a linear head. Each block is a 7 × 7 depthwise convolution, layer norm, "
-            + (
-                "and an MLP of four times the width with GELU and global response normalisation, added to the input."
-                if grn
-                else "and an MLP of four times the width with GELU, scaled and added to the input."
-            )
-        ),
+        "summary": SUMMARY.format(V2_BLOCK if grn else V1_BLOCK),
         "rows": "\n".join(
             f"| {p.name} | {f'{p.side} × {p.side}' if p.macs and p.name != 'head' else ''} "
             f"| {p.channels} | {p.blocks or ''} | {p.parameters:,} | {p.macs:,} |"

@@ -17,7 +17,9 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def test_convnext_page(capsys: pytest.CaptureFixture[str]) -> None:
     text = (DOCS / "models" / "convnext.md").read_text()
     names: dict[str, object] = {}
-    for code in re.findall(r"^```python\n(.*?)^```$", text.partition("## Examples")[2], re.M | re.S):
+    for code in re.findall(
+        r"^```python\n(.*?)^```$", text.partition("## Examples")[2], re.M | re.S
+    ):
         exec(compile(code, "convnext.md", "exec"), names)
         promised = re.findall(r"^print\(.*\)  # Shape: (.*)$", code, re.M)
         assert capsys.readouterr().out.splitlines() == promised

@@ -1,7 +1,7 @@
 """The README does what it says: every code block is run, in order, as printed.
 
-Installing is left to .ci/run, which types the two shell commands in a fresh clone; here their last part
-runs with the Python that runs the tests.
+Installing is left to .ci/run, which types the two shell commands in a fresh clone; here their last
+part runs with the Python that runs the tests.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def test_python_blocks_run_in_order(
 
 
 def test_installs_ask_for_extras_that_exist() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     for words in commands():
         if "pip" in words[0]:
             for group in re.findall(r"\[(.*?)\]", " ".join(words)):
