@@ -11,8 +11,8 @@ from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
 from minigrad.ops.activation import LogSoftmax, logsigmoid, softmax
-from minigrad.ops.arguments import check_floating, check_tensor
-from minigrad.ops.elementwise import abs, cast, exp, log, sigmoid, square, where
+from minigrad.ops.arguments import check_floating, check_tensor, constant
+from minigrad.ops.elementwise import abs, cast, div, exp, log, sigmoid, square, where
 from minigrad.ops.index import take_along_dim
 from minigrad.ops.reduce import mean, sum
 from minigrad.ops.shape import permute, reshape
@@ -219,8 +219,8 @@ def cross_entropy(
         own = every[labels] * counts
         weights = counts[:, None] * (every * smooth)
         weights[xp.arange(count), labels] += own * (1.0 - label_smoothing)
-        q, total, shape = wrap(weights), wrap(xp.asarray(own.sum())), t.shape
-    loss = reshape(CrossEntropy()(rows, q), shape)
+        q, total, shape = wrap(weights), constant(own.sum()), t.shape
+    loss: Any = reshape(CrossEntropy()(rows, q), shape)
     if reduction != "none":
         loss = sum(loss) if reduction == "sum" else sum(loss) / total
     return cast(loss, x.dtype)
@@ -246,9 +246,9 @@ def nll_loss(
     labels, counts = _class_indices(name, x, t, rows.shape[1], ignore_index)
     own = counts.astype(rows.dtype) if w is None else w[labels] * counts
     picked = reshape(take_along_dim(rows, wrap(labels[:, None]), 1), (-1,))
-    loss = reshape(where(wrap(counts), picked, 0.0) * wrap(-own), t.shape)
+    loss: Any = reshape(where(wrap(counts), picked, 0.0) * wrap(-own), t.shape)
     if reduction != "none":
-        loss = sum(loss) if reduction == "sum" else sum(loss) / float(own.sum())
+        loss = sum(loss) if reduction == "sum" else sum(loss) / constant(own.sum())
     return cast(loss, x.dtype)
 
 
@@ -369,7 +369,7 @@ def kl_div(
         positive = wrap(t.array > 0)
         loss = where(positive, t * log(where(positive, t, 1.0)), 0.0) - t * x
     if reduction == "batchmean":
-        return sum(loss) / (x.shape[0] if x.ndim else 1)
+        return div(sum(loss), x.shape[0] if x.ndim else 1)
     return _reduce(loss, reduction)
 
 
@@ -404,7 +404,7 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(x, t, reduction)
     d = x - t
-    size = abs(d)
+    size: Any = abs(d)
     return _reduce(where(size < beta, square(d) * (0.5 / beta), size - 0.5 * beta), reduction)
 
 
@@ -422,7 +422,7 @@ def huber_loss(
         raise OptionError(f"huber_loss: delta must be positive, got {delta}")
     x, t = _pair("huber_loss", input, target, reduction)
     d = x - t
-    size = abs(d)
+    size: Any = abs(d)
     return _reduce(where(size <= delta, square(d) * 0.5, (size - 0.5 * delta) * delta), reduction)
 
 

@@ -15,6 +15,7 @@ from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.modes import no_grad
 from minigrad.ops.arguments import check_floating, check_same_dtype, check_tensor
+from minigrad.ops.elementwise import rsqrt
 from minigrad.ops.shape import permute, reshape
 from minigrad.tensor import Tensor, wrap
 
@@ -411,7 +412,7 @@ def _normalize_by(
     """Normalise with given statistics: one multiplication and one addition per element."""
     weight, bias = _affine(name, x, x.shape[-1:], weight=weight, bias=bias)
     _check_eps(name, eps)
-    scale = (var.detach() + eps).rsqrt().astype(x.dtype)
+    scale = rsqrt(var.detach() + eps).astype(x.dtype)
     scale = scale if weight is None else scale * weight
     shift = -mean.detach().astype(x.dtype) * scale
     return _channels_first(x * scale + (shift if bias is None else shift + bias))

@@ -23,7 +23,8 @@ def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
 
     The first of equal maxima counts, as in PyTorch; NaN wins over every number.
     """
-    best, rank, taps = channels_last(x), None, 1
+    best, taps = channels_last(x), 1
+    rank: Array = None
     for axis in reversed(range(len(tables))):
         best, rank = _max_along(xp, best, rank, axis + 1, tables[axis], taps)
         taps *= tables[axis].shape[1]
