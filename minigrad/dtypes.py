@@ -49,7 +49,7 @@ _names: dict[str, DType] = {
     "short": int16, "int32": int32, "int": int32, "int64": int64, "long": int64, "bool": bool_,
 }  # fmt: skip
 _python: dict[type, DType] = {bool: bool_, int: int64}
-_kinds = frozenset("fiub")
+_numpys = frozenset([float16, float32, float64, uint8, int8, int16, int32, int64, bool_])
 
 default_dtype = [float32]  # one cell, so that every reader sees a change
 
@@ -96,7 +96,7 @@ def to_dtype(dtype: Any) -> DType:
     Raises
     ------
     DTypeError
-        If minigrad has no such type (complex, object, strings …).
+        If minigrad has no such type (complex, longdouble, uint64, object, strings …).
     """
     if isinstance(dtype, str):
         dtype = bfloat16() if dtype == "bfloat16" else _names.get(dtype, dtype)
@@ -108,12 +108,29 @@ def to_dtype(dtype: Any) -> DType:
         found: DType = np.dtype(dtype)
     except TypeError:
         found = np.dtype(object)
-    if found.kind in _kinds or is_floating(found):
+    if found.newbyteorder("=") in _numpys or (found.kind == "V" and found.name == "bfloat16"):
         return np.dtype(found.type)  # the one object of this type, in native byte order
     raise DTypeError(
         f"no tensor can have dtype {dtype!r}; use one of float16, bfloat16, float32, float64, "
         "uint8, int8, int16, int32, int64, bool"
     )
+
+
+def check_fits(where: str, number: float, dtype: DType) -> None:
+    """Refuse a number that an integer dtype cannot hold, NaN among them.
+
+    Raises
+    ------
+    DTypeError
+        Names the number and the limits.
+    """
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if not limits.min <= number <= limits.max:
+            raise DTypeError(
+                f"{where}: {number} does not fit into {dtype}, which holds {limits.min} to "
+                f"{limits.max}; use another dtype, or convert the tensor first: x.long(), x.float()"
+            )
 
 
 def promote_types(a: DType, b: DType) -> DType:

@@ -7,10 +7,13 @@ single attribute lookup.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
+
+from minigrad.errors import GraphError
 
 __all__ = [
     "ANOMALY",
@@ -48,7 +51,8 @@ class _Mode:
 
     def __enter__(self) -> None:
         self._previous.append(state.flags)
-        state.flags = (state.flags & ~self._off) | self._on
+        flags = (state.flags & ~self._off) | self._on
+        state.flags = flags & ~GRAD if flags & INFERENCE else flags
 
     def __exit__(
         self,
@@ -60,6 +64,12 @@ class _Mode:
 
     def __call__(self, function: F) -> F:
         on, off = self._on, self._off
+        if inspect.isgeneratorfunction(function):
+            raise GraphError(
+                f"{type(self).__name__} cannot decorate the generator {function.__name__}: it runs "
+                "piece by piece, in the mode of its caller; use `with` inside it, around what "
+                "should not be recorded and not around a yield"
+            )
 
         @functools.wraps(function)
         def wrapped(*args: object, **kwargs: object) -> object:

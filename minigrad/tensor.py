@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad import backend, dtypes, modes
 from minigrad.dtypes import DType
-from minigrad.errors import DTypeError, GraphError, ShapeError
+from minigrad.errors import DTypeError, GraphError, RangeError, ShapeError
 
 if TYPE_CHECKING:
     from minigrad._methods import TensorMethods
@@ -46,7 +46,8 @@ class Tensor(TensorMethods):
     Raises
     ------
     DTypeError
-        If an integer or boolean tensor is asked to require a gradient.
+        If minigrad has no such dtype, or an integer or boolean tensor is asked to require a
+        gradient.
 
     Examples
     --------
@@ -72,15 +73,20 @@ class Tensor(TensorMethods):
     __array_ufunc__ = None
 
     def __init__(self, array: Any, requires_grad: bool = False) -> None:
-        if isinstance(array, Tensor):
-            array = array.array
-        elif not hasattr(array, "dtype") or isinstance(array, np.generic):
-            array = np.asarray(array)
+        version: list[Any] = [0, None]
+        if isinstance(array, Tensor):  # two tensors on one memory see each other's changes
+            array, version = array.array, array._version
+        else:
+            array = _as_array(array)
         dtypes.to_dtype(array.dtype)
+        if not array.dtype.isnative:
+            raise DTypeError(
+                f"the array's {array.dtype} is in foreign byte order; copy it: mg.tensor(array)"
+            )
         self.array = array
         self.grad = None
         self._node = None
-        self._version = [0, None]
+        self._version = version
         self._view = None
         if requires_grad:
             self.requires_grad_()
@@ -119,7 +125,7 @@ class Tensor(TensorMethods):
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the length of axis `dim`."""
-        return self.array.shape if dim is None else self.array.shape[dim]
+        return self.array.shape if dim is None else self.array.shape[self._axis("size", dim)]
 
     def dim(self) -> int:
         """Return the number of axes."""
@@ -132,7 +138,12 @@ class Tensor(TensorMethods):
     def stride(self, dim: int | None = None) -> Any:
         """Return the steps between neighbours of each axis, in elements."""
         strides = tuple(s // self.array.itemsize for s in self.array.strides)
-        return strides if dim is None else strides[dim]
+        return strides if dim is None else strides[self._axis("stride", dim)]
+
+    def _axis(self, what: str, dim: int) -> int:
+        if not -self.array.ndim <= dim < self.array.ndim:
+            raise RangeError(f"{what}: there is no axis {dim} in a tensor of shape {self.shape}")
+        return dim
 
     def is_contiguous(self) -> bool:
         """Return True if the elements lie in memory in C order."""
@@ -259,6 +270,9 @@ class Tensor(TensorMethods):
         if not self.array.ndim:
             raise ShapeError("len(): a 0-d tensor has no length")
         return int(self.array.shape[0])
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
 
     def __bool__(self) -> bool:
         return bool(self._only("bool"))
@@ -391,34 +405,57 @@ def tensor(
     >>> tensor([[1, 2], [3, 4]]).dtype, tensor(0.5).dtype
     (dtype('int64'), dtype('float32'))
     """
+    wanted = None if dtype is None else dtypes.to_dtype(dtype)
     if isinstance(data, Tensor):
         data = data.array
-    wanted = None if dtype is None else dtypes.to_dtype(dtype)
-    has_dtype = hasattr(data, "dtype")
-    if not has_dtype:
-        data = _from_python(data)
-    if wanted is None and not has_dtype and data.dtype.kind == "f":
-        wanted = dtypes.default_dtype[0]
-    dtypes.to_dtype(data.dtype)
-    if device is None and not isinstance(data, np.ndarray) and hasattr(data, "device"):
-        array = data.astype(wanted or data.dtype)  # a CuPy array stays where it is
+    elif hasattr(data, "dtype"):
+        data = _as_array(data)
     else:
-        array = backend.to_device(np.array(data, wanted or dtypes.to_dtype(data.dtype)), device)
+        data, natural = _from_python(data)
+        wanted = natural if wanted is None else wanted
+        if data.size:
+            dtypes.check_fits("tensor()", data.min(), wanted)
+            dtypes.check_fits("tensor()", data.max(), wanted)
+    wanted = wanted or dtypes.to_dtype(data.dtype)
+    if device is None and not isinstance(data, np.ndarray):
+        array = data.astype(wanted)  # a CuPy array stays where it is
+    else:
+        array = backend.to_device(np.array(data, wanted), device)
     return Tensor(array, requires_grad)
 
 
-def _from_python(data: Any) -> np.ndarray[Any, Any]:
+def _as_array(data: Any) -> Any:
+    """Return an ndarray or CuPy array as it is, and what can become an ndarray as one."""
+    if type(data) is np.ndarray or hasattr(data, "__cuda_array_interface__"):
+        return data
+    return np.asarray(data)  # subclasses too: for a matrix, `*` means something else
+
+
+def _from_python(data: Any) -> tuple[np.ndarray[Any, Any], DType]:
+    """Return Python data as an array, and the dtype that its tensor has by default."""
+    plain = _plain(data)
     try:
-        array = np.array(_plain(data))
+        array = np.array(plain)
     except ValueError:
         raise ShapeError(
             "tensor(): the nested sequences are ragged; every row needs one length"
         ) from None
+    if array.dtype.kind == "O" or (array.dtype.kind == "f" and (abs(array) >= 2.0**63).any()):
+        if all(isinstance(value, int) for value in np.array(plain, object).flat):
+            raise DTypeError("tensor(): an integer is too large for int64; write it as a float")
     if array.dtype.kind not in "fiub":
         raise DTypeError(
-            f"tensor(): {type(data).__name__} data became {array.dtype}, which is no number type"
+            f"tensor(): {type(data).__name__} data became {array.dtype}, which is no number type; "
+            "give numbers, or sequences of numbers"
         )
-    return array.astype(np.float64) if array.size == 0 and array.dtype.kind != "b" else array
+    first = plain
+    while isinstance(first, list) and first:
+        first = first[0]
+    if hasattr(first, "dtype") and first.dtype.kind == array.dtype.kind:
+        return array, dtypes.to_dtype(first.dtype)  # a list of tensors or NumPy scalars
+    if array.dtype.kind == "f" or not array.size:
+        return array, dtypes.default_dtype[0]
+    return array, dtypes.bool_ if array.dtype.kind == "b" else dtypes.int64
 
 
 def _plain(data: Any) -> Any:
@@ -462,6 +499,10 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
 def from_dlpack(source: Any) -> Tensor:
     """Wrap any object with ``__dlpack__`` (a torch or CuPy tensor, an array) without a copy."""
+    if not hasattr(source, "__dlpack_device__"):
+        raise DTypeError(
+            f"from_dlpack: {type(source).__name__} has no __dlpack__; use mg.tensor(…)"
+        )
     kind = source.__dlpack_device__()[0]
     if kind == 2:  # kDLCUDA
         return Tensor(backend.namespace("cuda").from_dlpack(source))

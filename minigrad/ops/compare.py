@@ -13,18 +13,21 @@ from minigrad import dtypes
 from minigrad.autograd.node import Function, explain
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError
+from minigrad.ops.arguments import check_tensor, constant
 from minigrad.ops.elementwise import TensorLike, match
-from minigrad.tensor import Tensor, wrap
+from minigrad.tensor import Tensor
 
 
-def _comparison(name: str, symbol: str) -> Callable[[TensorLike, TensorLike], Tensor]:
+def _comparison(
+    name: str, symbol: str, fits: bool = False
+) -> Callable[[TensorLike, TensorLike], Tensor]:
     def function(x: TensorLike, y: TensorLike) -> Tensor:
-        x, y = match(x, y)
+        x, y = match(x, y, fits=fits)
         a = x.array if isinstance(x, Tensor) else x
         b = y.array if isinstance(y, Tensor) else y
         xp = get_xp(a if isinstance(x, Tensor) else b)
         try:
-            return wrap(xp.asarray(getattr(xp, name)(a, b)))
+            return constant(getattr(xp, name)(a, b))
         except (ValueError, TypeError) as error:
             node = Function()
             node.name = name  # type: ignore[misc]
@@ -53,11 +56,12 @@ logical_xor = _comparison("logical_xor", "xor")
 
 def logical_not(x: Tensor) -> Tensor:
     """Return ``not x`` elementwise, as booleans."""
-    return wrap(get_xp(x.array).logical_not(x.array))
+    array = check_tensor("logical_not", x).array
+    return constant(get_xp(array).logical_not(array))
 
 
 def _bitwise(name: str, symbol: str) -> Callable[[TensorLike, TensorLike], Tensor]:
-    compare = _comparison(name, symbol)
+    compare = _comparison(name, symbol, fits=True)
 
     def function(x: TensorLike, y: TensorLike) -> Tensor:
         for value in (x, y):
@@ -80,14 +84,16 @@ bitwise_xor = _bitwise("bitwise_xor", "^")
 
 def bitwise_not(x: Tensor) -> Tensor:
     """Return ``~x``, for booleans and integers."""
+    x = check_tensor("bitwise_not", x)
     if x.is_floating_point():
         raise DTypeError(f"bitwise_not: ~x takes booleans or integers, not {x.dtype}")
-    return wrap(~x.array)
+    return constant(~x.array)
 
 
 def _test(name: str, what: str) -> Callable[[Tensor], Tensor]:
     def function(x: Tensor) -> Tensor:
-        return wrap(getattr(get_xp(x.array), name)(x.array))
+        array = check_tensor(name, x).array
+        return constant(getattr(get_xp(array), name)(array))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return True where an element is {what}."
@@ -113,9 +119,16 @@ class Rounding(Function):
         return g * 0.0
 
 
+def _number(name: str, x: Tensor) -> Tensor:
+    x = check_tensor(name, x)
+    if x.dtype == dtypes.bool_:
+        raise DTypeError(f"{name}: a boolean is no number; convert it with x.int()")
+    return x
+
+
 def _rounding(name: str, what: str) -> Callable[[Tensor], Tensor]:
     def function(x: Tensor) -> Tensor:
-        return Rounding(lambda xp, a: getattr(xp, name)(a), name)(x)
+        return Rounding(lambda xp, a: getattr(xp, name)(a), name)(_number(name, x))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return {what}; its gradient is zero."
@@ -130,11 +143,12 @@ sign = _rounding("sign", "-1, 0 or 1, the sign of every element")
 
 def round(x: Tensor, decimals: int = 0) -> Tensor:
     """Return every element rounded to `decimals` places, halves to even; its gradient is zero."""
-    return Rounding(lambda xp, a: xp.round(a, decimals), "round")(x)
+    return Rounding(lambda xp, a: xp.round(a, decimals), "round")(_number("round", x))
 
 
 def frac(x: Tensor) -> Tensor:
     """Return the fractional part of every element."""
+    x = check_tensor("frac", x)
     return x - trunc(x)
 
 
@@ -142,7 +156,8 @@ def isclose(
     x: Tensor, y: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """Return True where ``|x - y| <= atol + rtol * |y|``."""
-    return wrap(get_xp(x.array).isclose(x.array, y.array, rtol, atol, equal_nan=equal_nan))
+    a, b = check_tensor("isclose", x).array, check_tensor("isclose", y).array
+    return constant(get_xp(a).isclose(a, b, rtol, atol, equal_nan=equal_nan))
 
 
 def allclose(
@@ -154,4 +169,5 @@ def allclose(
 
 def equal(x: Tensor, y: Tensor) -> bool:
     """Return True if both have the same shape and the same elements."""
-    return x.shape == y.shape and bool((x.array == y.array).all())
+    a, b = check_tensor("equal", x).array, check_tensor("equal", y).array
+    return a.shape == b.shape and bool((a == b).all())

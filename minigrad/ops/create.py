@@ -7,7 +7,7 @@ from typing import Any
 
 from minigrad import backend, dtypes
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, tensor
 
 
 def check_size(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -27,10 +27,11 @@ def _filled(
     name: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
     xp = backend.namespace(device)
-    if dtype is None:
-        dtype = dtypes.result_type(value)
-    array = xp.full(check_size(name, size), value, dtype=dtypes.to_dtype(dtype))
-    return Tensor(array, requires_grad)
+    lengths = check_size(name, size)
+    value = tensor(value).item() if not isinstance(value, (bool, int, float)) else value
+    dtype = dtypes.result_type(value) if dtype is None else dtypes.to_dtype(dtype)
+    dtypes.check_fits(name, value, dtype)
+    return Tensor(xp.full(lengths, value, dtype=dtype), requires_grad)
 
 
 def zeros(

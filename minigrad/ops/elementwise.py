@@ -20,6 +20,7 @@ from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
 from minigrad.modes import GRAD, state
+from minigrad.ops.arguments import constant
 from minigrad.tensor import Tensor, wrap
 
 Number = float | int | bool
@@ -55,6 +56,8 @@ def cast(x: Tensor, dtype: dtypes.DType) -> Tensor:
 
 def _operand(x: Any) -> Any:
     """Accept a tensor, an array or a number; refuse anything else by name."""
+    if isinstance(x, _generic):
+        x = x.item()  # a NumPy scalar is a number, or float64 would win over float32
     if isinstance(x, (Tensor, int, float)):
         return x
     if hasattr(x, "dtype"):
@@ -62,8 +65,14 @@ def _operand(x: Any) -> Any:
     raise DTypeError(f"an operand must be a Tensor, an array or a number, not {type(x).__name__}")
 
 
-def match(x: TensorLike, y: TensorLike, floating: bool = False) -> tuple[Any, Any]:
-    """Bring two operands to their common dtype; Python numbers stay what they are."""
+def match(
+    x: TensorLike, y: TensorLike, floating: bool = False, fits: bool = True
+) -> tuple[Any, Any]:
+    """Bring two operands to their common dtype; Python numbers stay what they are.
+
+    With `floating`, integers become the default floating type. With `fits`, an integer that the
+    common dtype cannot hold is refused (a comparison can do with it).
+    """
     a = x.array if isinstance(x, Tensor) else None
     b = y.array if isinstance(y, Tensor) else None
     if a is None or b is None:
@@ -73,10 +82,11 @@ def match(x: TensorLike, y: TensorLike, floating: bool = False) -> tuple[Any, An
     dtype = dtypes.result_type(a, b)
     if floating and not dtypes.is_floating(dtype):
         dtype = dtypes.default_dtype[0]
+    for number in (x, y):
+        if fits and number.__class__ is int:
+            dtypes.check_fits("operand", number, dtype)
     if isinstance(x, Tensor):
         x = cast(x, dtype)
-    elif isinstance(y, Tensor) and isinstance(x, float) and not dtypes.is_floating(dtype):
-        x = int(x)
     if isinstance(y, Tensor):
         y = cast(y, dtype)
     elif not isinstance(x, Tensor):
@@ -235,9 +245,7 @@ class Pow(Binary):
         if self.needs[0]:
             gx = g * _power_slope(x, y)
         if self.needs[1]:
-            xp = get_xp(g)
-            dead = (x == 0) & (y >= 0)  # 0 ** y does not move with y: avoid 0 * log(0)
-            gy = xp.where(dead, 0.0, g * x**y * xp.log(xp.where(dead, 1.0, x)))
+            gy = g * x**y * _log_or_zero(get_xp(g), x, y)
         return _both(self, gx, gy)
 
 
@@ -249,6 +257,14 @@ def _power_slope(x: Any, y: Any) -> Any:
     return xp.where(y == 0, 0.0, y * x ** xp.where(y == 0, 1.0, y - 1.0))
 
 
+def _log_or_zero(xp: Any, x: Any, y: Any) -> Any:
+    """Return ``log(x)``, and 0 where ``x ** y`` is 0 or 1 whatever y is: not ``0 * log(0)``."""
+    if isinstance(x, (int, float)):
+        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
+    dead = (x == 0) & (y >= 0)
+    return xp.where(dead, 0.0, xp.log(xp.where(dead, 1.0, x)))
+
+
 class Maximum(Binary):
     """The larger of two; at a tie each side receives half of the gradient."""
 
@@ -258,8 +274,7 @@ class Maximum(Binary):
         return get_xp(x).maximum(x, y)
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        share = _share(x, y, g.dtype)
-        return _both(self, g * share, g * (1.0 - share))
+        return _both(self, _winner(g, x, y, x < y), _winner(g, x, y, x > y))
 
 
 class Minimum(Binary):
@@ -271,13 +286,13 @@ class Minimum(Binary):
         return get_xp(x).minimum(x, y)
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        share = _share(y, x, g.dtype)
-        return _both(self, g * share, g * (1.0 - share))
+        return _both(self, _winner(g, x, y, x > y), _winner(g, x, y, x < y))
 
 
-def _share(x: Any, y: Any, dtype: Any) -> Any:
-    """Return 1 where x > y, 0 where x < y, 0.5 where they are equal."""
-    return ((x > y).astype(dtype) + (x >= y).astype(dtype)) * 0.5
+def _winner(g: Any, x: Any, y: Any, lost: Any) -> Any:
+    """Return 0 for the loser, half of g at a tie, else g (for NaN too, as PyTorch does)."""
+    xp = get_xp(g)
+    return xp.where(lost, 0.0, xp.where(x == y, g * 0.5, g))
 
 
 class Atan2(Binary):
@@ -580,7 +595,9 @@ class Sigmoid(Function):
     saves_output = True
 
     def forward(self, x: Any) -> Any:
-        return get_xp(x).tanh(x * 0.5) * 0.5 + 0.5
+        xp = get_xp(x)
+        e = xp.exp(-xp.abs(x))
+        return xp.where(x < 0, e, 1.0) / (1.0 + e)
 
     def backward(self, g: Any, y: Any) -> Any:
         return g * (y * (1.0 - y))
@@ -613,7 +630,7 @@ class Clip(Function):
         inside = (x >= (-math.inf if self.low is None else self.low)) & (
             x <= (math.inf if self.high is None else self.high)
         )
-        return g * inside.astype(g.dtype)
+        return get_xp(g).where(inside, g, 0.0)  # not g * 0: g may be infinite
 
 
 class Where(Function):
@@ -669,7 +686,6 @@ log10 = _unary(Log10)
 log1p = _unary(Log1p)
 sqrt = _unary(Sqrt)
 rsqrt = _unary(Rsqrt)
-square = _unary(Square, keeps_integers=True)
 reciprocal = _unary(Reciprocal)
 abs = _unary(Abs, keeps_integers=True)
 sin = _unary(Sin)
@@ -683,6 +699,12 @@ cosh = _unary(Cosh)
 tanh = _unary(Tanh)
 sigmoid = _unary(Sigmoid)
 erf = _unary(Erf)
+
+
+def square(x: TensorLike) -> Tensor:
+    """Return ``x * x``."""
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    return Square()(cast(x, dtypes.int64) if x.dtype == dtypes.bool_ else x)
 
 
 def positive(x: Tensor) -> Tensor:
@@ -760,12 +782,25 @@ def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Te
         raise OptionError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
     x, y = match(x, y)
     a, b = _array(x), _array(y)
+    _check_divisible("div", a, b)
+    xp = get_xp(a if isinstance(x, Tensor) else b)
     if rounding_mode == "floor":
-        return wrap(get_xp(a if isinstance(x, Tensor) else b).floor_divide(a, b))
+        return constant(xp.floor_divide(a, b))
     if not dtypes.is_floating(dtypes.result_type(a, b)):
-        q = a // b
-        return wrap(q + ((q < 0) & (q * b != a)).astype(q.dtype))
-    return wrap(get_xp(a).trunc(a / b))
+        q = xp.floor_divide(a, b)
+        return constant(q + ((q < 0) & (q * b != a)).astype(q.dtype))
+    return constant(xp.trunc(a / b))
+
+
+def _check_divisible(name: str, a: Any, b: Any) -> None:
+    """Refuse what NumPy would answer with 0, and booleans."""
+    dtype = dtypes.result_type(a, b)
+    if dtype == dtypes.bool_:
+        raise DTypeError(f"{name}: booleans cannot be divided; convert with x.int()")
+    if not dtypes.is_floating(dtype) and bool((b == 0) if isinstance(b, int) else (b == 0).any()):
+        raise OptionError(
+            f"{name}: integer division by zero; divide floating tensors (x.float()) to get inf"
+        )
 
 
 def _array(x: Any) -> Any:
@@ -779,6 +814,8 @@ def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
 
 def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the remainder with the sign of the divisor (Python's ``%``)."""
+    x, y = match(x, y)
+    _check_divisible("remainder", _array(x), _array(y))
     return Remainder()(x, y)
 
 
@@ -793,16 +830,21 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
     DTypeError
         If an integer tensor is raised to a negative integer.
     """
-    if isinstance(x, Tensor):
-        if exponent.__class__ in (int, float):  # the usual cases, without a general power
-            if exponent == 2:
-                return square(x)
-            if exponent == 0.5:
-                return sqrt(x)
-        integral = not dtypes.is_floating(x.dtype) and isinstance(exponent, int)
-        if integral and exponent < 0:  # type: ignore[operator]
+    if isinstance(x, Tensor) and exponent.__class__ in (int, float):
+        # the usual cases, without a general power
+        if exponent == 2 and (exponent.__class__ is int or x.is_floating_point()):
+            return square(x)
+        if exponent == 0.5:
+            return sqrt(x)
+    x, exponent = match(x, exponent)
+    a, b = _array(x), _array(exponent)
+    dtype = dtypes.result_type(a, b)
+    if not dtypes.is_floating(dtype):
+        if dtype == dtypes.bool_:
+            raise DTypeError("pow: booleans have no power; convert with x.int()")
+        if bool((b < 0) if isinstance(b, int) else (b < 0).any()):
             raise DTypeError(
-                f"pow: an integer tensor has no power {exponent}; convert it with x.float()"
+                "pow: an integer tensor has no negative power; convert it with x.float()"
             )
     return Pow()(x, exponent)
 
@@ -849,11 +891,21 @@ def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = Non
     """
     if min is None and max is None:
         raise OptionError("clamp: give min, max or both")
+    if not isinstance(x, Tensor):
+        x = Tensor(x)
+    min, max = [None if v is None else _operand(v) for v in (min, max)]
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        x = x if min is None else maximum(x, min)
-        return x if max is None else minimum(x, max)
-    limits = [v for v in (min, max) if v is not None]
-    return Clip(min, max)(cast(x, dtypes.result_type(x.array, *limits)))
+        # At a tie x receives the whole gradient, unlike with maximum. A limit that is NaN wins.
+        if min is not None:
+            x = where((x < min) | (min != min), min, x)
+        if max is not None:
+            x = where((x > max) | (max != max), max, x)
+        return x
+    x = cast(x, dtypes.result_type(x.array, *[v for v in (min, max) if v is not None]))
+    for limit in (min, max):
+        if limit.__class__ is int:
+            dtypes.check_fits("clamp", limit, x.dtype)
+    return Clip(min, max)(x)
 
 
 def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:

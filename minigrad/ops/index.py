@@ -307,6 +307,7 @@ def fit(x: Tensor, basic: Index, advanced: Index, value: Any) -> Any:
     """Return `value` in the dtype of `x`, after checking that it broadcasts to the place."""
     if not isinstance(value, Tensor):
         if isinstance(value, (bool, int, float)):
+            dtypes.check_fits("setitem", value, x.dtype)
             return value
         value = value if hasattr(value, "dtype") else tensor(value)
         value = value if isinstance(value, Tensor) else Tensor(value)

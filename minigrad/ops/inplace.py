@@ -16,7 +16,7 @@ from minigrad import dtypes, modes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, GraphError, ShapeError
-from minigrad.ops import elementwise
+from minigrad.ops import create, elementwise
 from minigrad.ops.index import IndexPut, Slice, assign, fit, parse
 from minigrad.tensor import Tensor, is_recording, wrap
 
@@ -49,6 +49,11 @@ class PutView(Function):
 def _check(x: Tensor, name: str) -> None:
     """Refuse a change that PyTorch refuses too, before anything happens."""
     x._version[0]  # raises for a tensor made in inference mode
+    if not x.array.flags.writeable:
+        raise GraphError(
+            f"{name}: the tensor's memory is read-only (several elements may be one, as after "
+            "expand, or the array came that way); change a copy: x.clone()"
+        )
     if not modes.is_grad_enabled():
         return
     base = x._view[0] if x._view else x
@@ -60,6 +65,11 @@ def _check(x: Tensor, name: str) -> None:
         )
 
 
+def _rank(dtype: dtypes.DType) -> int:
+    """Order booleans, integers and floating types."""
+    return 2 if dtypes.is_floating(dtype) else int(dtype != dtypes.bool_)
+
+
 def _store(x: Tensor, value: Any, name: str) -> None:
     """Copy `value` into the memory of `x`."""
     if value.shape != x.shape:
@@ -67,7 +77,7 @@ def _store(x: Tensor, value: Any, name: str) -> None:
             f"{name}: the result has shape {value.shape}, which does not fit into the tensor's "
             f"shape {x.shape}; use the out-of-place operation"
         )
-    if dtypes.is_floating(value.dtype) and not dtypes.is_floating(x.dtype):
+    if _rank(value.dtype) > _rank(x.dtype):
         raise DTypeError(
             f"{name}: a {value.dtype} result cannot be stored in a tensor of {x.dtype}; "
             "convert the tensor first, e.g. x.float()"
@@ -95,7 +105,7 @@ def change(x: Tensor, name: str, compute: Callable[..., Tensor], *operands: Any)
     base._node = result._node
     for reference in list((x._version[1] or {}).values()):
         view = reference()
-        if view is not None:
+        if view is not None and view._view[0] is base:  # not one of x.detach()
             view._node = _replay(view._view[1], _alias(base))._node
     return x
 
@@ -168,7 +178,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to `value`; returns the tensor."""
 
     def compute(x: Tensor) -> Tensor:
-        return wrap(get_xp(x.array).full_like(x.array, value))
+        return create.full_like(x, value)
 
     return change(self, "fill_", compute)
 

@@ -5,7 +5,10 @@ This is the one place that says which function becomes which method.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
+
+import numpy as np
 
 from minigrad import backend, dtypes, random
 from minigrad.autograd import engine, node
@@ -31,6 +34,17 @@ __all__ = ["bind"]
 def _swapped(function: Any) -> Any:
     def method(self: Tensor, other: Any) -> Any:
         return function(other, self)
+
+    return method
+
+
+def _or_not_implemented(function: Any) -> Any:
+    """Leave ``x == None`` and ``x == "text"`` to Python, which answers False."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if isinstance(other, (Tensor, int, float, np.ndarray)) or hasattr(other, "dtype"):
+            return function(self, other)
+        return NotImplemented
 
     return method
 
@@ -62,8 +76,8 @@ _OPERATORS = {
     "__ror__": compare.bitwise_or,
     "__xor__": compare.bitwise_xor,
     "__rxor__": compare.bitwise_xor,
-    "__eq__": compare.eq,
-    "__ne__": compare.ne,
+    "__eq__": _or_not_implemented(compare.eq),
+    "__ne__": _or_not_implemented(compare.ne),
     "__lt__": compare.lt,
     "__le__": compare.le,
     "__gt__": compare.gt,
@@ -205,8 +219,13 @@ def retain_grad(self: Tensor) -> None:
     if self.is_leaf:
         return
 
+    reference = weakref.ref(self)  # the tensor owns the node that owns the hook
+
     def keep(g: Tensor) -> None:
-        self.grad = wrap(g.array.copy()) if self.grad is None else self.grad + g
+        tensor = reference()
+        if tensor is not None:
+            kept = g.clone()
+            tensor.grad = kept if tensor.grad is None else tensor.grad + kept
 
     node.register_hook(self, keep)
 
