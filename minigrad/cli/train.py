@@ -47,6 +47,10 @@ class Curves(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if trainer.history:  # resumed
+            self.on_epoch_end(trainer)
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         curves_svg(trainer.history, title=self.folder.name).save(self.folder / "curves.svg")
 
@@ -85,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     folder = output / name
     checkpoint = Checkpoint(folder / CHECKPOINT, config.checkpoint_every, config.to_dict())
     _make_folder(folder)
-    experiment = prepare(config, [Progress(), Log(folder), Curves(folder), checkpoint])
+    experiment = prepare(config, [Progress(), checkpoint, Log(folder), Curves(folder)])
     if state is not None:
         experiment.trainer.load_state_dict(state)
     io.write_text(folder / "config.toml", config.to_toml())

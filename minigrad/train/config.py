@@ -59,7 +59,7 @@ class TrainConfig:
     warmup_epochs: float = option(2.0, "epochs in which the learning rate rises from 0")
     clip_grad: float = option(0.0, "largest norm of the gradient; 0: any")
     label_smoothing: float = option(0.1, "share of the label spread over all classes")
-    crop: int = option(1, "random shift by up to so many pixels")
+    crop: int = option(0, "random shift by up to so many pixels")
     flip: bool = option(False, "mirror images at random")
     erase: float = option(0.0, "probability to blank a random box")
     mixup: float = option(0.0, "alpha of mixup; 0: off")

@@ -22,11 +22,15 @@ class Log(Callback):
     """Write ``log.csv`` and ``log.jsonl``, one line per epoch, into a folder.
 
     Both are written anew from the trainer's history, atomically; so after a resume they hold
-    every epoch once.
+    every epoch once, even if the process was killed between a checkpoint and its log.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if trainer.history:
+            self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         io.write_text(self.folder / "log.csv", to_csv(trainer.history))

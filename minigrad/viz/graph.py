@@ -125,7 +125,7 @@ def graph_svg(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None
     (5, True)
     """
     graph = trace(tensor, names)
-    widths = {i: 7.0 * max(map(len, node.lines)) + 18 for i, node in enumerate(graph.nodes)}
+    widths = {i: 7.6 * max(map(len, node.lines)) + 18 for i, node in enumerate(graph.nodes)}
     layout = layered(widths, graph.edges)
     canvas = Canvas(layout.width + 40, layout.layers * LAYER_HEIGHT + 14, "autograd graph")
 

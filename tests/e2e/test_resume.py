@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from minigrad.io import load_file
+from minigrad.train import load_checkpoint
 
 KILLS = 10
+ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 OPTIONS = [
-    "--epochs", "4", "--depths", "1", "1", "--dims", "8", "16", "--drop-path", "0.2",
+    "--epochs", "15", "--depths", "1", "1", "--dims", "8", "16", "--drop-path", "0.2",
     "--ema", "0.9", "--mixup", "0.2", "--crop", "1", "--checkpoint-every", "3", "--name", "it",
 ]  # fmt: skip
 
 
-def train(folder: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "minigrad", "train", "--output", str(folder), *OPTIONS, *more]
+def train(folder: Path, *more: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "minigrad", "train", "--output", str(folder), *OPTIONS, *more]
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV
+    )
 
 
-def weights(folder: Path) -> dict[str, bytes]:
-    return {
-        k: v.tobytes() for k, v in load_file(folder / "it" / "checkpoint.safetensors")[0].items()
-    }
+def wait_for_line(process: subprocess.Popen[str]) -> None:
+    """Wait until the command says that it begins to train."""
+    assert process.stdout is not None
+    assert process.stdout.readline()
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+
+
+def arrays(folder: Path) -> dict[str, bytes]:
+    """Return weights, optimizer, average and random state, as bytes."""
+    found, _ = load_file(folder / "it" / "checkpoint.safetensors")
+    return {name: array.tobytes() for name, array in found.items()}
 
 
 def history(folder: Path) -> list[dict[str, float]]:
@@ -40,29 +55,27 @@ def history(folder: Path) -> list[dict[str, float]]:
 @pytest.mark.slow
 def test_ten_kills_at_random_moments(tmp_path: Path) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
-    start = time.perf_counter()
-    subprocess.run(train(calm), check=True, capture_output=True)
-    duration = time.perf_counter() - start
+    process = train(calm)
+    wait_for_line(process)
+    began = time.perf_counter()
+    finish(process)
+    training = time.perf_counter() - began
 
     rng = random.Random(0)
-    kills = 0
-    while kills < KILLS:
-        more = ["--resume"] if (killed / "it").is_dir() else []
-        with subprocess.Popen(
-            train(killed, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                _, err = process.communicate(timeout=rng.uniform(0.2, 0.5) * duration)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                kills += 1
-                continue
-        assert process.returncode == 0, err
-        break
-    subprocess.run(train(killed, "--resume"), check=True, capture_output=True)
-    assert kills > 3, "the run was over before it had been killed often enough"
-    assert weights(killed) == weights(calm)
+    steps = []  # that the checkpoint held at each kill
+    while len(steps) < KILLS:
+        process = train(killed, *(["--resume"] if (killed / "it").is_dir() else []))
+        if rng.random() < 0.8:  # else it is killed while it starts
+            wait_for_line(process)
+        time.sleep(rng.uniform(0, 0.1 * training))
+        process.kill()  # SIGKILL: nothing can be tidied up
+        process.communicate()
+        path = killed / "it" / "checkpoint.safetensors"
+        steps.append(load_checkpoint(path)["step"] if path.exists() else 0)
+    finish(train(killed, "--resume"))
+
+    assert steps == sorted(steps)
+    assert len(set(steps)) >= 4, f"the kills hit too few different moments: {steps}"
+    assert arrays(killed) == arrays(calm)
     assert history(killed) == history(calm)
     assert not list(killed.rglob("*.tmp"))
-    assert all(np.isfinite(row["train_loss"]) for row in history(calm))
