@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import backend
+from minigrad import backend, dtypes
 from minigrad.dtypes import DType
 from minigrad.errors import DeviceError, DTypeError, GraphError, MinigradError, ShapeError
 from minigrad.modes import ANOMALY, GRAD, INFERENCE, state
 from minigrad.tensor import LeafNode, Tensor, wrap
 
-__all__ = ["Function", "HookHandle", "LeafNode", "register_hook", "sum_to"]
+__all__ = ["Cast", "Function", "HookHandle", "LeafNode", "register_hook", "sum_to"]
 
 next_seq = count(1).__next__
 _new_tensor = Tensor.__new__
@@ -48,6 +48,9 @@ class Function:
         Pass the result to `backward`, after the saved inputs.
     view : bool
         The result may share memory with input 0.
+    any_dtype : bool
+        `forward` takes bfloat16 as it is; else such tensors are computed in float32 and rounded,
+        because ``bfloat16 * 0.5`` is float32 for NumPy.
     needs : tuple of bool
         Which inputs require a gradient, once the operation is recorded.
 
@@ -74,6 +77,7 @@ class Function:
     saves: tuple[int, ...] = ()
     saves_output: ClassVar[bool] = False
     view: ClassVar[bool] = False
+    any_dtype: ClassVar[bool] = False
     is_leaf: ClassVar[bool] = False
     name: ClassVar[str] = "function"
 
@@ -113,6 +117,8 @@ class Function:
                 if value._node is not None:
                     recording = True
                 value = value.array
+                if value.dtype.kind == "V" and not (self.any_dtype or self.view):
+                    return self._in_float32(inputs)
             arrays.append(value)
         try:
             out = self.forward(*arrays)
@@ -147,6 +153,16 @@ class Function:
         if flags > GRAD:
             watch(self, result, flags)
         return result
+
+    def _in_float32(self, inputs: tuple[Any, ...]) -> Tensor:
+        """Compute with float32 copies of bfloat16 tensors and round the result."""
+        wide = [
+            Cast(dtypes.float32)(v) if isinstance(v, Tensor) and v.dtype.kind == "V" else v
+            for v in inputs
+        ]
+        result = self(*wide)
+        narrow = next(v.dtype for v in inputs if isinstance(v, Tensor) and v.dtype.kind == "V")
+        return Cast(narrow)(result) if result.dtype == dtypes.float32 else result
 
     @property
     def needs(self) -> tuple[bool, ...]:
@@ -188,6 +204,22 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+class Cast(Function):
+    """Change of dtype; the gradient is cast back."""
+
+    any_dtype = True
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
+
+    def forward(self, x: Any) -> Any:
+        self.source = x.dtype
+        return x.astype(self.dtype, copy=False)
+
+    def backward(self, g: Any) -> Any:
+        return Cast(self.source)(g)
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:

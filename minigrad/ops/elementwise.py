@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.autograd.node import Function, explain, next_seq, sum_to, watch
+from minigrad.autograd.node import Cast, Function, explain, next_seq, sum_to, watch
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
@@ -29,20 +29,6 @@ _generic = np.generic
 TensorLike = Any  # Tensor, array or Python number
 
 # ---- dtypes ---------------------------------------------------------------------------------
-
-
-class Cast(Function):
-    """Change of dtype; the gradient is cast back."""
-
-    def __init__(self, dtype: dtypes.DType) -> None:
-        self.dtype = dtype
-
-    def forward(self, x: Any) -> Any:
-        self.source = x.dtype
-        return x.astype(self.dtype, copy=False)
-
-    def backward(self, g: Any) -> Any:
-        return Cast(self.source)(g)
 
 
 def cast(x: Tensor, dtype: dtypes.DType) -> Tensor:
@@ -107,25 +93,23 @@ def floating(x: TensorLike) -> Tensor:
 class Binary(Function):
     """An operation on two operands that broadcast and meet in one dtype.
 
-    The same steps as `Function.__call__`, written out for two inputs: this is the path whose
-    overhead the benchmark measures. `backward` gives the gradients in the broadcast shape.
+    Two tensors of one dtype take the steps of `Function.__call__` written out for two inputs: this
+    is the path whose overhead the benchmark measures. All other operands are brought together
+    first. `backward` gives the gradients in the broadcast shape.
     """
 
-    floating: ClassVar[bool] = False
-    shapes: Any = None  # of the operands, where they were broadcast
+    direct: ClassVar[bool] = False  # right for every dtype as it comes, bfloat16 included
+    floating: ClassVar[bool] = False  # integers become the default floating dtype
+    shapes: Any = None  # of the operands, where they may have been broadcast
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         try:
             a, b = x.array, y.array
-            ready = a.dtype is b.dtype and not self.floating
+            ready = a.dtype is b.dtype and self.direct
         except AttributeError:
             ready = False
         if not ready:
-            if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
-                return self.forward(x, y)  # type: ignore[no-any-return]
-            x, y = match(x, y, self.floating)
-            a = x.array if isinstance(x, Tensor) else x
-            b = y.array if isinstance(y, Tensor) else y
+            return self._meet(x, y)
         try:
             out = self.forward(a, b)
         except (ValueError, TypeError) as error:
@@ -140,27 +124,19 @@ class Binary(Function):
         result._version = [0, None]
         flags = state.flags
         if flags & GRAD:
-            if ready:
-                p, q = x._node, y._node
-            else:
-                p = x._node if isinstance(x, Tensor) else None
-                q = y._node if isinstance(y, Tensor) else None
+            p, q = x._node, y._node
             if p is not None or q is not None:
-                self.next = (p, q)
+                self.next = p, q
                 if self.saves:
+                    v, w = x._version, y._version
                     self.saved = x, y
                     self.arrays = a, b
-                    if ready:
-                        v, w = x._version, y._version
-                        self.versions = (v, v[0]), (w, w[0])
-                    else:
-                        cells = [t._version for t in (x, y) if isinstance(t, Tensor)]
-                        self.versions = [(cell, cell[0]) for cell in cells]
+                    self.versions = (v, v[0]), (w, w[0])
                 else:
                     self.saved = self.arrays = self.versions = ()
                 shape = out.shape
-                if not ready or a.shape != shape or b.shape != shape:
-                    self.shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
+                if a.shape != shape or b.shape != shape:
+                    self.shapes = a.shape, b.shape
                 self.out_shape = shape
                 self.out_dtype = out.dtype
                 self.seq = next_seq()
@@ -169,6 +145,13 @@ class Binary(Function):
             watch(self, result, flags)
         return result
 
+    def _meet(self, x: Any, y: Any) -> Tensor:
+        if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
+            return self.forward(x, y)  # type: ignore[no-any-return]
+        x, y = match(x, y, self.floating)
+        self.shapes = getattr(x, "shape", ()), getattr(y, "shape", ())
+        return super().__call__(x, y)
+
     def release(self) -> None:
         """Drop the operands; nothing else is kept."""
         self.saved, self.arrays = None, ()
@@ -176,6 +159,8 @@ class Binary(Function):
 
 class Add(Binary):
     """``x + y``."""
+
+    direct = True
 
     def forward(self, x: Any, y: Any) -> Any:
         return x + y
@@ -187,6 +172,8 @@ class Add(Binary):
 class Sub(Binary):
     """``x - y``."""
 
+    direct = True
+
     def forward(self, x: Any, y: Any) -> Any:
         return x - y
 
@@ -197,6 +184,7 @@ class Sub(Binary):
 class Mul(Binary):
     """``x * y``."""
 
+    direct = True
     saves = (0, 1)
 
     def forward(self, x: Any, y: Any) -> Any:
@@ -210,6 +198,7 @@ class Mul(Binary):
 class Div(Binary):
     """``x / y``."""
 
+    direct = True
     saves = (0, 1)
 
     def forward(self, x: Any, y: Any) -> Any:

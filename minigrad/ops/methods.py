@@ -82,10 +82,6 @@ _OPERATORS = {
     "__le__": compare.le,
     "__gt__": compare.gt,
     "__ge__": compare.ge,
-    "__iadd__": inplace.add_,
-    "__isub__": inplace.sub_,
-    "__imul__": inplace.mul_,
-    "__itruediv__": inplace.div_,
     "__getitem__": index.getitem,
     "__setitem__": inplace.setitem,
     "__iter__": lambda self: iter(shape.unbind(self)),
@@ -123,9 +119,13 @@ _FUNCTIONS: dict[Any, str] = {
 }
 
 _INPLACE = {
+    "bitwise_and_": compare.bitwise_and,
+    "bitwise_or_": compare.bitwise_or,
+    "bitwise_xor_": compare.bitwise_xor,
     "clamp_": elementwise.clamp,
     "exp_": elementwise.exp,
     "floor_": compare.floor,
+    "floor_divide_": elementwise.floor_divide,
     "index_fill_": index.index_fill,
     "lerp_": elementwise.lerp,
     "log_": elementwise.log,
@@ -133,6 +133,7 @@ _INPLACE = {
     "neg_": elementwise.neg,
     "pow_": elementwise.pow,
     "relu_": activation.relu,
+    "remainder_": elementwise.remainder,
     "round_": compare.round,
     "scatter_": index.scatter,
     "scatter_add_": index.scatter_add,
@@ -140,6 +141,12 @@ _INPLACE = {
     "sqrt_": elementwise.sqrt,
     "tanh_": elementwise.tanh,
 }
+
+_INPLACE_OPERATORS = {
+    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
+    "__ifloordiv__": "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_",
+    "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_",
+}  # fmt: skip
 
 # ---- methods of their own -------------------------------------------------------------------
 
@@ -175,6 +182,8 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tenso
 
 class Move(node.Function):
     """Copy to another device; the gradient travels back."""
+
+    any_dtype = True
 
     def __init__(self, device: backend.Device) -> None:
         self.device = device
@@ -316,3 +325,5 @@ def bind() -> None:
             setattr(Tensor, name, getattr(module, name))
     for name, function in _INPLACE.items():
         setattr(Tensor, name, inplace.inplace(name, function))
+    for operator, name in _INPLACE_OPERATORS.items():
+        setattr(Tensor, operator, getattr(Tensor, name))
