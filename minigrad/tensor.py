@@ -330,6 +330,13 @@ class Tensor(TensorMethods):
             copy.grad = Tensor(self.grad.array.copy())
         return copy
 
+    def __copy__(self) -> Tensor:
+        """Share the memory, as PyTorch does; the two see each other's in-place changes."""
+        copy = self.__class__.__new__(self.__class__)
+        Tensor.__init__(copy, self)
+        copy._node, copy.grad = (LeafNode(copy) if self.requires_grad else None), self.grad
+        return copy
+
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise GraphError("pickle works on leaves only; use x.detach()")

@@ -7,7 +7,7 @@ from typing import Any
 from minigrad import dtypes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
-from minigrad.errors import OptionError, ShapeError, unknown
+from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
 from minigrad.ops.arguments import check_dim, check_floating, check_tensor
 from minigrad.ops.elementwise import Sigmoid, cast
@@ -37,7 +37,7 @@ class Relu(Function):
         return get_xp(x).maximum(x, 0)
 
     def backward(self, g: Any, y: Any) -> Any:
-        return g * (y > 0).astype(g.dtype)
+        return get_xp(g).where(y <= 0, 0.0, g)  # not g * 0: g may be infinite
 
 
 class LeakyRelu(Function):
@@ -206,7 +206,10 @@ def relu(input: Tensor) -> Tensor:
     >>> mg.relu(mg.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return Relu()(check_tensor("relu", input))
+    x = check_tensor("relu", input)
+    if x.dtype == dtypes.bool_:
+        raise DTypeError("relu: a boolean is no number; convert it with x.float()")
+    return Relu()(x)
 
 
 def relu6(input: Tensor) -> Tensor:
