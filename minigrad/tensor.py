@@ -478,6 +478,7 @@ def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor
         if not hasattr(data, "dtype") or isinstance(data, np.generic):
             return tensor(data, dtype, device)
         data = Tensor(data)
+    assert isinstance(data, Tensor)
     wanted = data.dtype if dtype is None else dtypes.to_dtype(dtype)
     place = data.device if device is None else backend.Device(device)
     if wanted == data.dtype and place == data.device:

@@ -95,7 +95,7 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     own = [leaf._node for leaf in leaves]
     outside = _reached(out._node, start, own)
     node.next = (*(t._node for t in tensors), *outside)
-    node.saves = tuple(range(len(tensors)))  # type: ignore[misc]
+    node.saves = tuple(range(len(tensors)))
     node.saved = tensors
     node.arrays = [t.array for t in tensors]
     node.versions = [(t._version, t._version[0]) for t in tensors]

@@ -85,7 +85,7 @@ class Block(Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.dwconv(x)
+        y: Tensor = self.dwconv(x)
         y = y.movedim(1, -1)  # (N, C, *spatial) -> (N, *spatial, C): the order in memory, so a view
         y = self.norm(y)
         y = self.pwconv1(y)
@@ -93,9 +93,9 @@ class Block(Module):
         y = self.grn(y)
         y = self.pwconv2(y)
         if self.gamma is not None:
-            y = self.gamma * y
-        y = y.movedim(-1, 1)
-        return x + self.drop_path(y)
+            y = y * self.gamma
+        y = self.drop_path(y.movedim(-1, 1))
+        return x + y
 
 
 class ConvNeXt(Module):

@@ -279,7 +279,7 @@ class Module:
         """
         state = {}
         for path, module in self.named_modules(prefix, remove_duplicate=False):
-            own = [*_own_parameters(module)]
+            own: list[tuple[str, Tensor]] = [*_own_parameters(module)]
             own += [(name, t) for name, t in _own_buffers(module) if module._persistent[name]]
             state.update({_join(path, n): t if keep_vars else t.detach() for n, t in own})
         return state

@@ -209,8 +209,8 @@ def take_along_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
 
 def asarray(x: Any, dtype: Any = None) -> Tensor:
     """Return `x` as a Tensor (numpy.asarray)."""
-    x = x if isinstance(x, Tensor) else Tensor(x)
-    return x if dtype is None else x.astype(dtype)
+    result = x if isinstance(x, Tensor) else Tensor(x)
+    return result if dtype is None else result.astype(dtype)
 
 
 methods.bind()

@@ -921,7 +921,7 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
 
 def lerp(start: Tensor, end: Tensor, weight: TensorLike) -> Tensor:
     """Return ``start + weight * (end - start)``."""
-    return start + weight * (end - start)
+    return add(start, mul(weight, sub(end, start)))
 
 
 def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:

@@ -563,7 +563,7 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
     array = _check_vector("index_add", index, x, dim)
     _check_rows("index_add", x, dim, array, source)
     added = Put((FULL,) * dim + (array,), x.shape)(source)
-    return x + (added if alpha == 1 else added * alpha)  # type: ignore[no-any-return]
+    return x + (added if alpha == 1 else added * alpha)
 
 
 def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from minigrad.ops import (
 )
 from minigrad.tensor import Tensor, wrap
 
-__all__ = ["bind"]
+__all__ = ["bind", "bound"]
 
 # ---- operators ------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ _FUNCTIONS: dict[Any, str] = {
     activation: "log_softmax relu softmax",
 }
 
-_INPLACE = {
+_INPLACE: dict[str, Any] = {
     "bitwise_and_": compare.bitwise_and,
     "bitwise_or_": compare.bitwise_or,
     "bitwise_xor_": compare.bitwise_xor,
@@ -268,6 +268,42 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return elementwise.cast(self, other.dtype)
 
 
+def cpu(self: Tensor) -> Tensor:
+    """Return the tensor on the CPU; itself where it is there already."""
+    return to(self, device="cpu")
+
+
+def cuda(self: Tensor, index: int = 0) -> Tensor:
+    """Return the tensor on GPU `index`; itself where it is there already."""
+    return to(self, device=f"cuda:{index}")
+
+
+def new_zeros(self: Tensor, *size: Any) -> Tensor:
+    """Return zeros of another size in the dtype and on the device of the tensor."""
+    return create.zeros(*size, dtype=self.dtype, device=self.device)
+
+
+def new_ones(self: Tensor, *size: Any) -> Tensor:
+    """Return ones of another size in the dtype and on the device of the tensor."""
+    return create.ones(*size, dtype=self.dtype, device=self.device)
+
+
+def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """Return the tensor where `condition` is true and `other` elsewhere."""
+    result: Tensor = elementwise.where(condition, self, other)
+    return result
+
+
+def _transposed(self: Tensor) -> Tensor:
+    """Return the tensor with its axes in reverse order."""
+    return shape.permute(self, tuple(reversed(range(self.ndim))))
+
+
+def _matrix_transposed(self: Tensor) -> Tensor:
+    """Return the tensor with its last two axes exchanged."""
+    return shape.transpose(self, -2, -1)
+
+
 def _caster(name: str, dtype: Any) -> Any:
     def method(self: Tensor) -> Tensor:
         return elementwise.cast(self, dtypes.to_dtype(dtype))
@@ -287,15 +323,15 @@ _OWN = {
     "to": to,
     "astype": astype,
     "type_as": type_as,
-    "cpu": lambda self: to(self, device="cpu"),
-    "cuda": lambda self, index=0: to(self, device=f"cuda:{index}"),
-    "new_zeros": lambda self, *size: create.zeros(*size, dtype=self.dtype, device=self.device),
-    "new_ones": lambda self, *size: create.ones(*size, dtype=self.dtype, device=self.device),
+    "cpu": cpu,
+    "cuda": cuda,
+    "new_zeros": new_zeros,
+    "new_ones": new_ones,
     "clip": elementwise.clamp,
     "multiply": elementwise.mul,
     "divide": elementwise.div,
     "subtract": elementwise.sub,
-    "where": lambda self, condition, other: elementwise.where(condition, self, other),
+    "where": where,
     "add_": inplace.add_,
     "sub_": inplace.sub_,
     "mul_": inplace.mul_,
@@ -303,8 +339,8 @@ _OWN = {
     "copy_": inplace.copy_,
     "fill_": inplace.fill_,
     "zero_": inplace.zero_,
-    "T": property(lambda self: shape.permute(self, tuple(reversed(range(self.ndim))))),
-    "mT": property(lambda self: shape.transpose(self, -2, -1)),
+    "T": property(_transposed),
+    "mT": property(_matrix_transposed),
     **{
         name: _caster(name, dtype)
         for name, dtype in {
@@ -315,15 +351,15 @@ _OWN = {
 }  # fmt: skip
 
 
+def bound() -> dict[str, Any]:
+    """Return every operator and method that the operations give to `Tensor`, by name."""
+    own = {**_OPERATORS, **_OWN}
+    shared = {n: getattr(module, n) for module, names in _FUNCTIONS.items() for n in names.split()}
+    changing = {name: inplace.inplace(name, function) for name, function in _INPLACE.items()}
+    return {**shared, **changing, **own}
+
+
 def bind() -> None:
-    """Set every operator and method on `Tensor`."""
-    for table in (_OPERATORS, _OWN):
-        for name, value in table.items():
-            setattr(Tensor, name, value)
-    for module, names in _FUNCTIONS.items():
-        for name in names.split():
-            setattr(Tensor, name, getattr(module, name))
-    for name, function in _INPLACE.items():
-        setattr(Tensor, name, inplace.inplace(name, function))
-    for operator, name in _INPLACE_OPERATORS.items():
-        setattr(Tensor, operator, getattr(Tensor, name))
+    """Set them on `Tensor`."""
+    for name, value in bound().items():
+        setattr(Tensor, name, value)

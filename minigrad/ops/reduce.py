@@ -140,7 +140,8 @@ class Var(Function):
         return 1.0 / freedom if freedom > 0 else math.inf
 
     def forward(self, x: Any) -> Any:
-        centred = Centre(self.dims)(x).astype(accumulator(x.dtype), copy=False)
+        centred: Any = Centre(self.dims)(x)  # an array: arrays in, array out
+        centred = centred.astype(accumulator(x.dtype), copy=False)
         total = (centred * centred).sum(self.dims, keepdims=self.keepdim)
         with np.errstate(invalid="ignore"):  # no freedom and no distance: 0 * inf is NaN
             return (total * self.scale(x.shape)).astype(x.dtype, copy=False)

@@ -48,9 +48,10 @@ class _MaxPool(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.dims - 1]
-        return pool(
+        y: Tensor = pool(
             x, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode
         )
+        return y
 
     def extra_repr(self) -> str:
         return (
