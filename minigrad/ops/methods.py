@@ -356,7 +356,8 @@ def bound() -> dict[str, Any]:
     own = {**_OPERATORS, **_OWN}
     shared = {n: getattr(module, n) for module, names in _FUNCTIONS.items() for n in names.split()}
     changing = {name: inplace.inplace(name, function) for name, function in _INPLACE.items()}
-    return {**shared, **changing, **own}
+    named = {**shared, **changing, **own}
+    return named | {operator: named[name] for operator, name in _INPLACE_OPERATORS.items()}
 
 
 def bind() -> None:

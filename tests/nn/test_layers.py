@@ -244,7 +244,8 @@ def test_first_values_are_distributed_as_in_torch(kind: str) -> None:
         a, b = a.numpy(), b.numpy()
         assert a.shape == b.shape, key
         assert np.abs(a).max() <= np.abs(b).max() * 1.1 + 1e-6, key
-        assert abs(a.std() - b.std()) <= 0.15 * b.std() + 1e-6, key
+        noise = 4 / a.size**0.5  # of the standard deviation of so few numbers
+        assert abs(a.std() - b.std()) <= (0.05 + noise) * b.std() + 1e-6, key
 
 
 @pytest.mark.parametrize(
