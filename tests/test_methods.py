@@ -56,6 +56,8 @@ def signature(name: str, function: Any) -> str:
     if isinstance(function, property):
         return f"    @property\n    def {name}(self) -> Tensor: ...\n"
     given = list(inspect.signature(function).parameters.values())[1:]
+    if name.startswith("__"):  # Python passes operands, never options
+        given = [p for p in given if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
     parts, keyword = ["self"], False
     for p in given:
         if p.kind is p.KEYWORD_ONLY and not keyword:
