@@ -57,7 +57,13 @@ def signature(name: str, function: Any) -> str:
         return f"    @property\n    def {name}(self) -> Tensor: ...\n"
     given = list(inspect.signature(function).parameters.values())[1:]
     if name.startswith("__"):  # Python passes operands, never options
-        given = [p for p in given if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+        given = [
+            p.replace(name="other", kind=p.POSITIONAL_OR_KEYWORD)
+            if p.kind is p.VAR_POSITIONAL
+            else p
+            for p in given
+            if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD) and p.default is p.empty
+        ]
     parts, keyword = ["self"], False
     for p in given:
         if p.kind is p.KEYWORD_ONLY and not keyword:
