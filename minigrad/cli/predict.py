@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from minigrad.cli.runs import add_checkpoint_option, load_trained
+from minigrad.cli.runs import add_trained_options, load_trained
 from minigrad.data import read_image
 from minigrad.data import transforms as T
 from minigrad.errors import OptionError
@@ -21,7 +21,7 @@ HELP = "Say what pictures show, with the model that was trained last (or another
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture, or .npy array")
-    add_checkpoint_option(parser)
+    add_trained_options(parser)
     parser.add_argument("--top", type=int, default=3, metavar="K", help="how many guesses to print")
 
 
@@ -29,16 +29,18 @@ def run(args: argparse.Namespace) -> int:
     """Print the best guesses for every picture."""
     if args.top < 1:
         raise OptionError(f"--top must be 1 or more, got {args.top}")
-    trained = load_trained(args.checkpoint)
-    split, rng = trained.split, np.random.default_rng(0)
-    transform = eval_transform(trained.config, split)
-    if split.size is not None:  # a picture of any size is brought to the size of the data's
-        transform = T.Compose([T.Resize((split.size, split.size)), transform])
+    trained = load_trained(args.checkpoint, args.device)
+    images, rng = trained.images, np.random.default_rng(0)
+    transform = eval_transform(trained.config, images)
+    if images.size is not None:  # a picture of any size is brought to that of the data's
+        transform = T.Compose([T.Resize((images.size, images.size)), transform])
     for path in args.images:
-        image = transform(read_image(path, split.channels), rng)
+        image = transform(read_image(path, images.channels), rng)
         with no_grad():
-            logits = trained.model(Tensor(image[None]).to(trained.config.device))
+            logits = trained.model(Tensor(image[None]).to(args.device))
             chances = softmax(logits, 1).cpu().numpy()[0]
         best = np.argsort(-chances, kind="stable")[: args.top]
-        print(f"{path}: " + ", ".join(f"{split.classes[i]} {100 * chances[i]:.1f} %" for i in best))
+        print(
+            f"{path}: " + ", ".join(f"{images.classes[i]} {100 * chances[i]:.1f} %" for i in best)
+        )
     return 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from minigrad.data import Split, load_split
+from minigrad.backend import Device
+from minigrad.data import ImageSpec
 from minigrad.errors import DataError, OptionError
 from minigrad.nn import Module
 from minigrad.train import TrainConfig, load_checkpoint
 from minigrad.train.setup import build_model
 
-__all__ = ["CHECKPOINT", "Trained", "add_checkpoint_option", "free_name", "load_trained"]
+__all__ = ["CHECKPOINT", "Trained", "add_trained_options", "free_name", "load_trained"]
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -24,16 +24,19 @@ class Trained:
 
     path: Path
     config: TrainConfig
-    split: Split
+    images: ImageSpec
     model: Module
 
 
-def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--checkpoint``."""
+def add_trained_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a trained model and where it runs."""
     parser.add_argument(
         "--checkpoint",
         metavar="PATH",
         help="a checkpoint, or the folder of a run (default: the latest below runs/)",
+    )
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:<number>"
     )
 
 
@@ -46,7 +49,7 @@ def free_name(output: Path, name: str) -> str:
     return candidate
 
 
-def load_trained(checkpoint: str | None) -> Trained:
+def load_trained(checkpoint: str | None, device: str) -> Trained:
     """Load a model for evaluation: the averaged weights if there are any.
 
     Raises
@@ -54,17 +57,18 @@ def load_trained(checkpoint: str | None) -> Trained:
     DataError
         If there is no checkpoint, or it is damaged.
     """
+    Device(device)
     path = _latest() if checkpoint is None else Path(checkpoint)
     if path.is_dir():
         path = path / CHECKPOINT
-    state: dict[str, Any] = load_checkpoint(path)
-    if not state["config"]:
+    state = load_checkpoint(path)
+    if not state["about"]:
         raise DataError(f"{path}: this checkpoint was not made by 'minigrad train'")
-    config = TrainConfig.from_values(state["config"])
-    split = load_split(config.data, config.download, seed=config.seed)
-    model = build_model(config, split)
+    config = TrainConfig.from_values(state["about"]["config"])
+    images = ImageSpec(**state["about"]["images"])
+    model = build_model(config, images)
     model.load_state_dict(state["ema"] or state["model"])
-    return Trained(path, config, split, model.to(config.device).eval())
+    return Trained(path, config, images, model.to(device).eval())
 
 
 def _latest() -> Path:

@@ -87,11 +87,12 @@ def run(args: argparse.Namespace) -> int:
         name, state = free_name(output, name), None
         config = TrainConfig.from_values(file, given)
     folder = output / name
-    checkpoint = Checkpoint(folder / CHECKPOINT, config.checkpoint_every, config.to_dict())
-    _make_folder(folder)
-    experiment = prepare(config, [Progress(), checkpoint, Log(folder), Curves(folder)])
+    experiment = prepare(config)
     if state is not None:
         experiment.trainer.load_state_dict(state)
+    _make_folder(folder)
+    checkpoint = Checkpoint(folder / CHECKPOINT, config.checkpoint_every, experiment.about)
+    experiment.trainer.callbacks += [Progress(), checkpoint, Log(folder), Curves(folder)]
     io.write_text(folder / "config.toml", config.to_toml())
     _announce(experiment)
     try:
@@ -156,7 +157,7 @@ def _finish(experiment: Experiment, folder: Path) -> None:
         np.stack([_picture(experiment, int(i)) for i in chosen]),
         labels[chosen],
         guesses[chosen],
-        split.classes,
+        split.spec.classes,
         title=f"{folder.name}: {good:,} of {len(labels):,} held-out images are right",
     )
     drawing.save(folder / "predictions.svg")

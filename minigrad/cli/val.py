@@ -6,8 +6,8 @@ import argparse
 
 import numpy as np
 
-from minigrad.cli.runs import add_checkpoint_option, load_trained
-from minigrad.data import DataLoader
+from minigrad.cli.runs import add_trained_options, load_trained
+from minigrad.data import DataLoader, load_split
 from minigrad.train import Trainer
 from minigrad.train.progress import describe
 from minigrad.train.setup import EVAL_BATCH, eval_transform
@@ -17,14 +17,15 @@ HELP = "Evaluate a trained model on the held-out images, class by class."
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_checkpoint_option(parser)
+    add_trained_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print loss, accuracy, and the accuracy of every class."""
-    trained = load_trained(args.checkpoint)
-    config, test, classes = trained.config, trained.split.test, trained.split.classes
-    loader = DataLoader(test, EVAL_BATCH, transform=eval_transform(config, trained.split))
+    trained = load_trained(args.checkpoint, args.device)
+    config, classes = trained.config, trained.images.classes
+    test = load_split(config.data, config.download, seed=config.seed).test
+    loader = DataLoader(test, EVAL_BATCH, transform=eval_transform(config, trained.images))
     trainer = Trainer(trained.model)
     print(f"{trained.path}: {config.model} on {len(test):,} images of {config.data}")
     print(describe(trainer.evaluate(loader)))

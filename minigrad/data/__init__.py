@@ -4,7 +4,7 @@ Everything works on NumPy arrays; only `DataLoader` hands out tensors.
 """
 
 from minigrad.data import transforms
-from minigrad.data.catalog import Split, list_datasets, load_split
+from minigrad.data.catalog import ImageSpec, Split, list_datasets, load_split
 from minigrad.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset, random_split
 from minigrad.data.fashion import fashion_mnist
 from minigrad.data.folder import ImageFolder, read_image
@@ -18,6 +18,7 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "ImageFolder",
+    "ImageSpec",
     "Mix",
     "Split",
     "Subset",

@@ -12,23 +12,30 @@ from minigrad.data.folder import ImageFolder
 from minigrad.data.uci_digits import digits
 from minigrad.errors import DataError, unknown
 
-__all__ = ["Source", "Split", "list_datasets", "load_split", "sources"]
+__all__ = ["ImageSpec", "Source", "Split", "list_datasets", "load_split", "sources"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class Split:
-    """Training and test part of a data set, and what a model must know about it."""
+class ImageSpec:
+    """What a model must know about the images it gets."""
 
-    train: Dataset
-    test: Dataset
     classes: tuple[str, ...]
     channels: int
     size: int | None  # side of the square images; None where pictures have any size
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training and test part of a data set."""
+
+    train: Dataset
+    test: Dataset
+    spec: ImageSpec
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,12 @@ class Source:
 def _digits(download: bool) -> Split:
     names = tuple(map(str, range(10)))
     train, test = digits(train=True), digits(train=False)
-    return Split(train, test, names, 1, 8, (0.3053,), (0.3760,))
+    return Split(train, test, ImageSpec(names, 1, 8, (0.3053,), (0.3760,)))
 
 
 def _fashion_mnist(download: bool) -> Split:
-    train = fashion_mnist(train=True, download=download)
-    return Split(train, fashion_mnist(train=False), CLASSES, 1, 28, (0.2860,), (0.3530,))
+    train, test = fashion_mnist(train=True, download=download), fashion_mnist(train=False)
+    return Split(train, test, ImageSpec(CLASSES, 1, 28, (0.2860,), (0.3530,)))
 
 
 def _fashion_mnist_place() -> str | None:
@@ -116,7 +123,7 @@ def load_split(name: str, download: bool = False, channels: int = 3, seed: int =
     Examples
     --------
     >>> split = load_split("digits")
-    >>> len(split.train), len(split.test), split.channels, split.size
+    >>> len(split.train), len(split.test), split.spec.channels, split.spec.size
     (1437, 360, 1, 8)
     >>> load_split("digit")
     Traceback (most recent call last):
@@ -131,9 +138,9 @@ def load_split(name: str, download: bool = False, channels: int = 3, seed: int =
             raise DataError(f"{name}: a data set on disk is a folder, with a sub-folder per class")
         raise unknown("data set", name, [*sources, "a folder with a sub-folder per class"])
     train, test, classes = _folder(root, channels, seed)
-    if channels == 3:
-        return Split(train, test, classes, 3, None, IMAGENET_MEAN, IMAGENET_STD)
-    return Split(train, test, classes, channels, None, (0.5,) * channels, (0.5,) * channels)
+    half = (0.5,) * channels
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else (half, half)
+    return Split(train, test, ImageSpec(classes, channels, None, mean, std))
 
 
 def _folder(root: Path, channels: int, seed: int) -> tuple[Dataset, Dataset, tuple[str, ...]]:

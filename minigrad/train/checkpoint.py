@@ -24,8 +24,8 @@ class Checkpoint(Callback):
         The file; its folder must exist.
     every : int, default 0
         Save after this many steps too; 0 saves only when an epoch ends and at Ctrl-C.
-    config : dict, optional
-        Kept in the file, so that the model can be built again from it alone.
+    about : dict, optional
+        Kept in the file: whatever is needed to build the model again from it alone.
 
     Examples
     --------
@@ -40,11 +40,11 @@ class Checkpoint(Callback):
     """
 
     def __init__(
-        self, path: str | Path, every: int = 0, config: dict[str, Any] | None = None
+        self, path: str | Path, every: int = 0, about: dict[str, Any] | None = None
     ) -> None:
         if every < 0:
             raise OptionError(f"Checkpoint: every must be 0 or more steps, got {every}")
-        self.path, self.every, self.config = Path(path), every, config
+        self.path, self.every, self.about = Path(path), every, about
 
     def on_fit_start(self, trainer: Trainer) -> None:
         io.remove_leftovers(self.path)
@@ -62,7 +62,7 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Write the file now."""
-        io.save({"kind": "trainer", "config": self.config, **trainer.state_dict()}, self.path)
+        io.save({"kind": "trainer", "about": self.about, **trainer.state_dict()}, self.path)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

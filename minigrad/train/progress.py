@@ -73,6 +73,10 @@ class Progress(Callback):
                 f"{chr(13) if self.live else ''}{line}{chr(27) + '[K' if self.live else ''}\n"
             )
 
+    def on_interrupt(self, trainer: Trainer) -> None:
+        if self.live and self.bar is None:
+            self._write("\n")
+
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.bar is not None:
             self.bar.stop()

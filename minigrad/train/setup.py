@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from minigrad import models, optim, random
-from minigrad.data import DataLoader, Mix, Split, load_split
+from minigrad.data import DataLoader, ImageSpec, Mix, Split, load_split
 from minigrad.data import transforms as T
 from minigrad.nn import Module
 from minigrad.nn import functional as F
@@ -31,6 +31,11 @@ class Experiment:
     trainer: Trainer
     train: DataLoader
     test: DataLoader
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `Checkpoint` should keep, so that the model can be used without the data."""
+        return {"config": self.config.to_dict(), "images": asdict(self.split.spec)}
 
     def fit(self) -> list[dict[str, float]]:
         """Train to the end, from wherever the trainer stands; return the history."""
@@ -55,15 +60,15 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
     """
     random.manual_seed(config.seed)
     split = load_split(config.data, config.download, seed=config.seed)
-    model = build_model(config, split).to(config.device)
+    model = build_model(config, split.spec).to(config.device)
     mix = None
     if config.mixup or config.cutmix:
-        mix = Mix(len(split.classes), config.mixup, config.cutmix)
+        mix = Mix(len(split.spec.classes), config.mixup, config.cutmix)
     train = DataLoader(
         split.train,
         config.batch_size,
         shuffle=True,
-        transform=train_transform(config, split),
+        transform=train_transform(config, split.spec),
         mix=mix,
         num_workers=config.workers,
         drop_last=len(split.train) > config.batch_size,
@@ -72,7 +77,7 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
     test = DataLoader(
         split.test,
         EVAL_BATCH,
-        transform=eval_transform(config, split),
+        transform=eval_transform(config, split.spec),
         num_workers=config.workers,
     )
     optimizer = optim.create(
@@ -96,11 +101,11 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
     return Experiment(config, split, trainer, train, test)
 
 
-def build_model(config: TrainConfig, split: Split) -> Module:
+def build_model(config: TrainConfig, spec: ImageSpec) -> Module:
     """Build the model of a config for the channels and classes of the data."""
     options: dict[str, Any] = {
-        "in_channels": split.channels,
-        "num_classes": len(split.classes),
+        "in_channels": spec.channels,
+        "num_classes": len(spec.classes),
         "drop_path_rate": config.drop_path,
         "patch_size": config.patch_size,
         "kernel_size": config.kernel_size,
@@ -111,29 +116,29 @@ def build_model(config: TrainConfig, split: Split) -> Module:
     return models.create_model(config.model, **options)
 
 
-def train_transform(config: TrainConfig, split: Split) -> T.Transform:
+def train_transform(config: TrainConfig, spec: ImageSpec) -> T.Transform:
     """Return what happens to a training image."""
     steps: list[T.Transform] = []
-    if split.size is None:
+    if spec.size is None:
         steps.append(T.RandomResizedCrop(config.image_size or 224))
-    elif config.image_size not in (0, split.size):
+    elif config.image_size not in (0, spec.size):
         steps.append(T.Resize((config.image_size, config.image_size)))
-    if config.crop and split.size is not None:
+    if config.crop and spec.size is not None:
         steps.append(T.RandomCrop(config.crop))
     if config.flip:
         steps.append(T.RandomHorizontalFlip())
-    steps.append(T.Normalize(split.mean, split.std))
+    steps.append(T.Normalize(spec.mean, spec.std))
     if config.erase:
         steps.append(T.RandomErasing(config.erase))
     return T.Compose(steps)
 
 
-def eval_transform(config: TrainConfig, split: Split) -> T.Transform:
+def eval_transform(config: TrainConfig, spec: ImageSpec) -> T.Transform:
     """Return what happens to an image that is to be classified."""
-    size = config.image_size or split.size or 224
+    size = config.image_size or spec.size or 224
     steps: list[T.Transform] = []
-    if split.size is None:
+    if spec.size is None:
         steps += [T.Resize(round(size * 8 / 7)), T.CenterCrop(size)]
-    elif size != split.size:
+    elif size != spec.size:
         steps.append(T.Resize((size, size)))
-    return T.Compose([*steps, T.Normalize(split.mean, split.std)])
+    return T.Compose([*steps, T.Normalize(spec.mean, spec.std)])

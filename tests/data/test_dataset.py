@@ -64,8 +64,8 @@ def test_random_split_refuses_lengths_that_do_not_add_up(lengths: list[float]) -
 def test_every_named_data_set_is_described() -> None:
     split = load_split("digits")
     pixels = np.stack([split.train[i][0] for i in range(len(split.train))])
-    np.testing.assert_allclose(pixels.mean(), split.mean[0], atol=2e-3)
-    np.testing.assert_allclose(pixels.std(), split.std[0], atol=2e-3)
+    np.testing.assert_allclose(pixels.mean(), split.spec.mean[0], atol=2e-3)
+    np.testing.assert_allclose(pixels.std(), split.spec.std[0], atol=2e-3)
     assert "digits" in list_datasets()
 
 

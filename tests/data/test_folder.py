@@ -92,7 +92,7 @@ def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_load_split_of_a_folder(root: Path) -> None:
     split = load_split(str(root))
     assert (len(split.train), len(split.test)) == (4, 2)
-    assert split.classes == ("cat", "dog")
+    assert split.spec.classes == ("cat", "dog")
 
 
 def test_load_split_of_train_and_val(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
