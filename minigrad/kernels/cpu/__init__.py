@@ -1,0 +1,1 @@
+"""Kernels compiled with Numba: file names, names and arguments are those of `reference`."""

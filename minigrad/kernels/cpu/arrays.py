@@ -1,0 +1,70 @@
+"""What the kernels of this folder need to know of arrays."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba.core.errors import NumbaError
+
+from minigrad.kernels.cpu.buffers import empty
+from minigrad.kernels.cpu.simd import VECTOR_BYTES
+from minigrad.kernels.reference._arrays import channels_first, channels_last
+
+__all__ = ["Array", "channels_first", "channels_last", "contiguous", "empty", "flat", "instead_of", "lanes"]
+
+Array = Any
+Kernel = Callable[..., Any]
+
+
+def lanes(dtype: np.dtype[Any]) -> int:
+    """Return how many elements a vector register holds."""
+    return VECTOR_BYTES // dtype.itemsize
+
+
+def contiguous(x: Array) -> Array:
+    """Return x in C order: itself, or a copy."""
+    if x.flags.c_contiguous:
+        return x
+    y = empty(x.shape, x.dtype)
+    y[...] = x
+    return y
+
+
+def flat(*arrays: Array) -> tuple[Array, ...]:
+    """Return a new array of the shape of `arrays`, then itself and them as one long row each.
+
+    All rows run through the elements in the order in which the first array has them in memory.
+    """
+    first = arrays[0]
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    result = empty(tuple(first.shape[axis] for axis in order), first.dtype)
+    rows = (contiguous(a.transpose(order)).reshape(-1) for a in arrays)
+    back = sorted(range(first.ndim), key=order.__getitem__)
+    return result.transpose(back), result.reshape(-1), *rows
+
+
+def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
+    """Say which formula a compiled kernel stands for: other element types than it knows take that.
+
+    Parameters
+    ----------
+    formula : callable
+        The kernel of the same name in `minigrad.kernels.reference`.
+    """
+
+    def decorate(kernel: Kernel) -> Kernel:
+        @functools.wraps(kernel)
+        def run(x: Array, *args: Any, **options: Any) -> Any:
+            known = x.dtype.char in "fd" and all(
+                a.dtype == x.dtype for a in args if isinstance(a, np.ndarray)
+            )
+            if not known:
+                return formula(np, x, *args)
+            return kernel(x, *args, **options)
+
+        return run
+
+    return decorate

@@ -1,0 +1,113 @@
+"""How the loops of this folder are compiled and run.
+
+`compiled` is for loops that other loops call, `parallel` for those that Python calls: they share
+one pool of threads, Numba's. What was compiled is kept on disk next to the sources.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import event
+from numba.np.ufunc.parallel import _launch_threads
+
+__all__ = ["OPTIONS", "compiled", "parallel", "threads"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Sums may be vectorised and products contracted; on one processor that gives the same result in
+# every run. NaN and infinity keep their meaning.
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",  # division by zero is no exception, or loops with one stay scalar
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+}
+
+threads: Callable[[], int] = numba.get_num_threads
+
+
+def compiled(function: F) -> F:
+    """Compile a loop that other compiled loops call."""
+    return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def parallel(function: F) -> F:
+    """Compile a loop with ``prange`` that Python calls; keep the result on disk."""
+    try:
+        loop = numba.njit(parallel=True, cache=True, **OPTIONS)(function)
+    except RuntimeError:  # there is no folder that can be written to
+        _warn_without_cache()
+        loop = numba.njit(parallel=True, **OPTIONS)(function)
+
+    @functools.wraps(function)
+    def run(*args: Any) -> Any:
+        if _pool_is_simple():
+            with _pool:
+                return loop(*args)
+        return loop(*args)
+
+    return run  # type: ignore[return-value]
+
+
+@functools.cache
+def _warn_without_cache() -> None:
+    warnings.warn(
+        "minigrad: no folder to keep compiled kernels in, so every process compiles them anew; "
+        "set NUMBA_CACHE_DIR to one that can be written to",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+# ---- the pool ---------------------------------------------------------------------------------
+
+_pool = threading.RLock()
+
+
+@functools.cache
+def _pool_is_simple() -> bool:
+    """Return True for Numba's own pool: two Python threads in it at once would end the process."""
+    _launch_threads()
+    return numba.threading_layer() == "workqueue"
+
+
+# ---- the cache --------------------------------------------------------------------------------
+
+
+def _drop_outdated() -> None:
+    """Remove compiled kernels older than any source here, for they contain each other's code."""
+    folder = Path(__file__).parent
+    newest = max(path.stat().st_mtime for path in folder.glob("*.py"))
+    for path in (folder / "__pycache__").glob("*.nb[ic]"):
+        try:
+            if path.stat().st_mtime < newest:
+                path.unlink()
+        except OSError:  # another process was faster, or the folder is read-only
+            pass
+
+
+_drop_outdated()
+
+
+class _Progress(event.Listener):  # type: ignore[misc]
+    """Says which kernel is being compiled while one waits for it the first time."""
+
+    def on_start(self, what: Any) -> None:
+        options = what.data["dispatcher"].targetoptions
+        if options.get("parallel") and sys.stderr.isatty():
+            name = what.data["dispatcher"].py_func.__name__.strip("_")
+            print(f"\r\033[Kminigrad: compiling {name} (once)", end="", file=sys.stderr, flush=True)
+
+    def on_end(self, what: Any) -> None:
+        if what.data["dispatcher"].targetoptions.get("parallel") and sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+event.register("numba:compile", _Progress())

@@ -1,0 +1,111 @@
+"""Layer normalisation over the last axis, row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
+from minigrad.kernels.cpu.compile import compiled, parallel
+from minigrad.kernels.reference import layer_norm as reference
+
+__all__ = ["gradient_of_row", "layer_norm", "layer_norm_vjp", "normalize_row", "statistics"]
+
+TILE = 64  # rows in one task
+PARTS = 64  # partial sums of the gradients of the parameters
+
+
+@compiled
+def statistics(x, eps):  # type: ignore[no-untyped-def]
+    """Return mean and 1 / standard deviation of a row."""
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    inverse = one / x.dtype.type(x.size)
+    total = zero
+    for c in range(x.size):
+        total += x[c]
+    mean = total * inverse
+    squares = zero
+    for c in range(x.size):
+        squares += (x[c] - mean) * (x[c] - mean)
+    return mean, one / np.sqrt(squares * inverse + eps)
+
+
+@compiled
+def normalize_row(y, x, mean, scale, weight, bias):  # type: ignore[no-untyped-def]
+    """``y = (x - mean) * scale * weight + bias``."""
+    for c in range(x.size):
+        y[c] = (x[c] - mean) * scale * weight[c] + bias[c]
+
+
+@compiled
+def gradient_of_row(gx, g, x, mean, scale, weight, gw, gb):  # type: ignore[no-untyped-def]
+    """Write the gradient with respect to x, and add to those of weight and bias."""
+    zero, inverse = x.dtype.type(0), x.dtype.type(1) / x.dtype.type(x.size)
+    mean_u, mean_uh = zero, zero
+    for c in range(x.size):
+        h = (x[c] - mean) * scale
+        u = g[c] * weight[c]
+        mean_u += u
+        mean_uh += u * h
+        gw[c] += g[c] * h
+        gb[c] += g[c]
+    mean_u *= inverse
+    mean_uh *= inverse
+    for c in range(x.size):
+        gx[c] = scale * (g[c] * weight[c] - mean_u - (x[c] - mean) * scale * mean_uh)
+
+
+@parallel
+def _layer_norm(y, x, weight, bias, eps):  # type: ignore[no-untyped-def]
+    for tile in prange(-(-len(x) // TILE)):
+        for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
+            mean, scale = statistics(x[m], eps)
+            normalize_row(y[m], x[m], mean, scale, weight, bias)
+
+
+@parallel
+def _layer_norm_vjp(gx, gw, gb, g, x, weight, eps):  # type: ignore[no-untyped-def]
+    parts = len(gw)
+    for part in prange(parts):
+        gw[part] = 0
+        gb[part] = 0
+        for m in range(part * len(x) // parts, (part + 1) * len(x) // parts):
+            mean, scale = statistics(x[m], eps)
+            gradient_of_row(gx[m], g[m], x[m], mean, scale, weight, gw[part], gb[part])
+
+
+def _rows(x: Array) -> Array:
+    return contiguous(x).reshape(-1, x.shape[-1])
+
+
+def _parameter(value: Array | None, default: float, like: Array) -> Array:
+    if value is None:
+        return np.full(like.shape[-1], default, like.dtype)
+    return contiguous(value)
+
+
+@instead_of(reference.layer_norm)
+def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """``y = (x - mean) / sqrt(var + eps) * weight + bias`` for every row ``x[..., :]``."""
+    if not x.size:
+        return np.zeros_like(x)
+    y = empty(x.shape, x.dtype)
+    weight, bias = _parameter(weight, 1.0, x), _parameter(bias, 0.0, x)
+    _layer_norm(_rows(y), _rows(x), weight, bias, x.dtype.type(eps))
+    return y
+
+
+@instead_of(reference.layer_norm_vjp)
+def layer_norm_vjp(
+    g: Array, x: Array, weight: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Gradients of `layer_norm` with respect to x, weight and bias."""
+    channels = x.shape[-1]
+    if not x.size:
+        return np.zeros_like(x), np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
+    gx = empty(x.shape, x.dtype)
+    g, x, out = _rows(g), _rows(x), _rows(gx)
+    sums = np.empty((2, max(1, min(PARTS, len(x) // 8)), channels), x.dtype)
+    _layer_norm_vjp(out, *sums, g, x, _parameter(weight, 1.0, x), x.dtype.type(eps))
+    gw, gb = sums.sum(axis=1)
+    return gx, gw, gb

@@ -1,0 +1,230 @@
+"""Vectors, spelled out.
+
+Numba turns a plain Python loop into good machine code, with one exception: it cannot be told to
+keep a block of sums in registers. The loops that need this, those of the depthwise convolution
+below and of the matrix product in `gemm`, are written as vector instructions. `Vectors` has the
+few that we use; a Python loop around one unrolls it.
+
+The depthwise convolution reads a strip of the image from a buffer in which the channels of one
+vector lie together, with zeros around. For one row of the filter (7 taps w) and 7 output columns:
+
+    buffer row    x0  x1  x2  x3  x4  x5  x6  x7  x8  x9 x10 x11 x12
+    sum of y0  += w0  w1  w2  w3  w4  w5  w6
+    sum of y1  +=     w0  w1  w2  w3  w4  w5  w6
+    sum of y2  +=         w0  w1  w2  w3  w4  w5  w6
+       ...
+    sum of y6  +=                         w0  w1  w2  w3  w4  w5  w6
+
+Sums and taps stay in registers. A column x is loaded once and used in up to 7 sums: 13 + 7 loads
+for 49 multiplications. The next row of the filter meets the next row of the buffer. The gradient
+of the weight is the same picture with y and w exchanged: 7 sums for the taps, columns of g loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = [
+    "COLUMNS",
+    "REGISTERS",
+    "TAPS",
+    "VECTOR_BYTES",
+    "Vectors",
+    "convolve_columns",
+    "convolve_columns_twice",
+    "copy_vectors",
+    "correlate_columns",
+    "pointers",
+]
+
+Value = Any  # a value of the program that is being written
+
+TAPS = 7  # width of the filter
+COLUMNS = 7  # outputs in one block
+
+
+def _processor() -> tuple[int, int]:
+    """Return the bytes in a vector register and the number of registers."""
+    features = llvmlite.binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 32
+    if features.get("avx2"):
+        return 32, 16
+    return 16, 32 if features.get("neon") else 16
+
+
+VECTOR_BYTES, REGISTERS = _processor()
+
+
+class Vectors:
+    """Writes vector instructions for one element type where a builder stands."""
+
+    def __init__(self, builder: Any, element: Any) -> None:
+        self.builder = builder
+        self.bytes = element.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.bytes
+        scalar = ir.FloatType() if self.bytes == 4 else ir.DoubleType()
+        self.type = ir.VectorType(scalar, self.lanes)
+        self.zero = ir.Constant(self.type, None)
+
+    def int(self, value: int) -> Value:
+        return ir.Constant(ir.IntType(64), value)
+
+    def at(self, pointer: Value, index: Value) -> Value:
+        """Return the address `index` elements behind `pointer`."""
+        return self.builder.gep(pointer, [self.int(index) if isinstance(index, int) else index])
+
+    def load(self, pointer: Value) -> Value:
+        """Load neighbours into the lanes."""
+        value = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
+        value.align = self.bytes
+        return value
+
+    def store(self, value: Value, pointer: Value) -> None:
+        """Store the lanes as neighbours."""
+        done = self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer()))
+        done.align = self.bytes
+
+    def spread(self, pointer: Value) -> Value:
+        """Load one element into every lane."""
+        nothing, first = ir.Constant(self.type, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        one = self.builder.insert_element(nothing, self.builder.load(pointer), first)
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
+        return self.builder.shuffle_vector(one, nothing, lanes)
+
+    def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
+        """Return ``x * y + z``."""
+        name = f"llvm.fmuladd.v{self.lanes}f{8 * self.bytes}"
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(self.type, [self.type] * 3), name
+        )
+        return self.builder.call(function, (x, y, z))
+
+    def variable(self, value: Value) -> Value:
+        """Make a variable; LLVM finds a register for it."""
+        place = cgutils.alloca_once(self.builder, value.type)
+        self.builder.store(value, place)
+        return place
+
+    @contextmanager
+    def loop(self, count: Value) -> Iterator[Value]:
+        """Repeat what is written inside, given the number of the round."""
+        with cgutils.for_range(self.builder, count) as rounds:
+            yield rounds.index
+
+
+def pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Value]:
+    """Join every array and the offset that follows it into one pointer; keep other arguments."""
+    values: list[Value] = []
+    after_array = False
+    for kind, value in zip(signature.args, arguments, strict=True):
+        if isinstance(kind, types.Array):
+            values.append(context.make_array(kind)(context, builder, value).data)
+        elif after_array:
+            values[-1] = builder.gep(values[-1], [value])
+        else:
+            values.append(value)
+        after_array = isinstance(kind, types.Array)
+    return values
+
+
+def _convolve(columns: int) -> Callable[..., None]:
+    """Make the loop of the picture for a number of output columns."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def convolve(
+        typing: Any, y: Any, y0: Any, y_step: Any, start: Any, start0: Any, start_step: Any,
+        x: Any, x0: Any, x_plane: Any, x_row: Any, w: Any, w0: Any, planes: Any, rows: Any,
+    ) -> Any:
+        size = types.intp
+
+        def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
+            v = Vectors(builder, signature.args[0].dtype)
+            y, y_step, start, start_step, x, x_plane, x_row, w, planes, rows = pointers(
+                context, builder, signature, arguments
+            )
+            sums = []
+            for column in range(columns):
+                sums.append(v.variable(v.load(start)))
+                start = v.at(start, start_step)
+            with v.loop(planes) as plane, v.loop(rows) as row:
+                here = v.at(x, builder.add(builder.mul(plane, x_plane), builder.mul(row, x_row)))
+                filter_row = builder.add(builder.mul(plane, rows), row)
+                w_here = v.at(w, builder.mul(filter_row, v.int(TAPS * v.lanes)))
+                taps = [v.load(v.at(w_here, tap * v.lanes)) for tap in range(TAPS)]
+                for position in range(columns + TAPS - 1):
+                    value = v.load(v.at(here, position * v.lanes))
+                    for column in range(columns):
+                        if 0 <= position - column < TAPS:
+                            total = builder.load(sums[column])
+                            total = v.multiply_add(value, taps[position - column], total)
+                            builder.store(total, sums[column])
+            for total in sums:
+                v.store(builder.load(total), y)
+                y = v.at(y, y_step)
+            return context.get_dummy_value()
+
+        return types.void(
+            y, size, size, start, size, size, x, size, size, size, w, size, size, size
+        ), write
+
+    return convolve  # type: ignore[no-any-return]
+
+
+convolve_columns = _convolve(COLUMNS)
+convolve_columns_twice = _convolve(2 * COLUMNS)  # where 32 registers hold twice the sums
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def correlate_columns(
+    typing: Any, w: Any, w0: Any, x: Any, x0: Any, g: Any, g0: Any, blocks: Any
+) -> Any:
+    """``w[tap] += g[column] * x[column + tap]`` for one row and blocks of columns."""
+    size = types.intp
+
+    def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
+        v = Vectors(builder, signature.args[0].dtype)
+        w, x, g, blocks = pointers(context, builder, signature, arguments)
+        taps = [v.at(w, tap * v.lanes) for tap in range(TAPS)]
+        sums = [v.variable(v.load(tap)) for tap in taps]
+        with v.loop(blocks) as block:
+            here = builder.mul(block, v.int(COLUMNS * v.lanes))
+            x, g = v.at(x, here), v.at(g, here)
+            slopes = [v.load(v.at(g, column * v.lanes)) for column in range(COLUMNS)]
+            for position in range(COLUMNS + TAPS - 1):
+                value = v.load(v.at(x, position * v.lanes))
+                for column in range(COLUMNS):
+                    if 0 <= position - column < TAPS:
+                        total = builder.load(sums[position - column])
+                        total = v.multiply_add(value, slopes[column], total)
+                        builder.store(total, sums[position - column])
+        for total, tap in zip(sums, taps, strict=True):
+            v.store(builder.load(total), tap)
+        return context.get_dummy_value()
+
+    return types.void(w, size, x, size, g, size, size), write
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_vectors(
+    typing: Any, y: Any, y0: Any, y_step: Any, x: Any, x0: Any, x_step: Any, count: Any
+) -> Any:
+    """Copy `count` vectors that lie `x_step` apart to places `y_step` apart."""
+    size = types.intp
+
+    def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
+        v = Vectors(builder, signature.args[0].dtype)
+        y, y_step, x, x_step, count = pointers(context, builder, signature, arguments)
+        with v.loop(count) as i:
+            v.store(v.load(v.at(x, builder.mul(i, x_step))), v.at(y, builder.mul(i, y_step)))
+        return context.get_dummy_value()
+
+    return types.void(y, size, size, x, size, size, size), write
