@@ -52,6 +52,7 @@ def _gemm(x: Any, y: Any) -> Any:
 class MatMul(Function):
     """Matrix product over the last two axes; the leading ones broadcast."""
 
+    name = "matmul"
     saves = (0, 1)
 
     def forward(self, x: Any, y: Any) -> Any:

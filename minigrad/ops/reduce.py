@@ -612,6 +612,7 @@ def norm(
 class LogSumExp(Function):
     """``log(sum(exp(x)))``, shifted by the largest value so that nothing overflows."""
 
+    name = "logsumexp"
     saves = (0,)
     saves_output = True
 
@@ -697,6 +698,7 @@ def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
 class CumSum(Function):
     """Running sum along `dim`; the adjoint runs from the other end."""
 
+    name = "cumsum"
     def __init__(self, dim: int, backwards: bool = False) -> None:
         self.dim, self.backwards = dim, backwards
 
