@@ -699,6 +699,7 @@ class CumSum(Function):
     """Running sum along `dim`; the adjoint runs from the other end."""
 
     name = "cumsum"
+
     def __init__(self, dim: int, backwards: bool = False) -> None:
         self.dim, self.backwards = dim, backwards
 
