@@ -27,6 +27,7 @@ from minigrad.train import (
     read_toml,
 )
 from minigrad.train.config import FOLDER, RECIPES
+from minigrad.train.threads import blas_threads
 from minigrad.viz import curves_svg, predictions_svg
 
 HELP = "Train a model; the checkpoint, the log and the pictures go to runs/NAME/."
@@ -101,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
         words = ["minigrad", "train", "--output", str(output), "--name", name, "--resume"]
         print(f"stopped; go on with: {shlex.join(words)}")
         raise
-    _finish(experiment, folder)
+    with blas_threads(config.threads):
+        _finish(experiment, folder)
     return 0
 
 

@@ -11,6 +11,7 @@ from minigrad.data import DataLoader, load_split
 from minigrad.train import Trainer
 from minigrad.train.progress import describe
 from minigrad.train.setup import EVAL_BATCH, eval_transform
+from minigrad.train.threads import blas_threads
 
 HELP = "Evaluate a trained model on the held-out images, class by class."
 
@@ -28,8 +29,9 @@ def run(args: argparse.Namespace) -> int:
     loader = DataLoader(test, EVAL_BATCH, transform=eval_transform(config, trained.images))
     trainer = Trainer(trained.model)
     print(f"{trained.path}: {config.model} on {len(test):,} images of {config.data}")
-    print(describe(trainer.evaluate(loader)))
-    guesses = trainer.predict(loader).argmax(1)
+    with blas_threads(config.threads):
+        print(describe(trainer.evaluate(loader)))
+        guesses = trainer.predict(loader).argmax(1)
     labels = np.array([test[i][1] for i in range(len(test))])
     width = max(map(len, classes))
     for number, name in enumerate(classes):

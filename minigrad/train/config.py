@@ -67,6 +67,7 @@ class TrainConfig:
     ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
     seed: int = option(0, "of the weights, the order and the augmentation")
     device: str = option("cpu", "cpu, cuda or cuda:<number>")
+    threads: int = option(1, "threads of a matrix product; 0: all cores. They change the last bits")
     workers: int = option(0, "threads that prepare batches; they change no result")
     checkpoint_every: int = option(0, "save after so many steps too; 0: after every epoch only")
 
@@ -140,6 +141,7 @@ FOLDER: dict[str, Any] = {
     "warmup_epochs": 5.0,
     "flip": True,
     "erase": 0.25,
+    "threads": 0,
 }
 RECIPES: dict[str, dict[str, Any]] = {"digits": {}, "fashion-mnist": FASHION_MNIST}
 """What differs from `TrainConfig`'s defaults, by data set; folders have `FOLDER`."""

@@ -14,6 +14,7 @@ from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.train.callbacks import Callback
 from minigrad.train.config import TrainConfig
+from minigrad.train.threads import blas_threads
 from minigrad.train.trainer import Trainer
 
 __all__ = ["Experiment", "build_model", "eval_transform", "prepare", "train_transform"]
@@ -39,7 +40,8 @@ class Experiment:
 
     def fit(self) -> list[dict[str, float]]:
         """Train to the end, from wherever the trainer stands; return the history."""
-        return self.trainer.fit(self.train, self.test, self.config.epochs)
+        with blas_threads(self.config.threads):
+            return self.trainer.fit(self.train, self.test, self.config.epochs)
 
 
 def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experiment:
