@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numba.core.errors import NumbaError
 
 from minigrad.kernels.cpu.buffers import empty
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.reference._arrays import channels_first, channels_last
 
-__all__ = ["Array", "channels_first", "channels_last", "contiguous", "empty", "flat", "instead_of", "lanes"]
+__all__ = [
+    "Array",
+    "channels_first",
+    "channels_last",
+    "contiguous",
+    "empty",
+    "flat",
+    "instead_of",
+    "lanes",
+    "spatial",
+    "three",
+    "volume",
+]
 
 Array = Any
 Kernel = Callable[..., Any]
@@ -31,6 +42,21 @@ def contiguous(x: Array) -> Array:
     y = empty(x.shape, x.dtype)
     y[...] = x
     return y
+
+
+def three(values: Sequence[int], missing: int) -> tuple[int, ...]:
+    """Put one to three spatial numbers on three axes."""
+    return (missing,) * (3 - len(values)) + tuple(values)
+
+
+def spatial(x: Array) -> Array:
+    """View channels-last (N, *spatial, C) as (N, D, H, W, C)."""
+    return x.reshape(x.shape[0], *three(x.shape[1:-1], 1), x.shape[-1])
+
+
+def volume(x: Array) -> Array:
+    """Return (N, C, *spatial) as contiguous (N, D, H, W, C)."""
+    return spatial(contiguous(channels_last(x)))
 
 
 def flat(*arrays: Array) -> tuple[Array, ...]:

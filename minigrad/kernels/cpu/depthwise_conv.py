@@ -25,6 +25,9 @@ from minigrad.kernels.cpu.arrays import (
     empty,
     instead_of,
     lanes,
+    spatial,
+    three,
+    volume,
 )
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.simd import (
@@ -79,14 +82,14 @@ def depthwise_conv_input_grad(
     add: Array | None = None,
 ) -> Array:
     """Gradient with respect to x of spatial `size`, plus `add`, another gradient of x."""
-    start = np.zeros(g.shape[1], g.dtype) if add is None else _volume(add)
+    start = np.zeros(g.shape[1], g.dtype) if add is None else volume(add)
     if any(s > 1 for s in stride):
         gx = empty((len(g), *size, g.shape[1]), g.dtype)
         gx[...] = 0.0 if add is None else channels_last(add)
         low = [lo for lo, _ in padding]
-        kernel = _three(w.shape[2:], 1)
-        steps = _three(stride, 1), _three(low, 0), _three(dilation, 1)
-        _scatter(_spatial(gx), _volume(g), _taps(w), kernel, *steps)
+        kernel = three(w.shape[2:], 1)
+        steps = three(stride, 1), three(low, 0), three(dilation, 1)
+        _scatter(spatial(gx), volume(g), _taps(w), kernel, *steps)
         return channels_first(gx)
     around = flipped_padding(size, g.shape[2:], w.shape[2:], padding, dilation)
     return _convolve(g, flip(w), start, size, stride, around, dilation)
@@ -104,9 +107,9 @@ def depthwise_conv_weight_grad(
 ) -> Array:
     """Gradient with respect to w of spatial size `kernel`."""
     channels = x.shape[1]
-    x, g = _volume(x), _volume(g)
-    taps, step, wide = _three(kernel, 1), _three(stride, 1), _three(dilation, 1)
-    low = _three([lo for lo, _ in padding], 0)
+    x, g = volume(x), volume(g)
+    taps, step, wide = three(kernel, 1), three(stride, 1), three(dilation, 1)
+    low = three([lo for lo, _ in padding], 0)
     size = math.prod(taps), channels
     if _is_seven(channels, x.dtype, taps, step, wide):
         strip = _strip(g.shape, taps, x.dtype)
@@ -124,37 +127,21 @@ def _convolve(
 ) -> Array:
     """Convolve; sums begin with `start`: a number per channel, or an array like the result."""
     channels = x.shape[1]
-    x = _volume(x)
+    x = volume(x)
     y = empty((len(x), *out, channels), x.dtype)
-    kernel, step, wide = _three(w.shape[2:], 1), _three(stride, 1), _three(dilation, 1)
-    low = _three([lo for lo, _ in padding], 0)
-    volume = _spatial(y)
-    first = start.reshape(-1)
+    kernel, step, wide = three(w.shape[2:], 1), three(stride, 1), three(dilation, 1)
+    low = three([lo for lo, _ in padding], 0)
+    target, first = spatial(y), start.reshape(-1)
     if _is_seven(channels, x.dtype, kernel, step, wide):
-        strip = _strip(volume.shape, kernel, x.dtype)
-        scratch = _scratch(volume.shape, kernel, strip, x.dtype)
-        _convolve_seven(volume, x, _taps(w), first, start.ndim > 1, kernel, low, strip, scratch)
+        strip = _strip(target.shape, kernel, x.dtype)
+        scratch = _scratch(target.shape, kernel, strip, x.dtype)
+        _convolve_seven(target, x, _taps(w), first, start.ndim > 1, kernel, low, strip, scratch)
     else:
-        _convolve_plain(volume, x, _taps(w), first, start.ndim > 1, kernel, step, low, wide)
+        _convolve_plain(target, x, _taps(w), first, start.ndim > 1, kernel, step, low, wide)
     return channels_first(y)
 
 
 # ---- preparation ------------------------------------------------------------------------------
-
-
-def _three(values: Ints, missing: int) -> tuple[int, ...]:
-    """Put one to three spatial numbers on three axes."""
-    return (missing,) * (3 - len(values)) + tuple(values)
-
-
-def _spatial(x: Array) -> Array:
-    """View channels-last (N, *spatial, C) as (N, D, H, W, C)."""
-    return x.reshape(x.shape[0], *_three(x.shape[1:-1], 1), x.shape[-1])
-
-
-def _volume(x: Array) -> Array:
-    """Return (N, C, *spatial) as contiguous (N, D, H, W, C)."""
-    return _spatial(contiguous(channels_last(x)))
 
 
 def _taps(w: Array) -> Array:
@@ -163,11 +150,7 @@ def _taps(w: Array) -> Array:
 
 
 def _is_seven(channels: int, dtype: np.dtype, kernel: Ints, stride: Ints, dilation: Ints) -> bool:
-    return (
-        kernel[2] == TAPS
-        and max(stride) == max(dilation) == 1
-        and channels >= lanes(dtype)
-    )
+    return kernel[2] == TAPS and max(stride) == max(dilation) == 1 and channels >= lanes(dtype)
 
 
 def _strip(out: Ints, kernel: Ints, dtype: np.dtype) -> int:

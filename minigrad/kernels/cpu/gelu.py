@@ -35,9 +35,7 @@ _C0, _C1, _C2, _C3 = _f(0.0931789), _f(0.09147805), _f(0.10061146), _f(0.0236119
 _C4, _C5, _C6, _C7 = _f(0.20424683), _f(-0.17557131), _f(0.2301165), _f(-0.06767232)
 
 # 2^f for -1/2 <= f <= 1/2: Taylor's series, (ln 2)^n / n!.
-_E1, _E2, _E3, _E4, _E5, _E6 = (
-    _f(math.log(2.0) ** n / math.factorial(n)) for n in range(1, 7)
-)
+_E1, _E2, _E3, _E4, _E5, _E6 = (_f(math.log(2.0) ** n / math.factorial(n)) for n in range(1, 7))
 _LOG2 = _f(-0.5 / math.log(2.0))
 _DENSITY = _f(1.0 / math.sqrt(2.0 * math.pi))
 

@@ -25,13 +25,13 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import prange, types
 from numba.extending import intrinsic
 
-from minigrad.kernels.cpu.compile import compiled
+from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.simd import REGISTERS, VECTOR_BYTES, Vectors, pointers
 
-__all__ = ["pack", "panel_width", "multiply"]
+__all__ = ["multiply", "pack", "transpose"]
 
 Value = Any
 
@@ -116,9 +116,13 @@ def _column_of_tiles(  # type: ignore[no-untyped-def]
             if vectors == VECTORS:
                 _half(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
             elif vectors == 2:
-                _half_two(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
+                _half_two(
+                    c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add
+                )
             else:
-                _half_one(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
+                _half_one(
+                    c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add
+                )
             i += ROWS // 2
 
 
@@ -166,7 +170,9 @@ def multiply(  # type: ignore[no-untyped-def]
         left, j = a0 + k * a_column, 0
         while j < n:
             width = panel_width(n - j, lane)
-            panel, row = (b0 + k * b_row + j, b_row) if b_row else (b0 + j * depth + k * width, width)
+            panel, row = (
+                (b0 + k * b_row + j, b_row) if b_row else (b0 + j * depth + k * width, width)
+            )
             _column_of_tiles(
                 c, c0 + j, c_row, m, width, a, left, a_row, a_column, b, panel, row, deep, keep
             )
@@ -197,7 +203,9 @@ def _transpose(typing: Any, y: Any, y0: Any, y_row: Any, x: Any, x0: Any, x_row:
 
         rows = [v.load(v.at(x, builder.mul(v.int(i), x_row))) for i in range(v.lanes)]
         for _ in range(v.lanes.bit_length() - 1):
-            rows = [shuffle(rows[i], rows[i + half], part) for i in range(half) for part in (0, half)]
+            rows = [
+                shuffle(rows[i], rows[i + half], part) for i in range(half) for part in (0, half)
+            ]
         for i, row in enumerate(rows):
             v.store(row, v.at(y, builder.mul(v.int(i), y_row)))
         return context.get_dummy_value()
@@ -225,7 +233,27 @@ def pack(b, b0, x, x0, x_row, depth, n, j):  # type: ignore[no-untyped-def]
         k = 0
         while k < depth:
             row = min(k, depth - lane)
-            _transpose(b, at + row * width + column, width, x, x0 + (j + column) * x_row + row, x_row)
+            _transpose(
+                b, at + row * width + column, width, x, x0 + (j + column) * x_row + row, x_row
+            )
             k += lane
         i += lane
     return width
+
+
+@parallel
+def transpose(y, x):  # type: ignore[no-untyped-def]
+    """Write x (n, m) transposed to y (m * n,)."""
+    n, m = x.shape
+    lane = VECTOR_BYTES // x.itemsize
+    flat = x.reshape(-1)
+    if n < lane or m < lane:
+        for i in prange(m):
+            for j in range(n):
+                y[i * n + j] = x[j, i]
+    else:
+        for block in prange(-(-m // lane)):
+            i = min(block * lane, m - lane)
+            for j in range(0, n + lane - 1, lane):
+                column = min(j, n - lane)
+                _transpose(y, i * n + column, n, flat, column * m + i, m)

@@ -200,13 +200,28 @@ def _forward(  # type: ignore[no-untyped-def]
         for k in range(0, b1.size, chunk):
             width = min(chunk, b1.size - k)
             h, h0, h_step = (hidden, k * all_rows + m * width, width) if keep else (own, a0, wide)
-            multiply(h, h0, h_step, rows, width, own, 0, step, 1, p1, k * channels, 0, channels, False)
+            multiply(
+                h, h0, h_step, rows, width, own, 0, step, 1, p1, k * channels, 0, channels, False
+            )
             if keep:
                 _gelu(own, a0, wide, h, h0, h_step, rows, b1[k : k + width])
             else:
                 _gelu_in_place(own, a0, wide, rows, b1[k : k + width])
             multiply(
-                own, branch, step, rows, channels, own, a0, wide, 1, p2, k * channels, 0, width, k > 0
+                own,
+                branch,
+                step,
+                rows,
+                channels,
+                own,
+                a0,
+                wide,
+                1,
+                p2,
+                k * channels,
+                0,
+                width,
+                k > 0,
             )
         _residual(y, skip, m, rows, own, branch, step, b2, scale, factor, length)
 
@@ -232,7 +247,20 @@ def _forward_hidden(  # type: ignore[no-untyped-def]
             width = min(chunk, b1.size - k)
             h0 = k * rows_kept + (kept_first + at) * width
             multiply(
-                hidden, h0, width, rows, width, own, 0, step, 1, p1, k * channels, 0, channels, False
+                hidden,
+                h0,
+                width,
+                rows,
+                width,
+                own,
+                0,
+                step,
+                1,
+                p1,
+                k * channels,
+                0,
+                channels,
+                False,
             )
             _gelu(own, a0, wide, hidden, h0, width, rows, b1[k : k + width])
             total = sums[task, k : k + width]
@@ -265,7 +293,9 @@ def _forward_rest(  # type: ignore[no-untyped-def]
             h0 = k * rows_kept + (kept_first + at) * width
             _gelu(own, a0, wide, hidden, h0, width, rows, b1[k : k + width])
             _respond(own, a0, wide, rows, gain[n, k : k + width], shift[k : k + width])
-            multiply(own, 0, step, rows, channels, own, a0, wide, 1, p2, k * channels, 0, width, k > 0)
+            multiply(
+                own, 0, step, rows, channels, own, a0, wide, 1, p2, k * channels, 0, width, k > 0
+            )
         _residual(y, skip, first + at, rows, own, 0, step, b2, scale, factor, positions)
 
 
@@ -415,7 +445,22 @@ def _weight_gradients(gw1, gw2, pieces, branch, z, gh, y, rows, channels, hidden
         j, width, k, chunk = pieces[task]
         at = k * rows + j - k
         multiply(gw2, j, hidden, channels, width, branch, 0, 1, channels, z, at, chunk, rows, add)
-        multiply(gw1, j * channels, channels, width, channels, gh, at, 1, chunk, y, 0, channels, rows, add)
+        multiply(
+            gw1,
+            j * channels,
+            channels,
+            width,
+            channels,
+            gh,
+            at,
+            1,
+            chunk,
+            y,
+            0,
+            channels,
+            rows,
+            add,
+        )
 
 
 @parallel
@@ -508,7 +553,11 @@ def mlp(
     kept = empty(rows * hidden if keep else 0, dtype)
     if rows:
         factor = np.ones(len(x), dtype) if factor is None else factor
-        flat_x, flat_skip, flat_y = contiguous(x).reshape(-1), contiguous(skip).reshape(-1), y.reshape(-1)
+        flat_x, flat_skip, flat_y = (
+            contiguous(x).reshape(-1),
+            contiguous(skip).reshape(-1),
+            y.reshape(-1),
+        )
         cut = _Cut.of(x, hidden, grn)
         p1, p2 = _packed(p, cut)
         memory = _memory(cut, channels, dtype)
@@ -578,7 +627,11 @@ def mlp_vjp(
     else:
         length = rows // len(x)
         factor = np.ones(len(x), dtype) if factor is None else factor
-        flat_g, flat_x, flat_gx = contiguous(g).reshape(-1), contiguous(x).reshape(-1), gx.reshape(-1)
+        flat_g, flat_x, flat_gx = (
+            contiguous(g).reshape(-1),
+            contiguous(x).reshape(-1),
+            gx.reshape(-1),
+        )
         flat_w1, flat_w2 = p.w1.reshape(-1), p.w2.reshape(-1)
         cut = _Cut.of(x, hidden, grn)
         memory = _memory(cut, channels, dtype)

@@ -141,8 +141,21 @@ def _convolve(columns: int) -> Callable[..., None]:
 
     @intrinsic  # type: ignore[untyped-decorator]
     def convolve(
-        typing: Any, y: Any, y0: Any, y_step: Any, start: Any, start0: Any, start_step: Any,
-        x: Any, x0: Any, x_plane: Any, x_row: Any, w: Any, w0: Any, planes: Any, rows: Any,
+        typing: Any,
+        y: Any,
+        y0: Any,
+        y_step: Any,
+        start: Any,
+        start0: Any,
+        start_step: Any,
+        x: Any,
+        x0: Any,
+        x_plane: Any,
+        x_row: Any,
+        w: Any,
+        w0: Any,
+        planes: Any,
+        rows: Any,
     ) -> Any:
         size = types.intp
 

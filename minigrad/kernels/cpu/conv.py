@@ -1,0 +1,263 @@
+"""Convolution as matrix products, and its two gradients: the stem and the downsampling.
+
+A window of the image is gathered to a row; a tile of rows is multiplied with the weight while it is
+in the cache. Rows are ordered (tap, channel), whole pixels as they lie in a channels-last image, and
+the product goes tap by tap; only where channels are few (a photo has three) the order is that of the
+weight, (channel, tap), and the image is read channels-first. Arguments are those of
+`minigrad.kernels.reference.conv`, which also takes over for groups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numba import get_thread_id, prange
+
+from minigrad.kernels.cpu.arrays import (
+    Array,
+    channels_first,
+    contiguous,
+    empty,
+    instead_of,
+    lanes,
+    spatial,
+    three,
+    volume,
+)
+from minigrad.kernels.cpu.compile import compiled, parallel, threads
+from minigrad.kernels.cpu.gemm import multiply, transpose
+from minigrad.kernels.reference import conv as reference
+from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
+
+__all__ = ["conv", "conv_input_grad", "conv_weight_grad"]
+
+Ints = Sequence[int]
+
+TILE = 1 << 18  # bytes of a tile of rows
+SLAB = 1 << 23  # bytes of the rows gathered at a time for the weight's gradient
+FEW = 16  # channels that are not worth a product of their own
+
+
+@instead_of(reference.conv)
+def conv(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> Array:
+    """``y[o, p] = bias[o] + sum over c, k of x[c, p * stride + k * dilation] * w[o, c, k]``."""
+    if groups > 1:
+        return reference.conv(np, x, w, bias, stride, padding, dilation, groups)
+    kernel = w.shape[2:]
+    out = out_size(x.shape[2:], kernel, stride, padding, dilation)
+    channels, row = len(w), math.prod(w.shape[1:])
+    y = empty((len(x), *out, channels), x.dtype)
+    start = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
+    turned = empty(w.size, x.dtype)
+    transpose(turned, contiguous(w).reshape(channels, row))
+    steps = _steps(kernel, stride, padding, dilation)
+    tile = _rows(TILE, row, x.dtype, y.size // channels)
+    _conv(
+        y.reshape(-1), _image(x), turned, start, three(out, 1), *steps, x.shape[1] < FEW, tile,
+        empty((threads(), tile * row), x.dtype),
+    )  # fmt: skip
+    return channels_first(y)
+
+
+@instead_of(reference.conv_input_grad)
+def conv_input_grad(
+    g: Array,
+    w: Array,
+    size: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> Array:
+    """Gradient of `conv` with respect to x of spatial `size`."""
+    kernel = w.shape[2:]
+    apart = all(
+        s >= k and d == 1 and lo >= 0
+        for s, k, d, (lo, _) in zip(stride, kernel, dilation, padding, strict=True)
+    )
+    if groups == 1 and all(s == 1 for s in stride):
+        around = flipped_padding(size, g.shape[2:], kernel, padding, dilation)
+        return conv(g, flip(w).swapaxes(0, 1), None, stride, around, dilation, 1)
+    if groups > 1 or not apart:
+        return reference.conv_input_grad(np, g, w, size, stride, padding, dilation, groups)
+    channels, row = len(w), math.prod(w.shape[1:])
+    gx = empty((len(g), *size, w.shape[1]), g.dtype)
+    gx[...] = 0
+    tile = _rows(TILE, row, g.dtype, g.size // channels)
+    _scatter(
+        spatial(gx), volume(g).reshape(-1), contiguous(w).reshape(-1), three(g.shape[2:], 1),
+        *_steps(kernel, stride, padding, dilation), tile, empty((threads(), tile * row), g.dtype),
+    )  # fmt: skip
+    return channels_first(gx)
+
+
+@instead_of(reference.conv_weight_grad)
+def conv_weight_grad(
+    g: Array,
+    x: Array,
+    kernel: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> Array:
+    """Gradient of `conv` with respect to w of spatial size `kernel`."""
+    if groups > 1:
+        return reference.conv_weight_grad(np, g, x, kernel, stride, padding, dilation, groups)
+    channels, inner = g.shape[1], x.shape[1]
+    row = math.prod(kernel) * inner
+    gw = empty((channels, row), g.dtype)
+    few = inner < FEW
+    out = three(g.shape[2:], 1)
+    rows = len(g) * math.prod(out)
+    slab = _rows(SLAB, row, g.dtype, rows)
+    columns = empty(slab * row, g.dtype)
+    steps = _steps(kernel, stride, padding, dilation)
+    g, image = volume(g).reshape(-1), _image(x)
+    gw[...] = 0
+    for first in range(0, rows, slab):
+        count = min(slab, rows - first)
+        _gather_all(columns, image, first, count, row, out, *steps, few)
+        _conv_weight_grad(gw.reshape(-1), g, columns, first, count, channels, row)
+    if few:
+        return gw.reshape(channels, inner, *kernel)
+    return channels_first(gw.reshape(channels, *kernel, inner))
+
+
+def _image(x: Array) -> Array:
+    """Return (N, C, *spatial) as (N, D, H, W, C), or with few channels as (N, C, D, H, W)."""
+    if x.shape[1] < FEW:
+        return contiguous(x).reshape(*x.shape[:2], *three(x.shape[2:], 1))
+    return volume(x)
+
+
+def _steps(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> tuple[Ints, ...]:
+    low = [lo for lo, _ in padding]
+    return three(kernel, 1), three(stride, 1), three(low, 0), three(dilation, 1)
+
+
+def _rows(size: int, row: int, dtype: np.dtype, rows: int) -> int:
+    """Return how many rows fit in `size` bytes, of all there are."""
+    return max(1, min(max(64, size // max(1, row * dtype.itemsize)), rows))
+
+
+# ---- rows from windows and back ----------------------------------------------------------------
+
+
+@compiled
+def _position(index, out):  # type: ignore[no-untyped-def]
+    """Return sample and coordinates of a result."""
+    rest, w = index // out[2], index % out[2]
+    rest, h = rest // out[1], rest % out[1]
+    return rest // out[0], rest % out[0], h, w
+
+
+@compiled
+def _gather(rows, at, x, index, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
+    """Copy the window of one result to a row; zeros where it leaves the image."""
+    n, d, h, w = _position(index, out)
+    taps = kernel[0] * kernel[1] * kernel[2]
+    if few:
+        channels, depth, height, width = x.shape[1:]
+    else:
+        depth, height, width, channels = x.shape[1:]
+    tap = 0
+    for i in range(kernel[0]):
+        from_d = d * stride[0] - low[0] + i * dilation[0]
+        for j in range(kernel[1]):
+            from_h = h * stride[1] - low[1] + j * dilation[1]
+            for k in range(kernel[2]):
+                from_w = w * stride[2] - low[2] + k * dilation[2]
+                inside = 0 <= from_d < depth and 0 <= from_h < height and 0 <= from_w < width
+                if few:
+                    for c in range(channels):
+                        value = x[n, c, from_d, from_h, from_w] if inside else x.dtype.type(0)
+                        rows[at + c * taps + tap] = value
+                else:
+                    target = rows[at + tap * channels : at + (tap + 1) * channels]
+                    if inside:
+                        target[:] = x[n, from_d, from_h, from_w]
+                    else:
+                        target[:] = 0
+                tap += 1
+
+
+@parallel
+def _gather_all(rows, x, first, count, row, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
+    for i in prange(count):
+        _gather(rows, i * row, x, first + i, out, kernel, stride, low, dilation, few)
+
+
+@parallel
+def _conv(y, x, w, bias, out, kernel, stride, low, dilation, few, tile, memory):  # type: ignore[no-untyped-def]
+    channels, row = bias.size, w.size // bias.size
+    taps = kernel[0] * kernel[1] * kernel[2]
+    inner = row // taps
+    results = y.size // channels
+    for task in prange(-(-results // tile)):
+        own = memory[get_thread_id()]
+        first = task * tile
+        count = min(tile, results - first)
+        for i in range(count):
+            _gather(own, i * row, x, first + i, out, kernel, stride, low, dilation, few)
+            y[(first + i) * channels : (first + i + 1) * channels] = bias
+        at = first * channels
+        if few:
+            multiply(y, at, channels, count, channels, own, 0, row, 1, w, 0, channels, row, True)
+        else:  # of one tap the rows of w are `taps` rows apart
+            for tap in range(taps):
+                multiply(
+                    y, at, channels, count, channels, own, tap * inner, row, 1,
+                    w, tap * channels, taps * channels, inner, True,
+                )  # fmt: skip
+
+
+@parallel
+def _scatter(gx, g, w, out, kernel, stride, low, dilation, tile, memory):  # type: ignore[no-untyped-def]
+    """Give back to every pixel what the one window it is in has for it."""
+    batch, depth, height, width, inner = gx.shape
+    taps = kernel[0] * kernel[1] * kernel[2]
+    row = inner * taps
+    channels = w.size // row
+    results = g.size // channels
+    for task in prange(-(-results // tile)):
+        own = memory[get_thread_id()]
+        first = task * tile
+        count = min(tile, results - first)
+        multiply(
+            own, 0, row, count, row, g, first * channels, channels, 1, w, 0, row, channels, False
+        )
+        for i in range(count):
+            n, d, h, v = _position(first + i, out)
+            for tap in range(taps):
+                to_d = d * stride[0] - low[0] + tap // (kernel[1] * kernel[2])
+                to_h = h * stride[1] - low[1] + tap // kernel[2] % kernel[1]
+                to_w = v * stride[2] - low[2] + tap % kernel[2]
+                if 0 <= to_d < depth and 0 <= to_h < height and 0 <= to_w < width:
+                    target = gx[n, to_d, to_h, to_w]
+                    at = i * row + tap
+                    for c in range(inner):
+                        target[c] = own[at + c * taps]
+
+
+@parallel
+def _conv_weight_grad(gw, g, columns, first, count, channels, row):  # type: ignore[no-untyped-def]
+    """Add ``g.T @ columns`` for `count` rows, in blocks of the result."""
+    high, wide = 48, 192
+    across = -(-row // wide)
+    for task in prange(-(-channels // high) * across):
+        o, j = task // across * high, task % across * wide
+        multiply(
+            gw, o * row + j, row, min(high, channels - o), min(wide, row - j),
+            g, first * channels + o, 1, channels, columns, j, row, count, True,
+        )  # fmt: skip
