@@ -64,9 +64,9 @@ class Progress(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         row = trainer.history[-1]
         values = {k: v for k, v in row.items() if k not in ("epoch", "lr", "seconds")}
-        line = f"{_head(trainer.epoch, trainer.epochs)} {describe(values)}  {row['seconds']:.1f} s"
+        line = f"{_head(trainer.epoch, trainer.epochs)}  {describe(values)}  {row['seconds']:.1f} s"
         if self.bar is not None:
-            self.bar.console.print(line, highlight=False)
+            self.bar.console.print(line, highlight=False, soft_wrap=True)
             self.bar.update(self.task, completed=0)
         else:
             self._write(
@@ -91,14 +91,15 @@ def describe(values: Mapping[str, float]) -> str:
 
     Examples
     --------
-    >>> describe({"train_loss": 0.51234, "val_accuracy": 0.98333})
-    'train loss 0.5123  val accuracy 98.33 %'
+    >>> describe({"train_loss": 0.51234, "train_accuracy": 0.98333, "val_loss": 0.7})
+    'train loss 0.5123 acc 98.33 %  val loss 0.7000'
     """
-    return "  ".join(
-        f"{name.replace('_', ' ')} "
-        + (f"{value * 100:.2f} %" if name.endswith("accuracy") else f"{value:.4f}")
-        for name, value in values.items()
-    )
+    parts: dict[str, str] = {}  # "train" and "val", in order
+    for name, value in values.items():
+        part, _, metric = name.rpartition("_")
+        shown = f"acc {value * 100:.2f} %" if metric == "accuracy" else f"{metric} {value:.4f}"
+        parts[part] = f"{parts[part]} {shown}" if part in parts else f"{part} {shown}".strip()
+    return "  ".join(parts.values())
 
 
 def _head(epoch: int, epochs: int) -> str:

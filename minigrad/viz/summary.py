@@ -73,9 +73,16 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:], rule, self.total])
 
     def __rich__(self) -> Any:
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(caption=self.total, caption_style="bold", caption_justify="left")
+        table = Table(
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            caption=self.total,
+            caption_style="bold",
+            caption_justify="left",
+        )
         for i, name in enumerate(HEAD):
             table.add_column(name, justify="left" if i < 2 else "right", no_wrap=True)
         for row in self.rows:

@@ -100,7 +100,7 @@ def test_debug_shows_the_traceback() -> None:
 def test_train_val_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, err = run(capsys, "train", *TINY)
     assert (status, err) == (0, "")
-    assert "epoch 1/1 train loss" in out
+    assert "epoch 1/1  train loss" in out
     assert "accuracy on 360 held-out images" in out
     files = {path.name for path in (tmp_path / "runs" / "digits").iterdir()}
     assert files == {
@@ -111,7 +111,7 @@ def test_train_val_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
 
     status, out, _ = run(capsys, "val")
     assert status == 0
-    assert f"accuracy {accuracy} %" in out
+    assert f"acc {accuracy} %" in out
     assert out.count("\n") == 12
 
     np.save("digit.npy", np.zeros((8, 8), np.float32))

@@ -23,8 +23,8 @@ def fit(stream: io.StringIO) -> str:
 
 def test_a_file_gets_one_line_per_epoch() -> None:
     first, second = fit(io.StringIO()).splitlines()
-    assert first.startswith("epoch 1/2 train loss 2.")
-    assert second.startswith("epoch 2/2 train loss")
+    assert first.startswith("epoch 1/2  train loss 2.")
+    assert second.startswith("epoch 2/2  train loss")
     assert first.endswith(" s")
     assert "%" in first
 
@@ -41,5 +41,5 @@ def test_a_terminal_with_rich_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     pytest.importorskip("rich")
     monkeypatch.setenv("TERM", "xterm")
     text = fit(Terminal())
-    assert "epoch 2/2 train loss" in text
-    assert text.count("epoch 1/2 train loss") >= 1
+    assert "epoch 2/2  train loss" in text
+    assert text.count("epoch 1/2  train loss") >= 1
