@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import types
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import DeviceError, MissingExtra, OptionError
+from minigrad.errors import DeviceError, MissingExtra, OptionError, missing_extra, unknown
 
 __all__ = [
     "Device",
     "cuda_is_available",
     "device_of",
     "get_xp",
+    "kernels_in_use",
     "namespace",
     "register",
     "to_device",
+    "use_kernels",
 ]
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -138,3 +142,65 @@ def to_device(array: Array, device: str | None) -> Array:
     cupy = _cuda(device)
     with cupy.cuda.Device(device.index):
         return cupy.asarray(array)
+
+
+# ---- which kernels --------------------------------------------------------------------------
+
+_wanted = ["fast"]
+kernel_cache: dict[tuple[str, type], Any] = {}  # what `kernels.pick` found; a switch empties it
+
+
+@cache
+def _has_compiler() -> bool:
+    return find_spec("numba") is not None
+
+
+def kernels_in_use() -> str:
+    """Return ``"fast"`` if the CPU kernels are compiled ones, ``"reference"`` if they are NumPy."""
+    return "fast" if _wanted[0] == "fast" and _has_compiler() else "reference"
+
+
+class use_kernels:
+    """Choose between compiled CPU kernels and the formulas in NumPy.
+
+    Takes effect at once and for all threads; ``with`` undoes it at the end of the block. Without
+    a call the compiled kernels are used where they are installed.
+
+    Parameters
+    ----------
+    name : {"fast", "reference"}
+        Compiled with Numba, or NumPy alone.
+
+    Raises
+    ------
+    OptionError
+        If there are no such kernels.
+    MissingExtra
+        If ``"fast"`` is asked for without Numba.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> with mg.backend.use_kernels("reference"):
+    ...     mg.backend.kernels_in_use()
+    'reference'
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in ("fast", "reference"):
+            raise unknown("kernels", name, ["fast", "reference"])
+        if name == "fast" and not _has_compiler():
+            raise missing_extra("Numba", "fast")
+        self._before = _wanted[0]
+        self._set(name)
+
+    @staticmethod
+    def _set(name: str) -> None:
+        _wanted[0] = name
+        kernel_cache.clear()
+
+    def __enter__(self) -> None:
+        """Do nothing: the choice took effect when it was made."""
+
+    def __exit__(self, *error: object) -> None:
+        self._set(self._before)

@@ -9,14 +9,15 @@ place where a version is chosen.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from minigrad.backend import get_xp
+from minigrad.backend import get_xp, kernel_cache, kernels_in_use
 
-__all__ = ["pick"]
+__all__ = ["is_compiled", "pick"]
 
 # kernel file -> the kernels in it
 _FILES = {
@@ -29,17 +30,16 @@ _FILES = {
     "grn": "grn grn_vjp",
     "group_norm": "group_norm group_norm_vjp",
     "layer_norm": "layer_norm layer_norm_vjp",
+    "mlp": "mlp mlp_vjp",
     "pool": "max_pool pool_gather pool_scatter",
     "separable": "separable",
     "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
 }
 _file_of = {name: file for file, names in _FILES.items() for name in names.split()}
 
-# namespace -> folder of its compiled kernels, and the package they need. Tensors have none: they
-# always take the formula, which can be differentiated.
-_COMPILED = {"numpy": ("cpu", "numba"), "cupy": ("cuda", "cupy")}
-
-_cache: dict[tuple[str, type], Callable[..., Any]] = {}
+# namespace -> folder of its compiled kernels. Tensors have none: they always take the formula,
+# which can be differentiated.
+_COMPILED = {"numpy": "cpu", "cupy": "cuda"}
 
 
 def pick(name: str, x: Any) -> Callable[..., Any]:
@@ -66,19 +66,39 @@ def pick(name: str, x: Any) -> Callable[..., Any]:
     array([[-1.,  1.]])
     """
     try:
-        return _cache[name, x.__class__]
+        return kernel_cache[name, x.__class__]  # type: ignore[no-any-return]
     except KeyError:
-        kernel = _cache[name, x.__class__] = _find(name, get_xp(x))
+        kernel = kernel_cache[name, x.__class__] = _find(name, get_xp(x))
         return kernel
 
 
 def _find(name: str, xp: Any) -> Callable[..., Any]:
     file = _file_of[name]
-    folder, package = _COMPILED.get(xp.__name__, ("", ""))
-    if folder and find_spec(package) and find_spec(f"{__name__}.{folder}"):
-        if find_spec(f"{__name__}.{folder}.{file}"):
-            compiled = importlib.import_module(f"{__name__}.{folder}.{file}")
-            if hasattr(compiled, name):
-                return getattr(compiled, name)  # type: ignore[no-any-return]
+    compiled = _compiled(file, xp.__name__)
+    if hasattr(compiled, name):
+        return getattr(compiled, name)  # type: ignore[no-any-return]
     reference = importlib.import_module(f"{__name__}.reference.{file}")
     return partial(getattr(reference, name), xp)
+
+
+def _compiled(file: str, namespace: str) -> Any:
+    """Return the module with the compiled versions, or None where there is none to be used."""
+    folder = _COMPILED.get(namespace)
+    if folder is None or (folder == "cpu" and kernels_in_use() == "reference"):
+        return None
+    if not find_spec(f"{__name__}.{folder}") or not find_spec(f"{__name__}.{folder}.{file}"):
+        return None
+    try:
+        return importlib.import_module(f"{__name__}.{folder}.{file}")
+    except Exception as error:  # whatever a compiler may say: NumPy can do the work
+        warnings.warn(
+            f"minigrad: the compiled kernels of {file} cannot be used ({error}); using NumPy",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def is_compiled(name: str, x: Any) -> bool:
+    """Return True if `pick` gives a compiled version of kernel `name` for arrays like `x`."""
+    return not isinstance(pick(name, x), partial)

@@ -10,18 +10,24 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from minigrad.dtypes import float32, float64
 from minigrad.errors import OptionError, ShapeError, unknown
+from minigrad.kernels import is_compiled
 from minigrad.models.registry import accepts
 from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.nn.containers import ModuleList, Sequential
 from minigrad.nn.layers import GRN, Conv1d, Conv2d, Conv3d, DropPath, Identity, LayerNorm, Linear
 from minigrad.nn.module import Module, Parameter
+from minigrad.ops.dropout import drop_path_factor
+from minigrad.ops.mlp import pointwise_mlp
 from minigrad.tensor import Tensor
 
 __all__ = ["Block", "ConvNeXt", "ConvNeXtV2"]
 
 CONVS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
+
+_PLAIN = {*CONVS.values(), LayerNorm, Linear, GRN, Identity, DropPath}
 
 
 class Block(Module):
@@ -85,6 +91,8 @@ class Block(Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self._can_fuse(x):
+            return self._fused(x)
         y: Tensor = self.dwconv(x)
         y = y.movedim(1, -1)  # (N, C, *spatial) -> (N, *spatial, C): the order in memory, so a view
         y = self.norm(y)
@@ -96,6 +104,39 @@ class Block(Module):
             y = y * self.gamma
         y = self.drop_path(y.movedim(-1, 1))
         return x + y
+
+    def _can_fuse(self, x: Tensor) -> bool:
+        """Return True where one compiled kernel can do all that follows the convolution.
+
+        It passes the layers by: so only while they are the plain ones and nobody listens to them.
+        """
+        return (
+            is_compiled("mlp", x.array)
+            and x.dtype == self.pwconv1.weight.dtype
+            and x.dtype in (float32, float64)
+            and all(
+                type(m) in _PLAIN and not m._forward_hooks and not m._forward_pre_hooks
+                for m in self.children()
+            )
+        )
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """Compute `forward` with `pointwise_mlp`, which says that formula in one."""
+        w1, w2, norm = self.pwconv1, self.pwconv2, self.norm
+        options: dict[str, Any] = {"scale": self.gamma}
+        if isinstance(self.grn, GRN):
+            options["grn_weight"] = self.grn.gamma.reshape(-1)
+            options["grn_bias"] = self.grn.beta.reshape(-1)
+            options["grn_eps"] = self.grn.eps
+        if self.training and self.drop_path.drop_prob:
+            options["factor"] = drop_path_factor(x, self.drop_path.drop_prob)
+        assert w1.bias is not None
+        assert w2.bias is not None
+        y = pointwise_mlp(
+            self.dwconv(x).movedim(1, -1), x.movedim(1, -1), norm.weight, norm.bias,
+            w1.weight, w1.bias, w2.weight, w2.bias, eps=norm.eps, **options,
+        )  # fmt: skip
+        return y.movedim(-1, 1)
 
 
 class ConvNeXt(Module):

@@ -13,9 +13,9 @@ from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.random import default_generator
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
-__all__ = ["drop_path", "dropout"]
+__all__ = ["drop_path", "drop_path_factor", "dropout"]
 
 
 class ScaleByMask(Function):
@@ -34,6 +34,12 @@ class ScaleByMask(Function):
 def _mask(x: Tensor, shape: tuple[int, ...], keep: float) -> Any:
     """Draw a boolean mask that is true with probability `keep`."""
     return backend.to_device(default_generator().random(shape) < keep, x.device)
+
+
+def drop_path_factor(x: Tensor, p: float) -> Tensor:
+    """Draw the factors (N,) with which `drop_path` multiplies the samples of `x` in training."""
+    keep = _mask(x, x.shape[:1], 1.0 - p)
+    return wrap(keep.astype(x.dtype) * x.dtype.type(1.0 / (1.0 - p)))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

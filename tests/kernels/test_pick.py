@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import types
 
@@ -21,7 +22,7 @@ def test_every_kernel_is_found() -> None:
 def test_the_table_names_everything_a_file_offers() -> None:
     for file, names in kernels._FILES.items():
         offered = set(importlib.import_module(f"minigrad.kernels.reference.{file}").__all__)
-        helpers = {"AxisMap", "flip", "flipped_padding", "out_size", "pad"}
+        helpers = {"AxisMap", "Parameters", "flip", "flipped_padding", "out_size", "pad"}
         assert offered - helpers == set(names.split())
 
 
@@ -43,8 +44,42 @@ def test_a_compiled_version_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         m.__spec__ = importlib.machinery.ModuleSpec(m.__name__, None)
         monkeypatch.setitem(sys.modules, m.__name__, m)
     package.__path__ = []  # type: ignore[attr-defined]
-    monkeypatch.setattr(kernels, "_cache", {})
-    monkeypatch.setattr(kernels, "_COMPILED", {"numpy": ("cpu", "numpy")})
+    monkeypatch.setattr(kernels, "kernel_cache", {})
+    monkeypatch.setattr(kernels, "kernels_in_use", lambda: "fast")
     x = np.ones(1)
     assert pick("gelu", x)(x) == "compiled"
     assert pick("gelu_vjp", x)(x, x) == pytest.approx(1.0833, abs=1e-4)
+
+
+def test_a_compiled_version_that_cannot_be_imported_is_left_out_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(name: str) -> types.ModuleType:
+        if name == "minigrad.kernels.cpu.gelu":
+            raise RuntimeError("no compiler")
+        return real(name)
+
+    real = importlib.import_module
+    monkeypatch.setattr(kernels, "kernel_cache", {})
+    monkeypatch.setattr(kernels, "kernels_in_use", lambda: "fast")
+    monkeypatch.setattr(kernels.importlib, "import_module", fail)
+    x = np.ones(1)
+    with pytest.warns(RuntimeWarning, match=r"kernels of gelu cannot be used \(no compiler\)"):
+        y = pick("gelu", x)(x)
+    assert y == pytest.approx(0.8413, abs=1e-4)
+
+
+def test_switching_between_kernels() -> None:
+    x = np.ones(1)
+    with mg.backend.use_kernels("reference"):
+        assert mg.backend.kernels_in_use() == "reference"
+        assert not kernels.is_compiled("gelu", x)
+    with pytest.raises(mg.errors.OptionError, match="unknown kernels 'fats'; did you mean 'fast'"):
+        mg.backend.use_kernels("fats")
+    if importlib.util.find_spec("numba") is None:
+        assert mg.backend.kernels_in_use() == "reference"
+        with pytest.raises(mg.errors.MissingExtra, match=r"pip install 'minigrad\[fast\]'"):
+            mg.backend.use_kernels("fast")
+    else:
+        assert mg.backend.kernels_in_use() == "fast"
+        assert kernels.is_compiled("gelu", x)
