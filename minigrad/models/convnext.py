@@ -122,7 +122,9 @@ class Block(Module):
 
     def _fused(self, x: Tensor) -> Tensor:
         """Compute `forward` with `pointwise_mlp`, which says that formula in one."""
-        w1, w2, norm = self.pwconv1, self.pwconv2, self.norm
+        norm: Any = self.norm  # none of the weights and biases is missing in a block
+        w1: Any = self.pwconv1
+        w2: Any = self.pwconv2
         options: dict[str, Any] = {"scale": self.gamma}
         if isinstance(self.grn, GRN):
             options["grn_weight"] = self.grn.gamma.reshape(-1)
@@ -130,8 +132,6 @@ class Block(Module):
             options["grn_eps"] = self.grn.eps
         if self.training and self.drop_path.drop_prob:
             options["factor"] = drop_path_factor(x, self.drop_path.drop_prob)
-        assert w1.bias is not None
-        assert w2.bias is not None
         y = pointwise_mlp(
             self.dwconv(x).movedim(1, -1), x.movedim(1, -1), norm.weight, norm.bias,
             w1.weight, w1.bias, w2.weight, w2.bias, eps=norm.eps, **options,
