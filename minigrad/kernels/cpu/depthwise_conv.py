@@ -30,6 +30,7 @@ from minigrad.kernels.cpu.arrays import (
     volume,
 )
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
+from minigrad.kernels.cpu.gemm import transpose_block
 from minigrad.kernels.cpu.simd import (
     COLUMNS,
     REGISTERS,
@@ -67,7 +68,7 @@ def depthwise_conv(
     """``y[n, c, p] = bias[c] + sum over k of x[n, c, p * stride + k * dilation] * w[c, 0, k]``."""
     out = out_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     start = np.zeros(x.shape[1], x.dtype) if bias is None else contiguous(bias)
-    return _convolve(x, w, start, out, stride, padding, dilation)
+    return _convolve(x, w, False, start, out, stride, padding, dilation)
 
 
 @instead_of(reference.depthwise_conv_input_grad)
@@ -92,7 +93,7 @@ def depthwise_conv_input_grad(
         _scatter(spatial(gx), volume(g), _taps(w), kernel, *steps)
         return channels_first(gx)
     around = flipped_padding(size, g.shape[2:], w.shape[2:], padding, dilation)
-    return _convolve(g, flip(w), start, size, stride, around, dilation)
+    return _convolve(g, w, True, start, size, stride, around, dilation)
 
 
 @instead_of(reference.depthwise_conv_weight_grad)
@@ -123,7 +124,14 @@ def depthwise_conv_weight_grad(
 
 
 def _convolve(
-    x: Array, w: Array, start: Array, out: Ints, stride: Ints, padding: Padding, dilation: Ints
+    x: Array,
+    w: Array,
+    flipped: bool,
+    start: Array,
+    out: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
 ) -> Array:
     """Convolve; sums begin with `start`: a number per channel, or an array like the result."""
     channels = x.shape[1]
@@ -131,13 +139,15 @@ def _convolve(
     y = empty((len(x), *out, channels), x.dtype)
     kernel, step, wide = three(w.shape[2:], 1), three(stride, 1), three(dilation, 1)
     low = three([lo for lo, _ in padding], 0)
-    target, first = spatial(y), start.reshape(-1)
+    target, whole, start = spatial(y), start.ndim > 1, start.reshape(-1)
     if _is_seven(channels, x.dtype, kernel, step, wide):
         strip = _strip(target.shape, kernel, x.dtype)
         scratch = _scratch(target.shape, kernel, strip, x.dtype)
-        _convolve_seven(target, x, _taps(w), first, start.ndim > 1, kernel, low, strip, scratch)
+        w = contiguous(w).reshape(-1)
+        _convolve_seven(target, x, w, flipped, start, whole, kernel, low, strip, scratch)
     else:
-        _convolve_plain(target, x, _taps(w), first, start.ndim > 1, kernel, step, low, wide)
+        taps = _taps(flip(w) if flipped else w)
+        _convolve_plain(target, x, taps, start, whole, kernel, step, low, wide)
     return channels_first(y)
 
 
@@ -237,9 +247,10 @@ def _convolve_row(  # type: ignore[no-untyped-def]
 
 
 @parallel
-def _convolve_seven(y, x, taps, start, whole, kernel, low, strip, scratch):  # type: ignore[no-untyped-def]
+def _convolve_seven(y, x, w, flipped, start, whole, kernel, low, strip, scratch):  # type: ignore[no-untyped-def]
     batch, depth, height, width, channels = y.shape
     planes, filter_rows, _ = kernel
+    taps = planes * filter_rows * TAPS
     lane = VECTOR_BYTES // y.itemsize
     group = VECTORS * lane
     groups, strips = -(-channels // group), -(-height // strip)
@@ -250,18 +261,19 @@ def _convolve_seven(y, x, taps, start, whole, kernel, low, strip, scratch):  # t
         n, d = rest // depth, rest % depth
         count = min(strip, height - h)
         rows = count + filter_rows - 1
-        columns, filters, spare, _ = _places_here(planes, rows, width, len(taps))
+        columns, filters, spare, _ = _places_here(planes, rows, width, taps)
         _fill(memory, x, n, d - low[0], h - low[1], c, planes, rows, columns, low[2])
         for v in range(VECTORS):
             if c + v * lane < channels:
                 channel = min(c + v * lane, channels - lane)
-                copy_vectors(memory, filters * lane, lane, taps, channel, channels, len(taps))
+                at, step = (filters + taps - 1, -lane) if flipped else (filters, lane)
+                transpose_block(memory, at * lane, step, w, channel * taps, taps, lane, taps)
                 for i in range(count):
                     pixel = (((n * depth + d) * height + h + i) * width) * channels + channel
-                    first, step = (pixel, channels) if whole else (channel, 0)
+                    first, start_step = (pixel, channels) if whole else (channel, 0)
                     at = (v * planes * rows + i) * columns * lane
                     _convolve_row(
-                        y, pixel, channels, width, start, first, step,
+                        y, pixel, channels, width, start, first, start_step,
                         memory, at, rows * columns * lane, columns * lane,
                         filters * lane, spare * lane, kernel,
                     )  # fmt: skip

@@ -31,7 +31,7 @@ from numba.extending import intrinsic
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.simd import REGISTERS, VECTOR_BYTES, Vectors, pointers
 
-__all__ = ["multiply", "pack", "transpose"]
+__all__ = ["multiply", "pack", "transpose", "transpose_block"]
 
 Value = Any
 
@@ -183,7 +183,7 @@ def multiply(  # type: ignore[no-untyped-def]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _transpose(typing: Any, y: Any, y0: Any, y_row: Any, x: Any, x0: Any, x_row: Any) -> Any:
+def transpose_square(typing: Any, y: Any, y0: Any, y_row: Any, x: Any, x0: Any, x_row: Any) -> Any:
     """Write the square of `lanes` rows and columns at x to y, transposed.
 
     Shuffling the first half of the rows with the second, like a deck of cards, until every card
@@ -214,30 +214,29 @@ def _transpose(typing: Any, y: Any, y0: Any, y_row: Any, x: Any, x0: Any, x_row:
 
 
 @compiled
+def transpose_block(y, y0, y_row, x, x0, x_row, rows, columns):  # type: ignore[no-untyped-def]
+    """Write `rows` by `columns` numbers of x to y, transposed; `y_row` may be negative."""
+    lane = VECTOR_BYTES // x.itemsize
+    if rows < lane or columns < lane:
+        for i in range(rows):
+            for j in range(columns):
+                y[y0 + j * y_row + i] = x[x0 + i * x_row + j]
+        return
+    for i in range(0, rows, lane):
+        row = min(i, rows - lane)
+        for j in range(0, columns, lane):
+            column = min(j, columns - lane)
+            transpose_square(y, y0 + column * y_row + row, y_row, x, x0 + row * x_row + column, x_row)
+
+
+@compiled
 def pack(b, b0, x, x0, x_row, depth, n, j):  # type: ignore[no-untyped-def]
     """Write the panel from column j on of B = X transposed, X being (n, depth); return its width.
 
     A panel lies at ``b[b0 + j * depth]``, its rows one behind the other.
     """
-    lane = VECTOR_BYTES // b.itemsize
-    width = panel_width(n - j, lane)
-    at = b0 + j * depth
-    if width < lane or depth < lane:
-        for k in range(depth):
-            for i in range(width):
-                b[at + k * width + i] = x[x0 + (j + i) * x_row + k]
-        return width
-    i = 0
-    while i < width:
-        column = min(i, width - lane)
-        k = 0
-        while k < depth:
-            row = min(k, depth - lane)
-            _transpose(
-                b, at + row * width + column, width, x, x0 + (j + column) * x_row + row, x_row
-            )
-            k += lane
-        i += lane
+    width = panel_width(n - j, VECTOR_BYTES // b.itemsize)
+    transpose_block(b, b0 + j * depth, width, x, x0 + j * x_row, x_row, width, depth)
     return width
 
 
@@ -245,15 +244,7 @@ def pack(b, b0, x, x0, x_row, depth, n, j):  # type: ignore[no-untyped-def]
 def transpose(y, x):  # type: ignore[no-untyped-def]
     """Write x (n, m) transposed to y (m * n,)."""
     n, m = x.shape
-    lane = VECTOR_BYTES // x.itemsize
-    flat = x.reshape(-1)
-    if n < lane or m < lane:
-        for i in prange(m):
-            for j in range(n):
-                y[i * n + j] = x[j, i]
-    else:
-        for block in prange(-(-m // lane)):
-            i = min(block * lane, m - lane)
-            for j in range(0, n + lane - 1, lane):
-                column = min(j, n - lane)
-                _transpose(y, i * n + column, n, flat, column * m + i, m)
+    wide = 64  # columns in one task
+    for task in prange(-(-m // wide)):
+        first = task * wide
+        transpose_block(y, first * n, n, x.reshape(-1), first, m, n, min(wide, m - first))

@@ -23,7 +23,6 @@ Hidden values are stored chunk by chunk: ``h[k * rows + row * width + j]`` is in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -599,7 +598,7 @@ def _complete(p: Parameters) -> Parameters:
     neutral = (np.ones(channels, dtype), np.zeros(hidden, dtype), np.zeros(hidden, dtype))
     given = (p.scale, p.grn_weight, p.grn_bias)
     optional = [n if v is None else v for n, v in zip(neutral, given, strict=True)]
-    return Parameters(*(contiguous(v.reshape(v.shape)) for v in (*p[:6], *optional)))
+    return Parameters(*map(contiguous, (*p[:6], *optional)))
 
 
 def mlp_vjp(
