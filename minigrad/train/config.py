@@ -127,9 +127,9 @@ class TrainConfig:
 
 FASHION_MNIST: dict[str, Any] = {
     "depths": (2, 2),
-    "dims": (32, 64),
+    "dims": (64, 128),
     "patch_size": 4,
-    "epochs": 8,
+    "epochs": 10,
     "batch_size": 128,
     "warmup_epochs": 1.0,
     "flip": True,
