@@ -31,7 +31,7 @@ from numba import get_thread_id, prange
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gelu import normal
-from minigrad.kernels.cpu.gemm import VECTORS, multiply, pack
+from minigrad.kernels.cpu.gemm import VECTORS, multiply, pack, transpose_block
 from minigrad.kernels.cpu.layer_norm import gradient_of_row, normalize_row, statistics
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 
@@ -40,6 +40,8 @@ __all__ = ["Parameters", "Saved", "mlp", "mlp_vjp"]
 CHUNK = 384  # hidden columns at a time
 TILE = 1 << 19  # bytes of a tile and its chunks
 SLAB = 1 << 23  # bytes of the hidden values of a slab
+FEW = 256  # rows for which weights are not packed
+PARTS = 8  # of the hidden columns then
 PIECE = 96  # hidden columns whose weights get their gradients in one task
 
 
@@ -140,6 +142,13 @@ def _gelu_in_place(z, z0, z_step, rows, bias):  # type: ignore[no-untyped-def]
         for j in range(bias.size):
             value = target[j] + bias[j]
             target[j] = value * normal(value)[0]
+
+
+@compiled
+def _gelu_in_place_of(row, bias):  # type: ignore[no-untyped-def]
+    for i in range(row.size):
+        value = row[i] + bias
+        row[i] = value * normal(value)[0]
 
 
 @compiled
@@ -296,6 +305,58 @@ def _forward_rest(  # type: ignore[no-untyped-def]
                 own, 0, step, rows, channels, own, a0, wide, 1, p2, k * channels, 0, width, k > 0
             )
         _residual(y, skip, first + at, rows, own, 0, step, b2, scale, factor, positions)
+
+
+@parallel
+def _forward_few(  # type: ignore[no-untyped-def]
+    y, skip, x, stats, turned, parts, norm_weight, norm_bias, w1, b1, w2, b2, scale, factor, length, eps,
+    memory,
+):  # fmt: skip
+    """Do the same with positions in the lanes: for few rows, where packing weights would cost most.
+
+    ``h.T = w1 @ norm(x).T`` and ``y.T = w2 @ z.T`` take the weights as they are, each number once.
+    A task has some of the hidden columns; what they add to the result goes to a part of its own.
+    """
+    channels, rows = b2.size, x.size // b2.size
+    block = VECTOR_BYTES // x.itemsize
+    for task in prange(-(-rows // block)):
+        own = memory[get_thread_id()]
+        m = task * block
+        count = min(block, rows - m)
+        for i in range(count):
+            row = x[(m + i) * channels : (m + i + 1) * channels]
+            stats[m + i, 0], stats[m + i, 1] = statistics(row, eps)
+            target = own[i * channels : (i + 1) * channels]
+            normalize_row(target, row, stats[m + i, 0], stats[m + i, 1], norm_weight, norm_bias)
+        transpose_block(turned, m, rows, own, 0, channels, count, channels)
+    for part in prange(len(parts)):
+        own = memory[get_thread_id()]
+        k = part * b1.size // len(parts)
+        width = (part + 1) * b1.size // len(parts) - k
+        multiply(
+            own, 0, rows, width, rows, w1, k * channels, channels, 1, turned, 0, rows, channels, False
+        )
+        for j in range(width):
+            _gelu_in_place_of(own[j * rows : (j + 1) * rows], b1[k + j])
+        multiply(
+            parts[part], 0, rows, channels, rows, w2, k, b1.size, 1, own, 0, rows, width, False
+        )
+    for task in prange(-(-channels // block)):
+        own = memory[get_thread_id()]
+        c = task * block
+        count = min(block, channels - c)
+        total = own[: count * rows]
+        total[:] = parts[0, c * rows : (c + count) * rows]
+        for part in range(1, len(parts)):
+            more = parts[part, c * rows : (c + count) * rows]
+            for i in range(total.size):
+                total[i] += more[i]
+        transpose_block(own, count * rows, count, own, 0, rows, count, rows)
+        for m in range(rows):
+            at = (m // length, m * channels + c, (count * (rows + m)))
+            for i in range(count):
+                branch = own[at[2] + i] + b2[c + i]
+                y[at[1] + i] = skip[at[1] + i] + branch * (scale[c + i] * factor[at[0]])
 
 
 # ---- backward ---------------------------------------------------------------------------------
@@ -558,9 +619,19 @@ def mlp(
             y.reshape(-1),
         )
         cut = _Cut.of(x, hidden, grn)
+        eps = dtype.type(eps)
+        few = not grn and not keep and lanes(dtype) <= rows <= FEW
+        if few:
+            part = -(-hidden // PARTS)
+            memory = empty((threads(), max(part, 2 * lanes(dtype)) * max(rows, channels)), dtype)
+            _forward_few(
+                flat_y, flat_skip, flat_x, stats, empty(x.size, dtype), empty((PARTS, x.size), dtype),
+                p.norm_weight, p.norm_bias, p.w1.reshape(-1), p.b1, p.w2.reshape(-1), p.b2, p.scale,
+                factor, rows // len(x), eps, memory,
+            )  # fmt: skip
+            return y, Saved(stats, None, None)
         p1, p2 = _packed(p, cut)
         memory = _memory(cut, channels, dtype)
-        eps = dtype.type(eps)
         if not grn:
             _forward(
                 flat_y, flat_skip, flat_x, stats, kept, keep, p.norm_weight, p.norm_bias, p1, p.b1,
