@@ -21,7 +21,6 @@ EXTRAS = (
     ("rich", "rich", "cli", "coloured progress bars and tables"),
     ("PIL", "Pillow", "images", "pictures as JPEG, PNG …"),
     ("numba", "numba", "fast", "compiled kernels on the CPU"),
-    ("scipy", "scipy", "fast", "used by the compiled kernels"),
     ("threadpoolctl", "threadpoolctl", "fast", "control of BLAS threads"),
     ("ml_dtypes", "ml_dtypes", "bfloat16", "the bfloat16 type"),
 )
@@ -40,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         ("CPU cores", f"{_cores()} usable"),
         ("NumPy", np.__version__),
         ("BLAS", _blas()),
+        ("kernels", _kernels()),
         ("GPU", _gpu()),
     ]
     for module, package, extra, use in EXTRAS:
@@ -73,6 +73,14 @@ def _blas() -> str:
         f"one thread per core ({_cores()})",
     )
     return f"{name}, {threads}"
+
+
+def _kernels() -> str:
+    """Say which kernels run on the CPU, and why."""
+    if backend.kernels_in_use() == "reference":
+        return "reference: NumPy alone, because Numba is not installed; pip install 'minigrad[fast]'"
+    version = importlib.metadata.version("numba")
+    return f"fast: compiled by Numba {version}; minigrad.backend.use_kernels switches"
 
 
 def _gpu() -> str:

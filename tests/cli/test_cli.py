@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minigrad import backend
 from minigrad.cli import COMMANDS, main
 from minigrad.cli.runs import free_name
 from minigrad.io import load_file
@@ -184,6 +185,7 @@ def test_models_summary_graph_data_doctor(
         assert "stages.0.0.dwconv.weight" in (tmp_path / name).read_text()
     assert "comes with minigrad" in run(capsys, "data")[1]
     out = run(capsys, "doctor")[1]
+    assert f"kernels              {backend.kernels_in_use()}: " in out
     for word in ("Python", "NumPy", "BLAS", "CPU cores", "GPU", "Pillow", "data: digits"):
         assert word in out
 
