@@ -78,7 +78,7 @@ def _blas() -> str:
 def _kernels() -> str:
     """Say which kernels run on the CPU, and why."""
     if backend.kernels_in_use() == "reference":
-        return "reference: NumPy alone, because Numba is not installed; pip install 'minigrad[fast]'"
+        return "reference: NumPy, as Numba is not installed; pip install 'minigrad[fast]'"
     version = importlib.metadata.version("numba")
     return f"fast: compiled by Numba {version}; minigrad.backend.use_kernels switches"
 
