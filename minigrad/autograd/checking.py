@@ -86,7 +86,9 @@ def gradcheck(
     values = [x.array.astype(x.dtype, order="C") if isinstance(x, Tensor) else x for x in args]
 
     def call(arrays: list[Any]) -> list[Tensor]:
-        leaves = [wrap(a) if isinstance(args[i], Tensor) else a for i, a in enumerate(arrays)]
+        leaves = [
+            wrap(np.asarray(a)) if isinstance(args[i], Tensor) else a for i, a in enumerate(arrays)
+        ]
         for i in checked:
             leaves[i].requires_grad_()
         call.leaves = [leaves[i] for i in checked]  # type: ignore[attr-defined]

@@ -138,7 +138,14 @@ def _rounding(name: str, what: str) -> Callable[[Tensor], Tensor]:
 floor = _rounding("floor", "the largest integer not above every element")
 ceil = _rounding("ceil", "the smallest integer not below every element")
 trunc = _rounding("trunc", "every element without its fraction")
-sign = _rounding("sign", "-1, 0 or 1, the sign of every element")
+
+
+def sign(x: Tensor) -> Tensor:
+    """Return -1, 0 or 1, the sign of every element; its gradient is zero."""
+    x = check_tensor("sign", x)
+    if x.dtype == dtypes.bool_:
+        return constant(x.array.copy())
+    return Rounding(lambda xp, a: xp.sign(a), "sign")(x)
 
 
 def round(x: Tensor, decimals: int = 0) -> Tensor:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minigrad import backend
 from minigrad.autograd.node import Function
 from minigrad.errors import OptionError, ShapeError
@@ -33,7 +35,7 @@ class ScaleByMask(Function):
 
 def _mask(x: Tensor, shape: tuple[int, ...], keep: float) -> Any:
     """Draw a boolean mask that is true with probability `keep`."""
-    return backend.to_device(default_generator().random(shape) < keep, x.device)
+    return backend.to_device(np.asarray(default_generator().random(shape) < keep), x.device)
 
 
 def drop_path_factor(x: Tensor, p: float) -> Tensor:
