@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     if state is not None:
         experiment.trainer.load_state_dict(state)
     _make_folder(folder)
+    io.remove_leftovers(folder)
     checkpoint = Checkpoint(folder / CHECKPOINT, config.checkpoint_every, experiment.about)
     experiment.trainer.callbacks += [Progress(), checkpoint, Log(folder), Curves(folder)]
     io.write_text(folder / "config.toml", config.to_toml())

@@ -55,9 +55,10 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Remove what writers of `path` left behind that were killed in the middle (SIGKILL)."""
+    """Remove what writers of a file, or of any file in a folder, left behind when killed."""
     path = Path(path)
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    folder, name = (path, "*") if path.is_dir() else (path.parent, glob.escape(path.name))
+    for leftover in folder.glob(f".{name}.*-*.tmp"):
         leftover.unlink(missing_ok=True)
 
 

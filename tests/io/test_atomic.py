@@ -87,3 +87,5 @@ def test_leftovers_of_a_killed_writer_are_removed(old: Path) -> None:
     (old.parent / ".file2.1-2.tmp").write_text("of another")
     remove_leftovers(old)
     assert {p.name for p in old.parent.iterdir()} == {"file", ".file2.1-2.tmp"}
+    remove_leftovers(old.parent)
+    assert list(old.parent.iterdir()) == [old]
