@@ -69,7 +69,8 @@ class Trainer:
     epoch, batch, step : int
         Epochs finished, batches done of the one under way, optimizer steps in all.
     history : list of dict
-        One row per finished epoch: ``epoch``, ``lr``, ``train_loss``, ``val_accuracy`` ….
+        One row per finished epoch: ``epoch``, ``lr`` (at its end), ``train_loss``,
+        ``val_accuracy`` ….
 
     Examples
     --------
