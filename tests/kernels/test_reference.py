@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from minigrad.backend import use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.reference import conv, depthwise_conv, gelu
 from minigrad.kernels.reference._arrays import BLOCK
@@ -44,6 +46,13 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "softmax": (X, 1),
     "log_softmax": (X, 1),
 }
+
+
+@pytest.fixture(autouse=True)
+def _reference() -> Iterator[None]:
+    """Let `pick` give the formulas where compiled versions are installed too."""
+    with use_kernels("reference"):
+        yield
 
 
 def _formula(name: str) -> Any:
