@@ -1,0 +1,90 @@
+"""Batch normalisation with the statistics of the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
+from minigrad.kernels.cpu.compile import compiled, parallel
+from minigrad.kernels.reference import batch_norm as reference
+
+__all__ = ["batch_norm", "batch_norm_vjp"]
+
+PARTS = 64  # partial sums over rows, added up in order
+
+
+@compiled
+def _add(sums, g, x, mean):  # type: ignore[no-untyped-def]
+    for c in range(mean.size):
+        d = x[c] - mean[c]
+        sums[0, c] += g[c]
+        sums[1, c] += g[c] * d
+        sums[2, c] += d * d
+
+
+@parallel
+def _sums(parts, g, x, mean):  # type: ignore[no-untyped-def]
+    """Sum g, ``g * (x - mean)`` and ``(x - mean)^2`` over the rows of every part."""
+    for part in prange(len(parts)):
+        parts[part] = 0
+        for m in range(part * len(x) // len(parts), (part + 1) * len(x) // len(parts)):
+            _add(parts[part], g[m], x[m], mean)
+
+
+@compiled
+def _affine_of(y, g, x, mean, a, b, c):  # type: ignore[no-untyped-def]
+    for i in range(y.size):
+        y[i] = g[i] * a[i] + (x[i] - mean[i]) * b[i] + c[i]
+
+
+@parallel
+def _affine(y, g, x, mean, a, b, c):  # type: ignore[no-untyped-def]
+    for m in prange(len(x)):
+        _affine_of(y[m], g[m], x[m], mean, a, b, c)
+
+
+def _rows(x: Array) -> Array:
+    return contiguous(x).reshape(-1, x.shape[-1])
+
+
+def _sum(g: Array, x: Array, mean: Array) -> Array:
+    parts = empty((min(PARTS, len(x)), 3, x.shape[1]), x.dtype)
+    _sums(parts, g, x, mean)
+    return parts.sum(axis=0)
+
+
+def _mean(x: Array) -> Array:
+    return _sum(x, x, np.zeros(x.shape[1], x.dtype))[0] / x.dtype.type(len(x))
+
+
+@instead_of(reference.batch_norm)
+def batch_norm(
+    x: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Normalise every channel of x (..., C); return the result, the mean and the variance."""
+    y = empty(x.shape, x.dtype)
+    rows = _rows(x)
+    mean = _mean(rows)
+    var = _sum(rows, rows, mean)[2] / x.dtype.type(len(rows))
+    scale = 1.0 / np.sqrt(var + x.dtype.type(eps))
+    zero = np.zeros_like(mean)
+    gain = scale if weight is None else scale * weight
+    _affine(_rows(y), rows, rows, mean, zero, gain, zero if bias is None else contiguous(bias))
+    return y, mean, var
+
+
+@instead_of(reference.batch_norm_vjp)
+def batch_norm_vjp(
+    g: Array, x: Array, weight: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Gradients of `batch_norm` with respect to x, weight and bias."""
+    gx = empty(x.shape, x.dtype)
+    g, x, out = _rows(g), _rows(x), _rows(gx)
+    inverse = 1.0 / x.dtype.type(len(x))
+    mean = _mean(x)
+    total, product, squares = _sum(g, x, mean)
+    scale = 1.0 / np.sqrt(squares * inverse + x.dtype.type(eps))
+    a = scale if weight is None else scale * weight
+    _affine(out, g, x, mean, a, -a * scale * scale * product * inverse, -a * total * inverse)
+    return gx, product * scale, total

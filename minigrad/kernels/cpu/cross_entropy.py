@@ -1,0 +1,59 @@
+"""Cross entropy between logits and target weights, both (rows, classes)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import get_thread_id, prange
+
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
+from minigrad.kernels.cpu.compile import parallel, threads
+from minigrad.kernels.cpu.softmax import TILE, exp_of_row
+from minigrad.kernels.reference import cross_entropy as reference
+
+__all__ = ["cross_entropy", "cross_entropy_vjp"]
+
+
+@parallel
+def _cross_entropy(y, x, q, memory):  # type: ignore[no-untyped-def]
+    for tile in prange(-(-len(x) // TILE)):
+        own = memory[get_thread_id()]
+        for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
+            row, weight = x[m], q[m]
+            most, total = exp_of_row(own, row)
+            shift = most + np.log(total)
+            loss = x.dtype.type(0)
+            for c in range(row.size):  # a class of weight 0 counts 0 even where its logit is -inf
+                loss += weight[c] * (shift - row[c]) if weight[c] != 0 else x.dtype.type(0)
+            y[m, 0] = loss
+
+
+@parallel
+def _cross_entropy_vjp(gx, g, x, q):  # type: ignore[no-untyped-def]
+    for tile in prange(-(-len(x) // TILE)):
+        for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
+            target, weight = gx[m], q[m]
+            _, total = exp_of_row(target, x[m])
+            mass = x.dtype.type(0)
+            for c in range(weight.size):
+                mass += weight[c]
+            share = mass / total
+            for c in range(weight.size):
+                target[c] = g[m, 0] * (target[c] * share - weight[c])
+
+
+@instead_of(reference.cross_entropy)
+def cross_entropy(x: Array, q: Array) -> Array:
+    """Loss of every row, (rows, 1): ``-sum(q * log_softmax(x))``."""
+    y = np.empty((len(x), 1), x.dtype)
+    if x.size:
+        _cross_entropy(y, contiguous(x), contiguous(q), empty((threads(), x.shape[1]), x.dtype))
+    return y
+
+
+@instead_of(reference.cross_entropy_vjp)
+def cross_entropy_vjp(g: Array, x: Array, q: Array) -> Array:
+    """Gradient with respect to the logits: ``dx = g * (softmax(x) * sum(q) - q)``."""
+    gx = empty(x.shape, x.dtype)
+    if x.size:
+        _cross_entropy_vjp(gx, contiguous(g), contiguous(x), contiguous(q))
+    return gx
