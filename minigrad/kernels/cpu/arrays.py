@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from minigrad.kernels.cpu.buffers import empty
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
@@ -73,7 +75,10 @@ def flat(*arrays: Array) -> tuple[Array, ...]:
 
 
 def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
-    """Say which formula a compiled kernel stands for: other element types than it knows take that.
+    """Say which formula a compiled kernel stands for.
+
+    The formula takes over for element types that the kernel does not know, and for good, after one
+    warning, where Numba cannot compile it or keep the result.
 
     Parameters
     ----------
@@ -82,14 +87,26 @@ def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
     """
 
     def decorate(kernel: Kernel) -> Kernel:
+        broken = False
+
         @functools.wraps(kernel)
         def run(x: Array, *args: Any, **options: Any) -> Any:
+            nonlocal broken
             known = x.dtype.char in "fd" and all(
                 a.dtype == x.dtype for a in args if isinstance(a, np.ndarray)
             )
-            if not known:
-                return formula(np, x, *args)
-            return kernel(x, *args, **options)
+            if broken or not known:
+                return formula(np, x, *args, **options)
+            try:
+                return kernel(x, *args, **options)
+            except (NumbaError, OSError) as error:
+                broken = True
+                warnings.warn(
+                    f"minigrad: Numba could not make {kernel.__name__}, NumPy takes over: {error}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                return formula(np, x, *args, **options)
 
         return run
 

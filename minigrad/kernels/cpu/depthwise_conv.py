@@ -67,8 +67,7 @@ def depthwise_conv(
 ) -> Array:
     """``y[n, c, p] = bias[c] + sum over k of x[n, c, p * stride + k * dilation] * w[c, 0, k]``."""
     out = out_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    start = np.zeros(x.shape[1], x.dtype) if bias is None else contiguous(bias)
-    return _convolve(x, w, False, start, out, stride, padding, dilation)
+    return _convolve(x, w, False, bias, out, stride, padding, dilation)
 
 
 @instead_of(reference.depthwise_conv_input_grad)
@@ -80,20 +79,18 @@ def depthwise_conv_input_grad(
     padding: Padding,
     dilation: Ints,
     groups: int,
-    add: Array | None = None,
 ) -> Array:
-    """Gradient with respect to x of spatial `size`, plus `add`, another gradient of x."""
-    start = np.zeros(g.shape[1], g.dtype) if add is None else volume(add)
+    """Gradient with respect to x of spatial `size`."""
     if any(s > 1 for s in stride):
         gx = empty((len(g), *size, g.shape[1]), g.dtype)
-        gx[...] = 0.0 if add is None else channels_last(add)
+        gx[...] = 0
         low = [lo for lo, _ in padding]
         kernel = three(w.shape[2:], 1)
         steps = three(stride, 1), three(low, 0), three(dilation, 1)
         _scatter(spatial(gx), volume(g), _taps(w), kernel, *steps)
         return channels_first(gx)
     around = flipped_padding(size, g.shape[2:], w.shape[2:], padding, dilation)
-    return _convolve(g, w, True, start, size, stride, around, dilation)
+    return _convolve(g, w, True, None, size, stride, around, dilation)
 
 
 @instead_of(reference.depthwise_conv_weight_grad)
@@ -127,27 +124,28 @@ def _convolve(
     x: Array,
     w: Array,
     flipped: bool,
-    start: Array,
+    bias: Array | None,
     out: Ints,
     stride: Ints,
     padding: Padding,
     dilation: Ints,
 ) -> Array:
-    """Convolve; sums begin with `start`: a number per channel, or an array like the result."""
+    """Convolve with w, or with w back to front."""
     channels = x.shape[1]
+    bias = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
     x = volume(x)
     y = empty((len(x), *out, channels), x.dtype)
     kernel, step, wide = three(w.shape[2:], 1), three(stride, 1), three(dilation, 1)
     low = three([lo for lo, _ in padding], 0)
-    target, whole, start = spatial(y), start.ndim > 1, start.reshape(-1)
+    target = spatial(y)
     if _is_seven(channels, x.dtype, kernel, step, wide):
         strip = _strip(target.shape, kernel, x.dtype)
         scratch = _scratch(target.shape, kernel, strip, x.dtype)
         w = contiguous(w).reshape(-1)
-        _convolve_seven(target, x, w, flipped, start, whole, kernel, low, strip, scratch)
+        _convolve_seven(target, x, w, flipped, bias, kernel, low, strip, scratch)
     else:
         taps = _taps(flip(w) if flipped else w)
-        _convolve_plain(target, x, taps, start, whole, kernel, step, low, wide)
+        _convolve_plain(target, x, taps, bias, kernel, step, low, wide)
     return channels_first(y)
 
 
@@ -218,7 +216,7 @@ def _fill(buffer, x, n, d, h, c, planes, rows, columns, left):  # type: ignore[n
 
 @compiled
 def _convolve_row(  # type: ignore[no-untyped-def]
-    y, y0, y_step, width, start, start0, start_step, memory, at, plane, row, filters, spare, kernel
+    y, y0, y_step, width, bias, bias0, memory, at, plane, row, filters, spare, kernel
 ):
     """Make one row of the result for one vector of channels."""
     lane = VECTOR_BYTES // y.itemsize
@@ -226,28 +224,27 @@ def _convolve_row(  # type: ignore[no-untyped-def]
     column = 0
     while _TWICE and column + 2 * COLUMNS <= width:
         convolve_columns_twice(
-            y, y0 + column * y_step, y_step, start, start0 + column * start_step, start_step,
+            y, y0 + column * y_step, y_step, bias, bias0,
             memory, at + column * lane, plane, row, memory, filters, planes, rows,
         )  # fmt: skip
         column += 2 * COLUMNS
     while column + COLUMNS <= width:
         convolve_columns(
-            y, y0 + column * y_step, y_step, start, start0 + column * start_step, start_step,
+            y, y0 + column * y_step, y_step, bias, bias0,
             memory, at + column * lane, plane, row, memory, filters, planes, rows,
         )  # fmt: skip
         column += COLUMNS
     if column < width:  # a block that reaches over the edge is made aside
         rest = width - column
-        copy_vectors(memory, spare, lane, start, start0 + column * start_step, start_step, rest)
         convolve_columns(
-            memory, spare, lane, memory, spare, lane,
+            memory, spare, lane, bias, bias0,
             memory, at + column * lane, plane, row, memory, filters, planes, rows,
         )  # fmt: skip
         copy_vectors(y, y0 + column * y_step, y_step, memory, spare, lane, rest)
 
 
 @parallel
-def _convolve_seven(y, x, w, flipped, start, whole, kernel, low, strip, scratch):  # type: ignore[no-untyped-def]
+def _convolve_seven(y, x, w, flipped, bias, kernel, low, strip, scratch):  # type: ignore[no-untyped-def]
     batch, depth, height, width, channels = y.shape
     planes, filter_rows, _ = kernel
     taps = planes * filter_rows * TAPS
@@ -270,10 +267,9 @@ def _convolve_seven(y, x, w, flipped, start, whole, kernel, low, strip, scratch)
                 transpose_block(memory, at * lane, step, w, channel * taps, taps, lane, taps)
                 for i in range(count):
                     pixel = (((n * depth + d) * height + h + i) * width) * channels + channel
-                    first, start_step = (pixel, channels) if whole else (channel, 0)
                     at = (v * planes * rows + i) * columns * lane
                     _convolve_row(
-                        y, pixel, channels, width, start, first, start_step,
+                        y, pixel, channels, width, bias, channel,
                         memory, at, rows * columns * lane, columns * lane,
                         filters * lane, spare * lane, kernel,
                     )  # fmt: skip
@@ -324,14 +320,12 @@ def _correlate_seven(parts, g, x, kernel, low, strip, scratch):  # type: ignore[
 
 
 @parallel
-def _convolve_plain(y, x, taps, start, whole, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
+def _convolve_plain(y, x, taps, bias, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
     batch, depth, height, width, channels = y.shape
     for task in prange(batch * depth * height):
         n, d, h = task // (depth * height), task // height % depth, task % height
         for w in range(width):
-            target = y[n, d, h, w]
-            first = (task * width + w) * channels if whole else 0
-            target[:] = start[first : first + channels]
+            y[n, d, h, w] = bias
         for tap in range(len(taps)):
             from_d = d * stride[0] - low[0] + tap // (kernel[1] * kernel[2]) * dilation[0]
             from_h = h * stride[1] - low[1] + tap // kernel[2] % kernel[1] * dilation[1]

@@ -42,7 +42,7 @@ def _exp64(x):  # type: ignore[no-untyped-def]
 
 
 def exp(x: Any) -> Any:
-    """Return exp(x), within 2 ulp."""
+    """Return exp(x), within 5 ulp."""
     raise NotImplementedError("only compiled loops call this")
 
 

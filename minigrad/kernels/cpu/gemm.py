@@ -226,7 +226,9 @@ def transpose_block(y, y0, y_row, x, x0, x_row, rows, columns):  # type: ignore[
         row = min(i, rows - lane)
         for j in range(0, columns, lane):
             column = min(j, columns - lane)
-            transpose_square(y, y0 + column * y_row + row, y_row, x, x0 + row * x_row + column, x_row)
+            transpose_square(
+                y, y0 + column * y_row + row, y_row, x, x0 + row * x_row + column, x_row
+            )
 
 
 @compiled

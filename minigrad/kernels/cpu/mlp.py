@@ -28,14 +28,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of, lanes
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gelu import normal
 from minigrad.kernels.cpu.gemm import VECTORS, multiply, pack, transpose_block
+from minigrad.kernels.cpu.grn import Response
 from minigrad.kernels.cpu.layer_norm import gradient_of_row, normalize_row, statistics
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
+from minigrad.kernels.reference import mlp as reference
+from minigrad.kernels.reference.mlp import Parameters
 
-__all__ = ["Parameters", "Saved", "mlp", "mlp_vjp"]
+__all__ = ["Saved", "mlp", "mlp_vjp"]
 
 CHUNK = 384  # hidden columns at a time
 TILE = 1 << 19  # bytes of a tile and its chunks
@@ -43,20 +46,6 @@ SLAB = 1 << 23  # bytes of the hidden values of a slab
 FEW = 256  # rows for which weights are not packed
 PARTS = 8  # of the hidden columns then
 PIECE = 96  # hidden columns whose weights get their gradients in one task
-
-
-class Parameters(NamedTuple):
-    """The parameters; those of GRN and the scale may be missing."""
-
-    norm_weight: Array
-    norm_bias: Array
-    w1: Array  # (H, C)
-    b1: Array
-    w2: Array  # (C, H)
-    b2: Array
-    scale: Array | None = None
-    grn_weight: Array | None = None
-    grn_bias: Array | None = None
 
 
 class Saved(NamedTuple):
@@ -334,7 +323,20 @@ def _forward_few(  # type: ignore[no-untyped-def]
         k = part * b1.size // len(parts)
         width = (part + 1) * b1.size // len(parts) - k
         multiply(
-            own, 0, rows, width, rows, w1, k * channels, channels, 1, turned, 0, rows, channels, False
+            own,
+            0,
+            rows,
+            width,
+            rows,
+            w1,
+            k * channels,
+            channels,
+            1,
+            turned,
+            0,
+            rows,
+            channels,
+            False,
         )
         for j in range(width):
             _gelu_in_place_of(own[j * rows : (j + 1) * rows], b1[k + j])
@@ -550,30 +552,7 @@ def _packed(p: Parameters, cut: _Cut) -> tuple[Array, Array]:
     return p1, p2
 
 
-class _Response(NamedTuple):
-    """GRN as a gain for every sample and hidden column."""
-
-    norm: Array  # (samples, H)
-    share: Array  # (samples, 1): 1 / (mean norm + eps)
-    gain: Array  # (samples, H): 1 + weight * norm * share
-
-    @classmethod
-    def of(cls, squares: Array, weight: Array, eps: float) -> _Response:
-        norm = np.sqrt(squares)
-        share = 1.0 / (norm.mean(axis=1, keepdims=True) + norm.dtype.type(eps))
-        return cls(norm, share, 1.0 + weight * (norm * share))
-
-    def slope(self, product: Array, weight: Array) -> Array:
-        """Return the gradient with respect to a that comes by way of the norm, divided by a.
-
-        `product` is the sum over positions of a times the gradient of z.
-        """
-        u = weight * product
-        g_norm = self.share * (u - (u * (self.norm * self.share)).mean(axis=1, keepdims=True))
-        dead = self.norm == 0.0
-        return np.where(dead, 0.0, g_norm / np.where(dead, 1.0, self.norm)).astype(product.dtype)
-
-
+@instead_of(reference.mlp)
 def mlp(
     x: Array,
     skip: Array,
@@ -648,7 +627,7 @@ def mlp(
             first = slab.first // slab.positions
             own = squares[first : first + slab.samples]
             own[...] = sums.reshape(slab.samples, -1, hidden).sum(axis=1)
-            gain = _Response.of(own, p.grn_weight, grn_eps).gain
+            gain = Response.of(own, p.grn_weight, grn_eps).gain
             _forward_rest(
                 flat_y, flat_skip, h, h_rows, at, slab.first, slab.samples, slab.positions, gain,
                 p.grn_bias, p.b1, p2, p.b2, p.scale, factor, cut.tile, cut.chunk, memory,
@@ -672,16 +651,19 @@ def _complete(p: Parameters) -> Parameters:
     return Parameters(*map(contiguous, (*p[:6], *optional)))
 
 
+@instead_of(reference.mlp_vjp)
 def mlp_vjp(
     g: Array,
     x: Array,
     parameters: Parameters,
-    saved: Saved,
+    saved: Saved | None = None,
     factor: Array | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
 ) -> tuple[Array, Parameters]:
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
+    if saved is None:  # forward was the formula
+        _, saved = mlp(x, x, parameters, factor, eps, grn_eps, keep=False)
     p = _complete(parameters)
     hidden, channels = p.w1.shape
     rows, dtype = x.size // channels, x.dtype
@@ -734,7 +716,7 @@ def mlp_vjp(
                 sums = sums.reshape(slab.samples, -1, 2, hidden).sum(axis=1)
                 first = slab.first // slab.positions
                 own = saved.squares[first : first + slab.samples]
-                response = _Response.of(own, p.grn_weight, grn_eps)
+                response = Response.of(own, p.grn_weight, grn_eps)
                 gain, slope = response.gain, response.slope(sums[:, 1], p.grn_weight)
                 g_grn[0] += (sums[:, 1] * (response.norm * response.share)).sum(axis=0)
                 g_grn[1] += sums[:, 0].sum(axis=0)

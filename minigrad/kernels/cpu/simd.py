@@ -141,33 +141,18 @@ def _convolve(columns: int) -> Callable[..., None]:
 
     @intrinsic  # type: ignore[untyped-decorator]
     def convolve(
-        typing: Any,
-        y: Any,
-        y0: Any,
-        y_step: Any,
-        start: Any,
-        start0: Any,
-        start_step: Any,
-        x: Any,
-        x0: Any,
-        x_plane: Any,
-        x_row: Any,
-        w: Any,
-        w0: Any,
-        planes: Any,
-        rows: Any,
-    ) -> Any:
+        typing: Any, y: Any, y0: Any, y_step: Any, bias: Any, bias0: Any,
+        x: Any, x0: Any, x_plane: Any, x_row: Any, w: Any, w0: Any, planes: Any, rows: Any,
+    ) -> Any:  # fmt: skip
         size = types.intp
 
         def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
             v = Vectors(builder, signature.args[0].dtype)
-            y, y_step, start, start_step, x, x_plane, x_row, w, planes, rows = pointers(
+            y, y_step, bias, x, x_plane, x_row, w, planes, rows = pointers(
                 context, builder, signature, arguments
             )
-            sums = []
-            for column in range(columns):
-                sums.append(v.variable(v.load(start)))
-                start = v.at(start, start_step)
+            first = v.load(bias)
+            sums = [v.variable(first) for _ in range(columns)]
             with v.loop(planes) as plane, v.loop(rows) as row:
                 here = v.at(x, builder.add(builder.mul(plane, x_plane), builder.mul(row, x_row)))
                 filter_row = builder.add(builder.mul(plane, rows), row)
@@ -186,7 +171,7 @@ def _convolve(columns: int) -> Callable[..., None]:
             return context.get_dummy_value()
 
         return types.void(
-            y, size, size, start, size, size, x, size, size, size, w, size, size, size
+            y, size, size, bias, size, x, size, size, size, w, size, size, size
         ), write
 
     return convolve  # type: ignore[no-any-return]
