@@ -71,6 +71,9 @@ def missing_extra(package: str, extra: str) -> MissingExtra:
     return MissingExtra(f"{package} is not installed; run: pip install 'minigrad[{extra}]'")
 
 
+SHOWN = 16  # names listed at most
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> OptionError:
     """Build the error for a name that is not among `choices`, with the nearest one suggested.
 
@@ -81,5 +84,9 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> OptionError:
     """
     names = sorted(choices)
     near = difflib.get_close_matches(str(name).lower(), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return OptionError(f"unknown {kind} {name!r}{hint} (choose from {', '.join(names)})")
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(names)
+    if len(names) > SHOWN:
+        nearest = difflib.get_close_matches(str(name).lower(), names, n=SHOWN // 2, cutoff=0.0)
+        listed = f"{', '.join(sorted(nearest))}, … and {len(names) - len(nearest)} more"
+    return OptionError(f"unknown {kind} {name!r}{hint} (choose from {listed})")

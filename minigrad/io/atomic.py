@@ -48,6 +48,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
     except OSError as error:
         kept = "the old file is unchanged" if path.exists() else "nothing was written"
+        if not path.parent.exists():
+            kept += f"; make the folder {path.parent} first"
         raise DataError(f"{path}: cannot be saved ({error.strerror or error}); {kept}") from error
     finally:
         with suppress(OSError):

@@ -113,6 +113,7 @@ def _pack(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
     raise DataError(
         f"save: {path or 'the state'} is of type {type(value).__name__}; only tensors, arrays, "
         "numbers, strings, None and dicts, lists and tuples of them can be saved"
+        + ("; save its state_dict()" if hasattr(value, "state_dict") else "")
     )
 
 

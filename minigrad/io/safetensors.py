@@ -83,7 +83,8 @@ def load_file(path: str | Path) -> tuple[Arrays, dict[str, str]]:
         with path.open("rb") as file:
             return _read(file, path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        hint = "; check the path" if isinstance(error, FileNotFoundError) else ""
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}){hint}") from None
 
 
 def _read(file: BinaryIO, path: Path) -> tuple[Arrays, dict[str, str]]:

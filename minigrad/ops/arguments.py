@@ -78,7 +78,9 @@ def check_dims(name: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     axes = dim if isinstance(dim, (tuple, list)) else [dim]
     found = tuple([check_dim(name, d, ndim) for d in axes])
     if len(set(found)) != len(found):
-        raise ShapeError(f"{name}: dim {tuple(axes)} names an axis twice (ndim is {ndim})")
+        raise ShapeError(
+            f"{name}: dim {tuple(axes)} names an axis twice; name each of the {ndim} once"
+        )
     return found if ndim else ()
 
 

@@ -68,7 +68,8 @@ def _bitwise(name: str, symbol: str) -> Callable[[TensorLike, TensorLike], Tenso
             dtype = getattr(value, "dtype", None)
             if isinstance(value, float) or (dtype is not None and dtypes.is_floating(dtype)):
                 raise DTypeError(
-                    f"{name}: x {symbol} y takes booleans or integers, not {dtype or 'float'}"
+                    f"{name}: x {symbol} y takes booleans or integers, not {dtype or 'float'}; "
+                    "compare first, e.g. x > 0, or convert with x.long()"
                 )
         return compare(x, y)
 

@@ -164,7 +164,7 @@ def parse(index: Any, shape: tuple[int, ...]) -> tuple[Index, Index]:
         raise ShapeError("getitem: an index holds one '...' at most")
     if used > len(shape):
         raise ShapeError(
-            f"getitem: {used} indices for a tensor with {len(shape)} dimensions, {shape}"
+            f"getitem: {used} indices for a tensor of shape {shape}; use at most {len(shape)}"
         )
     if not dots:
         items.append(Ellipsis)

@@ -190,10 +190,10 @@ def zero_(self: Tensor) -> Tensor:
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Write `value`, broadcast and cast, to ``self[index]``: the statement ``x[index] = value``."""
+    _check(self, "setitem")
     basic, advanced = parse(index, self.shape)
     value = fit(self, basic, advanced, value)
     if not is_recording(self, value):
-        _check(self, "setitem")
         assign(self.array, basic, advanced, value.array if isinstance(value, Tensor) else value)
         self._version[0] += 1
     elif advanced:

@@ -76,9 +76,9 @@ def _log(xp: Any, x: Any) -> Any:
 # ---- reductions -----------------------------------------------------------------------------
 
 
-def _check_reduction(reduction: str, more: tuple[str, ...] = ()) -> None:
+def _check_reduction(name: str, reduction: str, more: tuple[str, ...] = ()) -> None:
     if reduction not in _REDUCTIONS + more:
-        raise unknown("reduction", reduction, _REDUCTIONS + more)
+        raise unknown(f"{name} reduction", reduction, _REDUCTIONS + more)
 
 
 def _reduce(loss: Tensor, reduction: str) -> Tensor:
@@ -89,7 +89,7 @@ def _reduce(loss: Tensor, reduction: str) -> Tensor:
 
 def _pair(name: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
     """Check two tensors of one shape. PyTorch broadcasts here, which is nearly always a mistake."""
-    _check_reduction(reduction)
+    _check_reduction(name, reduction)
     x, t = check_tensor(name, input), check_tensor(name, target)
     check_floating(name, x)
     if x.shape != t.shape:
@@ -199,7 +199,7 @@ def cross_entropy(
     tensor([0.6931, 0.0486])
     """
     name = "cross_entropy"
-    _check_reduction(reduction)
+    _check_reduction(name, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise OptionError(f"{name}: label_smoothing must be between 0 and 1, got {label_smoothing}")
     rows = _class_rows(name, input)
@@ -239,7 +239,7 @@ def nll_loss(
     there.
     """
     name = "nll_loss"
-    _check_reduction(reduction)
+    _check_reduction(name, reduction)
     rows = _class_rows(name, input)
     x, t = check_tensor(name, input), check_tensor(name, target)
     w = _class_weight(name, weight, rows.shape[1], rows.dtype)
@@ -291,10 +291,11 @@ def binary_cross_entropy(
     """
     name = "binary_cross_entropy"
     x, t = _pair(name, input, target, reduction)
-    if not bool(((x.array >= 0) & (x.array <= 1)).all()):
+    outside = ~((x.array >= 0) & (x.array <= 1))
+    if outside.any():
         raise OptionError(
-            f"{name}: input must be probabilities between 0 and 1; apply sigmoid first, or use "
-            "binary_cross_entropy_with_logits"
+            f"{name}: input must be probabilities between 0 and 1, got {x.array[outside][0]}; "
+            "apply sigmoid first, or use binary_cross_entropy_with_logits"
         )
     return _weighted(name, BinaryCrossEntropy()(x, t), weight, reduction)
 
@@ -361,7 +362,7 @@ def kl_div(
     -------
     Tensor
     """
-    _check_reduction(reduction, ("batchmean",))
+    _check_reduction("kl_div", reduction, ("batchmean",))
     x, t = _pair("kl_div", input, target, "none")
     if log_target:
         loss = exp(t) * (t - x)
@@ -476,7 +477,7 @@ def dice_loss(
     tensor(0.)
     """
     name = "dice_loss"
-    _check_reduction(reduction)
+    _check_reduction(name, reduction)
     x, target = check_tensor(name, input), check_tensor(name, target)
     check_floating(name, x)
     if x.ndim < 3:

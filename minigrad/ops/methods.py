@@ -172,7 +172,8 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tenso
                 dtype = dtypes.to_dtype(value)
             except DTypeError:
                 raise OptionError(
-                    f"to: {value!r} is neither a device, a dtype nor a tensor"
+                    f"to: {value!r} is neither a device, a dtype nor a tensor; use 'cpu', "
+                    "'cuda:0', a dtype such as mg.float32, or another tensor"
                 ) from None
     result = self if dtype is None else elementwise.cast(self, dtypes.to_dtype(dtype))
     if device is not None and backend.Device(device) != result.device:

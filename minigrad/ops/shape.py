@@ -575,7 +575,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     rest = [x.shape[:dim] + x.shape[dim + 1 :] if x.ndim else None for x in found]
     if any(r != rest[0] for r in rest):
         raise ShapeError(
-            f"cat: apart from axis {dim} the shapes must agree, got {[x.shape for x in found]}"
+            f"cat: apart from axis {dim} the shapes must agree, got {[x.shape for x in found]}; "
+            "crop or pad them, or choose another dim"
         )
     return Cat(dim)(*found)
 
@@ -595,7 +596,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     found = _joined("stack", tensors)
     if any(x.shape != found[0].shape for x in found):
-        raise ShapeError(f"stack: the shapes must be equal, got {[x.shape for x in found]}")
+        raise ShapeError(
+            f"stack: the shapes must be equal, got {[x.shape for x in found]}; crop or pad them, "
+            "or use cat"
+        )
     return Stack(check_dim("stack", dim, found[0].ndim + 1))(*found)
 
 

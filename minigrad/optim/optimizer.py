@@ -53,7 +53,8 @@ class Optimizer:
         given = list(params)
         if not given:
             raise OptionError(
-                f"{self._name}: there is nothing to train, the parameter list is empty"
+                f"{self._name}: there is nothing to train, the parameter list is empty; pass "
+                "model.parameters(), as a list if it is used twice"
             )
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
@@ -90,8 +91,8 @@ class Optimizer:
                 )
             if not p.is_leaf:
                 raise GraphError(
-                    f"{self._name}: parameter {i} was computed by {p.grad_fn}; only leaves can be "
-                    "trained, pass the tensor that it was computed from"
+                    f"{self._name}: parameter {i} was computed by {p.grad_fn.name}; only leaves "
+                    "can be trained, pass the tensor that it was computed from"
                 )
             if id(p) in held:
                 raise OptionError(f"{self._name}: a parameter of shape {p.shape} occurs twice")

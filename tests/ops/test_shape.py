@@ -336,7 +336,8 @@ def test_padding_keeps_channels_last_memory() -> None:
         (
             lambda: mg.cat([mg.zeros(2, 3), mg.zeros(3, 3)], 1),
             ShapeError,
-            "cat: apart from axis 1 the shapes must agree, got [(2, 3), (3, 3)]",
+            "cat: apart from axis 1 the shapes must agree, got [(2, 3), (3, 3)]; crop or pad them, "
+            "or choose another dim",
         ),
         (
             lambda: mg.cat([]),
@@ -346,7 +347,7 @@ def test_padding_keeps_channels_last_memory() -> None:
         (
             lambda: mg.stack([mg.zeros(2), mg.zeros(3)]),
             ShapeError,
-            "stack: the shapes must be equal, got [(2,), (3,)]",
+            "stack: the shapes must be equal, got [(2,), (3,)]; crop or pad them, or use cat",
         ),
         (
             lambda: mg.cat(mg.zeros(2, 3)),

@@ -17,3 +17,10 @@ def per_axis(layer: str, name: str, value: Any, dims: int, least: int = 1) -> tu
             f"{layer}: {name} must be an integer ≥ {least} or {dims} of them, got {value!r}"
         )
     return sizes
+
+
+def check_lengths(layer: str, **lengths: int) -> None:
+    """Refuse lengths that are not integers of at least 1, by the name of the argument."""
+    for name, n in lengths.items():
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise OptionError(f"{layer}: {name} must be an integer ≥ 1, got {n!r}")

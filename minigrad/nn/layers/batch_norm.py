@@ -10,6 +10,7 @@ from minigrad.backend import namespace
 from minigrad.errors import ShapeError
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor
 
@@ -43,6 +44,7 @@ class _ChannelNorm(Module):
         dtype: Any,
         bias: bool,
     ) -> None:
+        check_lengths(type(self).__name__, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight: Parameter | None = None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from minigrad.errors import OptionError, unknown
 from minigrad.nn import functional as F
 from minigrad.nn import init
-from minigrad.nn.layers._sizes import Size, per_axis
+from minigrad.nn.layers._sizes import Size, check_lengths, per_axis
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor
 
@@ -36,7 +36,7 @@ class _Conv(Module):
         name = type(self).__name__
         check_groups(name, in_channels, out_channels, groups)
         if padding_mode not in PADDING_MODES:
-            raise unknown("padding_mode", padding_mode, PADDING_MODES)
+            raise unknown(f"{name} padding_mode", padding_mode, PADDING_MODES)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.dims)
         self.stride = per_axis(name, "stride", stride, self.dims)
@@ -45,7 +45,7 @@ class _Conv(Module):
         self.padding: str | tuple[int, ...]
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
-                raise unknown("padding", padding, ("same", "valid"))
+                raise unknown(f"{name} padding", padding, ("same", "valid"))
             if padding == "same" and set(self.stride) != {1}:
                 raise OptionError(
                     f"{name}: padding='same' needs stride 1, got stride={stride}; "
@@ -137,7 +137,8 @@ class Conv3d(_Conv):
 
 
 def check_groups(name: str, in_channels: int, out_channels: int, groups: int) -> None:
-    """Refuse channels that the groups do not divide."""
+    """Refuse channels that are no lengths, or that the groups do not divide."""
+    check_lengths(name, in_channels=in_channels, out_channels=out_channels)
     if groups < 1 or in_channels % groups or out_channels % groups:
         raise OptionError(
             f"{name}: groups={groups} must divide in_channels={in_channels} and "

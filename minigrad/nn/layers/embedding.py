@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.nn import init
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -37,6 +38,7 @@ class Embedding(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_lengths("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = init.empty(num_embeddings, embedding_dim, device=device, dtype=dtype)
         self.reset_parameters()

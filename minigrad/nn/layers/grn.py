@@ -6,6 +6,7 @@ from typing import Any
 
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -51,6 +52,7 @@ class GRN(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_lengths("GRN", dim=dim)
         self.dim, self.eps = dim, eps
         shape = (*(1,) * (spatial_dims + 1), dim)
         self.gamma = init.empty(*shape, device=device, dtype=dtype)

@@ -7,6 +7,7 @@ from typing import Any
 from minigrad.errors import OptionError
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor
 
@@ -43,6 +44,7 @@ class GroupNorm(Module):
         *,
         bias: bool = True,
     ) -> None:
+        check_lengths("GroupNorm", num_channels=num_channels)
         if num_groups < 1 or num_channels % num_groups:
             raise OptionError(
                 f"GroupNorm: num_groups={num_groups} must divide num_channels={num_channels}"

@@ -8,6 +8,7 @@ from typing import Any
 from minigrad.errors import OptionError, unknown
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor
 
@@ -57,8 +58,10 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         if data_format not in FORMATS:
-            raise unknown("data_format", data_format, FORMATS)
+            raise unknown("LayerNorm data_format", data_format, FORMATS)
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        for length in shape:
+            check_lengths("LayerNorm", normalized_shape=length)
         self.normalized_shape = tuple(shape)
         if data_format == "channels_first" and len(self.normalized_shape) != 1:
             raise OptionError(

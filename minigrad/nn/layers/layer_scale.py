@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.nn import init
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -27,6 +28,7 @@ class LayerScale(Module):
     def __init__(
         self, dim: int, init_value: float = 1e-6, device: str | None = None, dtype: Any = None
     ) -> None:
+        check_lengths("LayerScale", dim=dim)
         self.dim, self.init_value = dim, init_value
         self.gamma = init.empty(dim, device=device, dtype=dtype)
         self.reset_parameters()

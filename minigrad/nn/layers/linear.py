@@ -6,6 +6,7 @@ from typing import Any
 
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module, Parameter
 from minigrad.tensor import Tensor
 
@@ -39,6 +40,7 @@ class Linear(Module):
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_lengths("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = init.empty(out_features, in_features, device=device, dtype=dtype)
         self.bias: Parameter | None = None

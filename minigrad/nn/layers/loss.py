@@ -24,7 +24,7 @@ REDUCTIONS = ("none", "mean", "sum")
 class _Loss(Module):
     def __init__(self, reduction: str = "mean") -> None:
         if reduction not in REDUCTIONS:
-            raise unknown("reduction", reduction, REDUCTIONS)
+            raise unknown(f"{type(self).__name__} reduction", reduction, REDUCTIONS)
         self.reduction = reduction
 
     def extra_repr(self) -> str:
