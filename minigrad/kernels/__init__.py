@@ -21,6 +21,7 @@ __all__ = ["is_compiled", "pick"]
 
 # kernel file -> the kernels in it
 _FILES = {
+    "adam": "adam",
     "batch_norm": "batch_norm batch_norm_vjp",
     "conv": "conv conv_input_grad conv_weight_grad",
     "cross_entropy": "cross_entropy cross_entropy_vjp",
@@ -30,6 +31,7 @@ _FILES = {
     "grn": "grn grn_vjp",
     "group_norm": "group_norm group_norm_vjp",
     "layer_norm": "layer_norm layer_norm_vjp",
+    "matmul": "matmul",
     "mlp": "mlp mlp_vjp",
     "pool": "max_pool pool_gather pool_scatter",
     "separable": "separable",

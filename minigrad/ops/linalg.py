@@ -1,7 +1,6 @@
 """Products of vectors, matrices and more: everything that ends in a matrix product (GEMM).
 
-A product with a matrix on the right is run as one 2-D GEMM over all leading axes. Half precision
-is computed in float32.
+A product with a matrix on the right is run as one 2-D GEMM over all leading axes.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import ShapeError
+from minigrad.kernels import pick
 from minigrad.ops import elementwise
 from minigrad.ops.arguments import check_dims, check_same_dtype, check_tensor
 from minigrad.ops.reduce import accumulator
@@ -37,16 +37,19 @@ __all__ = [
 ]
 
 
+SMALL = 1 << 10  # elements
+
+
 def _rows(x: Any) -> Any:
     """Merge all axes but the last: (..., k) to (n, k)."""
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _gemm(x: Any, y: Any) -> Any:
-    """Multiply arrays; half precision goes through float32, which BLAS knows."""
-    if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
-        return (x.astype("float32") @ y.astype("float32")).astype(x.dtype)
-    return x @ y
+    """Multiply arrays: a small product directly, for even the choice of a kernel costs time."""
+    if x.size < SMALL and x.dtype.itemsize != 2:
+        return x @ y
+    return pick("matmul", x)(x, y)
 
 
 class MatMul(Function):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from minigrad.backend import get_xp
+from minigrad.kernels import pick
 from minigrad.optim.optimizer import Group, Optimizer
 
 __all__ = ["Adam", "AdamW"]
@@ -66,27 +67,11 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         step_size = lr / (1.0 - beta1 ** state["step"])
         v_scale = math.sqrt(1.0 - beta2 ** state["step"])
-        arrays = (param, grad, state["exp_avg"], state["exp_avg_sq"])
-        for p, g, m, v, a, b in self._chunks(*arrays):
-            if decay and self.decoupled:
-                p *= 1.0 - lr * decay
-            elif decay:
-                xp.multiply(p, decay, out=b)
-                b += g
-                g = b
-            xp.subtract(g, m, out=a)  # m += (1 − β₁)(g − m)
-            a *= 1.0 - beta1
-            m += a
-            xp.multiply(g, g, out=a)  # v = β₂ v + (1 − β₂) g²
-            a *= 1.0 - beta2
-            v *= beta2
-            v += a
-            xp.sqrt(v, out=a)  # p −= step_size · m / (√v / v_scale + eps)
-            a /= v_scale
-            a += eps
-            xp.divide(m, a, out=a)
-            a *= step_size
-            p -= a
+        shrink, penalty = (1.0 - lr * decay, 0.0) if self.decoupled else (1.0, decay)
+        pick("adam", param)(
+            param, grad, state["exp_avg"], state["exp_avg_sq"],
+            step_size, v_scale, beta1, beta2, eps, shrink, penalty,
+        )  # fmt: skip
 
 
 class AdamW(Adam):

@@ -7,6 +7,7 @@ one pool of threads, Numba's. What was compiled is kept on disk next to the sour
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 import warnings
@@ -18,7 +19,9 @@ import numba
 from numba.core import event
 from numba.np.ufunc.parallel import _launch_threads
 
-__all__ = ["OPTIONS", "compiled", "parallel", "threads"]
+from minigrad.backend import use_kernels
+
+__all__ = ["OPTIONS", "compiled", "parallel", "serial", "threads"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,13 +41,14 @@ def compiled(function: F) -> F:
     return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
 
 
+def serial(function: F) -> F:
+    """Compile a loop that Python calls for little work; keep the result on disk."""
+    return _cached(function)  # type: ignore[no-any-return]
+
+
 def parallel(function: F) -> F:
     """Compile a loop with ``prange`` that Python calls; keep the result on disk."""
-    try:
-        loop = numba.njit(parallel=True, cache=True, **OPTIONS)(function)
-    except RuntimeError:  # there is no folder that can be written to
-        _warn_without_cache()
-        loop = numba.njit(parallel=True, **OPTIONS)(function)
+    loop = _cached(function, parallel=True)
 
     @functools.wraps(function)
     def run(*args: Any) -> Any:
@@ -54,6 +58,14 @@ def parallel(function: F) -> F:
         return loop(*args)
 
     return run  # type: ignore[return-value]
+
+
+def _cached(function: F, **options: Any) -> Any:
+    try:
+        return numba.njit(cache=True, **options, **OPTIONS)(function)
+    except RuntimeError:  # there is no folder that can be written to
+        _warn_without_cache()
+        return numba.njit(**options, **OPTIONS)(function)
 
 
 @functools.cache
@@ -76,6 +88,16 @@ def _pool_is_simple() -> bool:
     """Return True for Numba's own pool: two Python threads in it at once would end the process."""
     _launch_threads()
     return numba.threading_layer() == "workqueue"
+
+
+def _leave_the_pool() -> None:
+    """Go on with NumPy in a forked child: GNU OpenMP ends a child that asks for its threads."""
+    if _pool_is_simple.cache_info().currsize and numba.threading_layer() == "omp":
+        use_kernels("reference")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_the_pool)
 
 
 # ---- the cache --------------------------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""One step of Adam or AdamW; the parameter and its state are changed in place.
+
+Kingma, Ba: Adam, arXiv:1412.6980. Loshchilov, Hutter: Decoupled Weight Decay Regularization,
+arXiv:1711.05101.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.reference._arrays import Array
+
+__all__ = ["adam"]
+
+# Elements at a time on the CPU: pieces of this size stay in the second-level cache, so that a
+# dozen operations read a parameter from memory once.
+CHUNK = 1 << 15
+
+
+def adam(
+    xp: Any,
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step_size: float,
+    v_scale: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    shrink: float = 1.0,
+    penalty: float = 0.0,
+) -> None:
+    """``m += (1 - beta1) (g - m)``, ``v = beta2 v + (1 - beta2) g^2``, and then
+
+    ``p = shrink p - step_size m / (sqrt(v) / v_scale + eps)``, where g has ``penalty p`` added.
+    """
+    for p, g, m, v, a, b in _chunks(xp, p, g, m, v):
+        if penalty:
+            xp.multiply(p, penalty, out=b)
+            b += g
+            g = b
+        if shrink != 1.0:
+            p *= shrink
+        xp.subtract(g, m, out=a)
+        a *= 1.0 - beta1
+        m += a
+        xp.multiply(g, g, out=a)
+        a *= 1.0 - beta2
+        v *= beta2
+        v += a
+        xp.sqrt(v, out=a)
+        a /= v_scale
+        a += eps
+        xp.divide(m, a, out=a)
+        a *= step_size
+        p -= a
+
+
+def _chunks(xp: Any, *arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield matching pieces of arrays of one shape, and two pieces of scratch memory."""
+    first = arrays[0]
+    if xp is not np or not first.flags.c_contiguous:
+        yield *arrays, xp.empty_like(first), xp.empty_like(first)
+        return
+    scratch = np.empty((2, min(CHUNK, first.size)), first.dtype)
+    flat = [a.reshape(-1) for a in arrays]
+    for start in range(0, first.size, CHUNK):
+        pieces = [a[start : start + CHUNK] for a in flat]
+        yield *pieces, *scratch[:, : pieces[0].size]
