@@ -108,12 +108,14 @@ class Block(Module):
     def _can_fuse(self, x: Tensor) -> bool:
         """Return True where one compiled kernel can do all that follows the convolution.
 
-        It passes the layers by: so only while they are the plain ones and nobody listens to them.
+        It passes the layers by: so only while they are the plain ones, nobody listens to them, and
+        none of them has an error to report.
         """
         return (
             is_compiled("mlp", x.array)
             and x.dtype == self.pwconv1.weight.dtype
             and x.dtype in (float32, float64)
+            and x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]
             and all(
                 type(m) in _PLAIN and not m._forward_hooks and not m._forward_pre_hooks
                 for m in self.children()
