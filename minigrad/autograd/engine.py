@@ -63,9 +63,13 @@ def backward(
     nodes = None if inputs is None else [_input_node(t, "backward") for t in inputs]
     gradients = run(roots, nodes, retain_graph, create_graph)
     targets = [node.tensor() for node in gradients] if inputs is None else inputs
+    found = []
     for t in targets:
         if t is not None and t._node in gradients:
-            _accumulate(t, gradients.pop(t._node), create_graph)
+            found.append((t, gradients.pop(t._node)))
+            _check_grad(*found[-1])
+    for t, g in found:
+        _accumulate(t, g, create_graph)
 
 
 def grad(
@@ -271,10 +275,25 @@ def _leading_to(inputs: list[Any], roots: list[Any]) -> set[Any]:
     return useful
 
 
+def _check_grad(t: Tensor, g: Tensor) -> None:
+    """Refuse to add `g` to a ``grad`` that somebody set to something else."""
+    old = t.grad
+    if old is None:
+        return
+    if old.shape != g.shape:
+        raise ShapeError(
+            f"backward: x.grad has shape {old.shape}, but x has {g.shape}; set x.grad to None first"
+        )
+    if old.dtype != g.dtype:
+        raise DTypeError(
+            f"backward: x.grad is {old.dtype}, but x is {g.dtype}; set x.grad to None first"
+        )
+
+
 def _accumulate(t: Tensor, g: Tensor, create_graph: bool) -> None:
     """Add `g` to ``t.grad``: in place, as PyTorch does, unless the sum must be recorded."""
     if t.grad is None:
-        t.grad = g
+        t.grad = g.clone() if create_graph else g  # recorded gradients may share their memory
     elif create_graph:
         t.grad = t.grad + g
     else:
@@ -284,7 +303,8 @@ def _accumulate(t: Tensor, g: Tensor, create_graph: bool) -> None:
 
 def _call_hooks(hooks: list[Any], g: Any, create_graph: bool) -> Any:
     shape, dtype = g.shape, g.dtype
-    value = g if isinstance(g, Tensor) else wrap(np.asarray(g) if isinstance(g, np.generic) else g)
+    # a copy: the hook may change it or keep it, and g may be another node's gradient too
+    value = g.clone() if isinstance(g, Tensor) else wrap(backend.get_xp(g).array(g, copy=True))
     for hook in list(hooks):
         result = hook(value)
         if result is None:

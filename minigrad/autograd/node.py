@@ -44,6 +44,9 @@ class Function:
     ----------
     saves : tuple of int
         Positions of the inputs that `backward` needs.
+    saves_for : tuple of int or None
+        For every entry of `saves`, the input whose gradient alone needs it (None: any of them). A
+        value that only the gradient of a constant would need is not kept, and comes as None.
     saves_output : bool
         Pass the result to `backward`, after the saved inputs.
     view : bool
@@ -75,6 +78,7 @@ class Function:
     )  # fmt: skip
 
     saves: tuple[int, ...] = ()
+    saves_for: ClassVar[tuple[int | None, ...]] = ()
     saves_output: ClassVar[bool] = False
     view: ClassVar[bool] = False
     any_dtype: ClassVar[bool] = False
@@ -144,6 +148,8 @@ class Function:
                 kept.append(out)
                 cells.append(result._version)
             self.versions = [(cell, cell[0]) for cell in cells]
+            if self.saves_for and None in self.next:
+                self.forget()
             self.out_shape = out.shape
             self.out_dtype = out.dtype
             self.seq = next_seq()
@@ -186,6 +192,15 @@ class Function:
         output = wrap(self.arrays[-1], self.versions[-1][0])
         output._node = self
         return [*self.saved, output]
+
+    def forget(self) -> None:
+        """Drop the saved inputs that no gradient needs, as the other operand is a constant."""
+        assert self.saved is not None
+        wanted = [j is None or self.next[j] is not None for j in self.saves_for]
+        self.saved = [v if w else None for v, w in zip(self.saved, wanted, strict=True)]
+        self.arrays = [a if w else None for a, w in zip(self.arrays, wanted, strict=True)]
+        cells = [v._version for v in self.saved if isinstance(v, Tensor)]
+        self.versions = [(cell, cell[0]) for cell in cells]
 
     def release(self) -> None:
         """Drop the saved values, and what `forward` kept on the object, after their last use."""
@@ -345,9 +360,14 @@ def watch(node: Function, result: Tensor, flags: int) -> None:
 
 
 class _InferenceVersion(list[Any]):
-    """The version cell of a tensor born in inference mode: it cannot be read."""
+    """The version cell of a tensor born in inference mode: it can be read only there."""
+
+    def __init__(self) -> None:
+        super().__init__([0, None])
 
     def __getitem__(self, index: Any) -> Any:
+        if state.flags & INFERENCE:
+            return super().__getitem__(index)
         raise GraphError(
             "a tensor made in inference_mode cannot be saved for backward or changed in place; "
             "make a normal one with x.clone() outside inference_mode, or use no_grad instead"

@@ -51,18 +51,20 @@ class Conv(Function):
     """Cross-correlation of x (N, C, *size) with w (O, C / groups, *kernel), plus a bias (O,)."""
 
     saves = (0, 1)
+    saves_for = (1, 0)
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
     def forward(self, x: Any, w: Any, bias: Any) -> Any:
+        self.size, self.shape = x.shape[2:], w.shape
         return _kernel("conv", x, w.shape, self.geometry)(x, w, bias, *self.geometry)
 
     def backward(self, g: Any, x: Any, w: Any) -> Any:
         need_x, need_w, need_bias = self.needs
         return (
-            ConvInputGrad(self.geometry, x.shape[2:])(g, w) if need_x else None,
-            ConvWeightGrad(self.geometry, w.shape)(g, x) if need_w else None,
+            ConvInputGrad(self.geometry, self.size)(g, w) if need_x else None,
+            ConvWeightGrad(self.geometry, self.shape)(g, x) if need_w else None,
             Sum((0, *range(2, g.ndim)), False)(g) if need_bias else None,
         )
 
@@ -72,19 +74,21 @@ class ConvInputGrad(Function):
 
     name = "conv_transpose"
     saves = (0, 1)
+    saves_for = (1, 0)
 
     def __init__(self, geometry: Geometry, size: Ints) -> None:
         self.geometry = geometry
         self.size = size
 
     def forward(self, y: Any, w: Any) -> Any:
+        self.shape = w.shape
         kernel = _kernel("conv_input_grad", y, w.shape, self.geometry)
         return kernel(y, w, self.size, *self.geometry)
 
     def backward(self, g: Any, y: Any, w: Any) -> Any:
         return (
             Conv(self.geometry)(g, w, None) if self.needs[0] else None,
-            ConvWeightGrad(self.geometry, w.shape)(y, g) if self.needs[1] else None,
+            ConvWeightGrad(self.geometry, self.shape)(y, g) if self.needs[1] else None,
         )
 
 
@@ -92,19 +96,21 @@ class ConvWeightGrad(Function):
     """Transpose of `Conv` in w: from y (N, O, *out) and x to the `shape` of w."""
 
     saves = (0, 1)
+    saves_for = (1, 0)
 
     def __init__(self, geometry: Geometry, shape: Ints) -> None:
         self.geometry = geometry
         self.shape = shape
 
     def forward(self, y: Any, x: Any) -> Any:
+        self.size = x.shape[2:]
         kernel = _kernel("conv_weight_grad", y, self.shape, self.geometry)
         return kernel(y, x, self.shape[2:], *self.geometry)
 
     def backward(self, g: Any, y: Any, x: Any) -> Any:
         return (
             Conv(self.geometry)(x, g, None) if self.needs[0] else None,
-            ConvInputGrad(self.geometry, x.shape[2:])(y, g) if self.needs[1] else None,
+            ConvInputGrad(self.geometry, self.size)(y, g) if self.needs[1] else None,
         )
 
 

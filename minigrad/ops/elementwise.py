@@ -132,6 +132,8 @@ class Binary(Function):
                     self.saved = x, y
                     self.arrays = a, b
                     self.versions = (v, v[0]), (w, w[0])
+                    if (p is None or q is None) and self.saves_for:
+                        self.forget()
                 else:
                     self.saved = self.arrays = self.versions = ()
                 shape = out.shape
@@ -186,6 +188,7 @@ class Mul(Binary):
 
     direct = True
     saves = (0, 1)
+    saves_for = (1, 0)
 
     def forward(self, x: Any, y: Any) -> Any:
         return x * y
@@ -200,6 +203,7 @@ class Div(Binary):
 
     direct = True
     saves = (0, 1)
+    saves_for = (1, None)
 
     def forward(self, x: Any, y: Any) -> Any:
         return x / y

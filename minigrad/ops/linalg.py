@@ -57,8 +57,10 @@ class MatMul(Function):
 
     name = "matmul"
     saves = (0, 1)
+    saves_for = (1, 0)
 
     def forward(self, x: Any, y: Any) -> Any:
+        self.left, self.right = x.shape, y.shape
         if y.ndim == 2 < x.ndim:
             return _gemm(_rows(x), y).reshape((*x.shape[:-1], y.shape[1]))
         return _gemm(x, y)
@@ -66,12 +68,12 @@ class MatMul(Function):
     def backward(self, g: Any, x: Any, y: Any) -> Any:
         gx = gy = None
         if self.needs[0]:
-            gx = sum_to(MatMul()(g, y.swapaxes(-1, -2)), x.shape)
+            gx = sum_to(MatMul()(g, y.swapaxes(-1, -2)), self.left)
         if self.needs[1]:
-            if y.ndim == 2:
+            if len(self.right) == 2:
                 gy = MatMul()(_rows(x).swapaxes(0, 1), _rows(g))
             else:
-                gy = sum_to(MatMul()(x.swapaxes(-1, -2), g), y.shape)
+                gy = sum_to(MatMul()(x.swapaxes(-1, -2), g), self.right)
         return gx, gy
 
 
@@ -209,6 +211,7 @@ class Linear(Function):
     """``x @ weight.T + bias`` over the last axis of x, as one GEMM."""
 
     saves = (0, 1)
+    saves_for = (1, 0)
 
     def forward(self, x: Any, weight: Any, bias: Any) -> Any:
         out = _gemm(_rows(x), weight.T)
