@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 from numba.core import event
@@ -23,7 +23,6 @@ from minigrad.backend import use_kernels
 
 __all__ = ["OPTIONS", "compiled", "parallel", "serial", "threads"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 
 # Sums may be vectorised and products contracted; on one processor that gives the same result in
 # every run. NaN and infinity keep their meaning.
@@ -36,17 +35,17 @@ OPTIONS: dict[str, Any] = {
 threads: Callable[[], int] = numba.get_num_threads
 
 
-def compiled(function: F) -> F:
+def compiled(function: Callable[..., Any]) -> Any:
     """Compile a loop that other compiled loops call."""
-    return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.njit(**OPTIONS)(function)
 
 
-def serial(function: F) -> F:
+def serial(function: Callable[..., Any]) -> Any:
     """Compile a loop that Python calls for little work; keep the result on disk."""
-    return _cached(function)  # type: ignore[no-any-return]
+    return _cached(function)
 
 
-def parallel(function: F) -> F:
+def parallel(function: Callable[..., Any]) -> Any:
     """Compile a loop with ``prange`` that Python calls; keep the result on disk."""
     loop = _cached(function, parallel=True)
 
@@ -57,10 +56,10 @@ def parallel(function: F) -> F:
                 return loop(*args)
         return loop(*args)
 
-    return run  # type: ignore[return-value]
+    return run
 
 
-def _cached(function: F, **options: Any) -> Any:
+def _cached(function: Callable[..., Any], **options: Any) -> Any:
     try:
         return numba.njit(cache=True, **options, **OPTIONS)(function)
     except RuntimeError:  # there is no folder that can be written to
@@ -87,7 +86,7 @@ _pool = threading.RLock()
 def _pool_is_simple() -> bool:
     """Return True for Numba's own pool: two Python threads in it at once would end the process."""
     _launch_threads()
-    return numba.threading_layer() == "workqueue"
+    return bool(numba.threading_layer() == "workqueue")
 
 
 def _leave_the_pool() -> None:

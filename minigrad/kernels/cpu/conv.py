@@ -1,9 +1,9 @@
 """Convolution as matrix products, and its two gradients: the stem and the downsampling.
 
-A window of the image is gathered to a row; a tile of rows is multiplied with the weight while it is
-in the cache. Rows are ordered (tap, channel), whole pixels as they lie in a channels-last image, and
-the product goes tap by tap; only where channels are few (a photo has three) the order is that of the
-weight, (channel, tap), and the image is read channels-first. Arguments are those of
+A window of the image is gathered to a row; a tile of rows is multiplied with the weight while it
+is in the cache. Rows are ordered (tap, channel), whole pixels as they lie in a channels-last image,
+and the product goes tap by tap; only where channels are few (a photo has three) the order is that
+of the weight, (channel, tap), and the image is read channels-first. Arguments are those of
 `minigrad.kernels.reference.conv`, which also takes over for groups.
 """
 
@@ -21,7 +21,6 @@ from minigrad.kernels.cpu.arrays import (
     contiguous,
     empty,
     instead_of,
-    lanes,
     spatial,
     three,
     volume,
@@ -225,7 +224,7 @@ def _conv(y, x, w, bias, out, kernel, stride, low, dilation, few, tile, memory):
 @parallel
 def _scatter(gx, g, w, out, kernel, stride, low, dilation, tile, memory):  # type: ignore[no-untyped-def]
     """Give back to every pixel what the one window it is in has for it."""
-    batch, depth, height, width, inner = gx.shape
+    _, depth, height, width, inner = gx.shape
     taps = kernel[0] * kernel[1] * kernel[2]
     row = inner * taps
     channels = w.size // row

@@ -20,7 +20,6 @@ from numba import get_thread_id, prange
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
-    channels_last,
     contiguous,
     empty,
     instead_of,

@@ -42,7 +42,7 @@ DEPTH = 384  # of A and B between two visits to C
 def _tile(rows: int, vectors: int) -> Callable[..., None]:
     """Make the loop of the picture; `m` and `n` are the rows and columns that really exist."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def tile(
         typing: Any, c: Any, c0: Any, c_row: Any, m: Any, n: Any,
         a: Any, a0: Any, a_row: Any, a_column: Any, b: Any, b0: Any, b_row: Any,
@@ -157,7 +157,7 @@ def multiply(  # type: ignore[no-untyped-def]
     """Compute C (m, n) from A (m, depth) and B (depth, n), all inside flat arrays.
 
     An element of C is ``c[c0 + i * c_row + j]``, of A ``a[a0 + i * a_row + k * a_column]``, of B
-    ``b[b0 + k * b_row + j]``; with ``b_row = 0`` B is packed. `add` says whether C keeps what it has.
+    ``b[b0 + k * b_row + j]``; with ``b_row = 0`` B is packed. `add`: C keeps what it has.
     """
     lane = VECTOR_BYTES // c.itemsize
     if n < lane:
@@ -182,7 +182,7 @@ def multiply(  # type: ignore[no-untyped-def]
 # ---- packing ----------------------------------------------------------------------------------
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def transpose_square(typing: Any, y: Any, y0: Any, y_row: Any, x: Any, x0: Any, x_row: Any) -> Any:
     """Write the square of `lanes` rows and columns at x to y, transposed.
 

@@ -6,7 +6,6 @@ have no core. A task is a block of the result, in rows where there are many, els
 
 from __future__ import annotations
 
-import numpy as np
 from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of, lanes

@@ -23,7 +23,7 @@ Hidden values are stored chunk by chunk: ``h[k * rows + row * width + j]`` is in
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import get_thread_id, prange
@@ -52,7 +52,7 @@ class Saved(NamedTuple):
     """What forward leaves to backward."""
 
     stats: Array  # (rows, 2): mean and 1 / standard deviation
-    squares: Array | None  # (samples, H): sums of gelu(h)^2 over positions, for GRN
+    squares: Any  # array or None, (samples, H): sums of gelu(h)^2 over positions, for GRN
     hidden: Array | None  # h without b1
 
 
@@ -298,8 +298,8 @@ def _forward_rest(  # type: ignore[no-untyped-def]
 
 @parallel
 def _forward_few(  # type: ignore[no-untyped-def]
-    y, skip, x, stats, turned, parts, norm_weight, norm_bias, w1, b1, w2, b2, scale, factor, length, eps,
-    memory,
+    y, skip, x, stats, turned, parts, norm_weight, norm_bias, w1, b1, w2, b2, scale, factor, length,
+    eps, memory,
 ):  # fmt: skip
     """Do the same with positions in the lanes: for few rows, where packing weights would cost most.
 
@@ -482,7 +482,8 @@ def _backward(  # type: ignore[no-untyped-def]
                 shift[k : k + width], slope[n, k : k + width], total[k : k + width],
             )  # fmt: skip
             multiply(
-                own, gy0, step, rows, channels, gh, at_k, width, 1, w1, k * channels, channels, width,
+                own, gy0, step, rows, channels, gh, at_k, width, 1, w1, k * channels, channels,
+                width,
                 k > 0,
             )  # fmt: skip
         for i in range(rows):
@@ -588,7 +589,7 @@ def mlp(
     rows, dtype = x.size // channels, x.dtype
     grn = parameters.grn_weight is not None
     y, stats = empty(x.shape, dtype), empty((rows, 2), dtype)
-    squares = empty((len(x), hidden), dtype) if grn else None
+    squares: Any = empty((len(x), hidden), dtype) if grn else None
     kept = empty(rows * hidden if keep else 0, dtype)
     if rows:
         factor = np.ones(len(x), dtype) if factor is None else factor
@@ -604,7 +605,8 @@ def mlp(
             part = -(-hidden // PARTS)
             memory = empty((threads(), max(part, 2 * lanes(dtype)) * max(rows, channels)), dtype)
             _forward_few(
-                flat_y, flat_skip, flat_x, stats, empty(x.size, dtype), empty((PARTS, x.size), dtype),
+                flat_y, flat_skip, flat_x, stats, empty(x.size, dtype),
+                empty((PARTS, x.size), dtype),
                 p.norm_weight, p.norm_bias, p.w1.reshape(-1), p.b1, p.w2.reshape(-1), p.b2, p.scale,
                 factor, rows // len(x), eps, memory,
             )  # fmt: skip
@@ -635,7 +637,7 @@ def mlp(
     return y, Saved(stats, squares, kept if keep else None)
 
 
-def _sums(slab: _Slab, cut: _Cut, *shape: object) -> Array:
+def _sums(slab: _Slab, cut: _Cut, *shape: Any) -> Array:
     """Return memory for sums over the rows of every tile of a slab."""
     *size, dtype = shape
     return empty((slab.samples * -(-slab.positions // cut.tile), *size), dtype)
@@ -744,7 +746,7 @@ def mlp_vjp(
 
 
 def _pieces(hidden: int, chunk: int) -> Array:
-    """Cut the hidden columns for `_weight_gradients`: first, width, first and width of the chunk."""
+    """Cut the hidden columns for `_weight_gradients`: first, width; first, width of the chunk."""
     return np.array(
         [
             (j, min(PIECE, k + width - j), k, width)

@@ -139,7 +139,7 @@ def pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list
 def _convolve(columns: int) -> Callable[..., None]:
     """Make the loop of the picture for a number of output columns."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def convolve(
         typing: Any, y: Any, y0: Any, y_step: Any, bias: Any, bias0: Any,
         x: Any, x0: Any, x_plane: Any, x_row: Any, w: Any, w0: Any, planes: Any, rows: Any,
@@ -181,7 +181,7 @@ convolve_columns = _convolve(COLUMNS)
 convolve_columns_twice = _convolve(2 * COLUMNS)  # where 32 registers hold twice the sums
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def correlate_columns(
     typing: Any, w: Any, w0: Any, x: Any, x0: Any, g: Any, g0: Any, blocks: Any
 ) -> Any:
@@ -211,7 +211,7 @@ def correlate_columns(
     return types.void(w, size, x, size, g, size, size), write
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def copy_vectors(
     typing: Any, y: Any, y0: Any, y_step: Any, x: Any, x0: Any, x_step: Any, count: Any
 ) -> Any:

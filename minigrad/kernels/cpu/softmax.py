@@ -83,6 +83,8 @@ def _log_softmax_vjp(gx, g, y):  # type: ignore[no-untyped-def]
 
 def _over_rows(loop: Callable[..., None], axis: int, *arrays: Array) -> Array:
     """Run a loop over the rows that lie along `axis`."""
+    if not arrays[0].ndim:
+        return _over_rows(loop, 0, *(a.reshape(1) for a in arrays)).reshape(())
     moved = [contiguous(np.moveaxis(a, axis, -1)) for a in arrays]
     out = empty(moved[0].shape, moved[0].dtype)
     if out.size:

@@ -34,30 +34,51 @@ def adam(
     shrink: float = 1.0,
     penalty: float = 0.0,
 ) -> None:
-    """``m += (1 - beta1) (g - m)``, ``v = beta2 v + (1 - beta2) g^2``, and then
+    """Take one step, in place.
 
+    ``m += (1 - beta1) (g - m)``, ``v = beta2 v + (1 - beta2) g^2``, and then
     ``p = shrink p - step_size m / (sqrt(v) / v_scale + eps)``, where g has ``penalty p`` added.
     """
-    for p, g, m, v, a, b in _chunks(xp, p, g, m, v):
-        if penalty:
-            xp.multiply(p, penalty, out=b)
-            b += g
-            g = b
-        if shrink != 1.0:
-            p *= shrink
-        xp.subtract(g, m, out=a)
-        a *= 1.0 - beta1
-        m += a
-        xp.multiply(g, g, out=a)
-        a *= 1.0 - beta2
-        v *= beta2
-        v += a
-        xp.sqrt(v, out=a)
-        a /= v_scale
-        a += eps
-        xp.divide(m, a, out=a)
-        a *= step_size
-        p -= a
+    for chunk in _chunks(xp, p, g, m, v):
+        _update(xp, *chunk, step_size, v_scale, beta1, beta2, eps, shrink, penalty)
+
+
+def _update(
+    xp: Any,
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    a: Array,
+    b: Array,
+    step_size: float,
+    v_scale: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    shrink: float,
+    penalty: float,
+) -> None:
+    """Take the step on a chunk, with a and b to work in."""
+    if penalty:
+        xp.multiply(p, penalty, out=b)
+        b += g
+        g = b
+    if shrink != 1.0:
+        p *= shrink
+    xp.subtract(g, m, out=a)
+    a *= 1.0 - beta1
+    m += a
+    xp.multiply(g, g, out=a)
+    a *= 1.0 - beta2
+    v *= beta2
+    v += a
+    xp.sqrt(v, out=a)
+    a /= v_scale
+    a += eps
+    xp.divide(m, a, out=a)
+    a *= step_size
+    p -= a
 
 
 def _chunks(xp: Any, *arrays: Array) -> Iterator[tuple[Array, ...]]:

@@ -63,7 +63,27 @@ class AxisMap:
                 y[:, rows, 0] = x3[:, columns, 0] @ matrix[rows, columns].T
             else:
                 xp.matmul(matrix[rows, columns], x3[:, columns], out=y[:, rows])
+        if isinstance(y, np.ndarray) and not np.isfinite(y).all():
+            y = _confine(self.matrix.astype(x.dtype), x3)
         return y.reshape(*x.shape[:axis], out, *x.shape[axis + 1 :])
+
+
+def _confine(matrix: Array, x: Array) -> Array:
+    """Return ``matrix @ x`` where an infinite or NaN pixel counts only if its weight is not 0.
+
+    In the product itself ``0 * inf`` is NaN: one bad pixel would spoil its whole row. (Not on a
+    GPU, which would have to wait for the answer whether there is one.)
+    """
+    y = matrix @ np.where(np.isfinite(x), x, 0)
+
+    def reach(weights: Array, pixels: Array) -> Array:
+        return weights.astype(x.dtype) @ pixels.astype(x.dtype) > 0
+
+    rises = reach(matrix > 0, x == math.inf) | reach(matrix < 0, x == -math.inf)
+    falls = reach(matrix > 0, x == -math.inf) | reach(matrix < 0, x == math.inf)
+    lost = reach(matrix != 0, x != x) | (rises & falls)
+    y[rises], y[falls], y[lost] = math.inf, -math.inf, math.nan
+    return y
 
 
 @in_float32
