@@ -39,8 +39,9 @@ def adam(
     ``m += (1 - beta1) (g - m)``, ``v = beta2 v + (1 - beta2) g^2``, and then
     ``p = shrink p - step_size m / (sqrt(v) / v_scale + eps)``, where g has ``penalty p`` added.
     """
-    for chunk in _chunks(xp, p, g, m, v):
-        _update(xp, *chunk, step_size, v_scale, beta1, beta2, eps, shrink, penalty)
+    numbers = (step_size, v_scale, beta1, beta2, eps, shrink, penalty)
+    for pc, gc, mc, vc, a, b in _chunks(xp, p, g, m, v):
+        _update(xp, pc, gc, mc, vc, a, b, *numbers)
 
 
 def _update(

@@ -58,11 +58,12 @@ class AxisMap:
         matrix = xp.asarray(self.matrix, dtype=x.dtype)
         y = xp.empty((before, out, after), dtype=x.dtype)
         x3 = x.reshape(before, size, after)
-        for rows, columns in self.bands:
-            if after == 1:  # one product for all samples instead of one each
-                y[:, rows, 0] = x3[:, columns, 0] @ matrix[rows, columns].T
-            else:
-                xp.matmul(matrix[rows, columns], x3[:, columns], out=y[:, rows])
+        with np.errstate(invalid="ignore"):  # 0 * inf: see _confine
+            for rows, columns in self.bands:
+                if after == 1:  # one product for all samples instead of one each
+                    y[:, rows, 0] = x3[:, columns, 0] @ matrix[rows, columns].T
+                else:
+                    xp.matmul(matrix[rows, columns], x3[:, columns], out=y[:, rows])
         if isinstance(y, np.ndarray) and not np.isfinite(y).all():
             y = _confine(self.matrix.astype(x.dtype), x3)
         return y.reshape(*x.shape[:axis], out, *x.shape[axis + 1 :])
