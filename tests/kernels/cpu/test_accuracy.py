@@ -13,7 +13,7 @@ from minigrad.kernels.cpu.gelu import gelu, gelu_vjp
 
 
 def cdf(x: Any) -> Any:
-    return np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in x])
+    return np.array([0.5 * math.erfc(-float(v) / math.sqrt(2.0)) for v in x])
 
 
 def ulp(error: Any, value: Any, dtype: Any) -> Any:

@@ -33,7 +33,7 @@ def test_memory_is_used_again_when_the_last_view_is_gone() -> None:
     assert b.ctypes.data != place
     del view
     assert buffers.held() > before
-    c = buffers.empty(290_000, np.float32)  # a size of the same class
+    c = buffers.empty(299_000, np.float32)  # a size of the same class
     assert c.ctypes.data == place
     assert c.flags.writeable
     buffers.release()
