@@ -289,7 +289,10 @@ def _winner(g: Any, x: Any, y: Any, lost: Any) -> Any:
 
 
 class Atan2(Binary):
-    """Angle of the point (y, x): ``atan2(x, y)`` with x the ordinate, as the arguments come."""
+    """Angle of the point (y, x): ``atan2(x, y)`` with x the ordinate, as the arguments come.
+
+    The derivative at the origin is 0.
+    """
 
     saves = (0, 1)
     floating = True
@@ -298,7 +301,8 @@ class Atan2(Binary):
         return get_xp(x).arctan2(x, y)
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        scale = g / (x * x + y * y)
+        xp, square = get_xp(g), x * x + y * y
+        scale = xp.where(square == 0, 0.0, g / xp.where(square == 0, 1.0, square))
         return _both(self, scale * y, -scale * x)
 
 

@@ -207,7 +207,7 @@ def cross_entropy(
     x, t = check_tensor(name, input), check_tensor(name, target)
     w = _class_weight(name, weight, classes, rows.dtype)
     smooth = label_smoothing / classes
-    total: Any = count
+    total = wrap(get_xp(rows.array).full((), float(count), rows.dtype))
     if t.shape == x.shape and dtypes.is_floating(t.dtype):
         q = cast(_class_rows(name, t), rows.dtype) * (1.0 - label_smoothing) + smooth
         q = q if w is None else q * wrap(w)
@@ -222,8 +222,14 @@ def cross_entropy(
         q, total, shape = wrap(weights), constant(own.sum()), t.shape
     loss: Any = reshape(CrossEntropy()(rows, q), shape)
     if reduction != "none":
-        loss = sum(loss) if reduction == "sum" else sum(loss) / total
+        loss = sum(loss) if reduction == "sum" else _mean(sum(loss), total)
     return cast(loss, x.dtype)
+
+
+def _mean(loss: Tensor, total: Tensor) -> Tensor:
+    """Return ``loss / total``: NaN where nothing counts, but with a gradient of 0 then, not NaN."""
+    nothing = total == 0
+    return loss / where(nothing, 1.0, total) + where(nothing, math.nan, 0.0)  # type: ignore[no-any-return]
 
 
 def nll_loss(
@@ -248,7 +254,7 @@ def nll_loss(
     picked = reshape(take_along_dim(rows, wrap(labels[:, None]), 1), (-1,))
     loss: Any = reshape(where(wrap(counts), picked, 0.0) * wrap(-own), t.shape)
     if reduction != "none":
-        loss = sum(loss) if reduction == "sum" else sum(loss) / constant(own.sum())
+        loss = sum(loss) if reduction == "sum" else _mean(sum(loss), constant(own.sum()))
     return cast(loss, x.dtype)
 
 

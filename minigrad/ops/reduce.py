@@ -375,6 +375,13 @@ class Amin(Amax):
     largest = False
 
 
+class Median(Amax):
+    """Middle value of all elements, the lower of two; elements equal to it share the gradient."""
+
+    def forward(self, x: Any) -> Any:
+        return median(constant(x.reshape(-1)), 0).values.array
+
+
 def _nonempty(name: str, x: Tensor, dims: Dims) -> None:
     if not count(x.shape, dims):
         raise ShapeError(
@@ -518,7 +525,8 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """
     x = check_tensor("median", x)
     if dim is None:
-        return median(x.reshape((-1,)), 0).values
+        _nonempty("median", x, tuple(range(x.ndim)))
+        return Median(tuple(range(x.ndim)), False)(x)
     dim = check_dim("median", dim, x.ndim)
     _nonempty("median", x, (dim,) if x.ndim else ())
     if not x.ndim:

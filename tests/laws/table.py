@@ -288,6 +288,7 @@ rows(
     integers=True,
 )
 rows("max min", lambda d: call(d.array(distinct, filled=True)), integers=True)
+row("median:ties", lambda d: call(np.floor(d.array(filled=True, least=1))), smooth=False)
 rows(
     "max:dim min:dim median:dim",
     lambda d: call(x := d.array(distinct, filled=True), dim=d.dim(x), keepdim=d.flag()),

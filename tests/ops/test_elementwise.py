@@ -211,3 +211,7 @@ def test_wrong_operands() -> None:
         mg.clamp(mg.ones(2))
     with pytest.raises(DTypeError, match="condition must be boolean, not float32"):
         mg.where(mg.ones(2), 1.0, 0.0)
+
+
+def test_the_angle_of_the_origin_has_no_slope() -> None:
+    same(lambda lib, y, x: lib.atan2(y, x), [0.0, 1.0, -0.0, 0.0], [0.0, 0.0, -1.0, 1.0])

@@ -103,6 +103,16 @@ def test_masked_and_extreme_logits() -> None:
     np.testing.assert_allclose(x.grad.numpy(), [[-0.5, 0, 0.5], [1, -1, 0]], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_a_batch_in_which_nothing_counts_has_no_gradient(name: str) -> None:
+    x = mg.ones(2, 3, requires_grad=True)
+    loss = getattr(mg.nn.functional, name)(x, mg.tensor([-100, -100]))
+    loss.backward()
+    assert np.isnan(loss.item())
+    assert x.grad is not None
+    assert x.grad.tolist() == [[0.0] * 3] * 2
+
+
 def test_half_precision_sums_do_not_overflow() -> None:
     x = mg.randn(70000, 2).half().requires_grad_()
     y = loss.cross_entropy(x, mg.zeros(70000, dtype="int64"))

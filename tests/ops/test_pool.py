@@ -104,6 +104,21 @@ def test_one_image_without_batch() -> None:
     agree(lambda x: pool.avg_pool2d(x, 2), lambda x: F.avg_pool2d(x, 2), x)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_bad_pixel_spoils_its_own_windows_only(bad: float) -> None:
+    x = np.ones((1, 2, 4, 6), np.float32)
+    x[0, 0, 1, 2], x[0, 1, 3, 5], x[0, 1, 0, 0] = bad, bad, -bad
+    for ours, theirs in [
+        (lambda t: mg.nn.functional.avg_pool2d(t, 2), lambda t: F.avg_pool2d(t, 2)),
+        (lambda t: mg.nn.functional.interpolate(t, scale_factor=2.0),
+         lambda t: F.interpolate(t, scale_factor=2.0)),
+        (lambda t: mg.nn.functional.adaptive_avg_pool2d(t, 2),
+         lambda t: F.adaptive_avg_pool2d(t, 2)),
+    ]:  # fmt: skip
+        expected = theirs(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(ours(mg.from_numpy(x)).numpy(), expected, rtol=1e-6)
+
+
 def test_nan_wins_over_numbers() -> None:
     x = mg.tensor([[[1.0, float("nan"), 3.0, 4.0]]])
     assert np.isnan(pool.max_pool1d(x, 2).numpy()).tolist() == [[[True, False]]]
