@@ -35,10 +35,10 @@ class TrainConfig:
     >>> config = TrainConfig.from_values({"data": "fashion-mnist", "epochs": 2})
     >>> config.epochs, config.batch_size
     (2, 128)
-    >>> TrainConfig.from_values({"lerning_rate": 0.1})
+    >>> TrainConfig.from_values({"epoch": 2})
     Traceback (most recent call last):
         ...
-    minigrad.errors.OptionError: unknown training option 'lerning_rate'; ...
+    minigrad.errors.OptionError: unknown training option 'epoch'; did you mean 'epochs'? ...
     """
 
     data: str = option("digits", "data set: digits, fashion-mnist, or a folder of pictures")
