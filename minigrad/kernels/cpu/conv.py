@@ -170,25 +170,29 @@ def _gather(rows, at, x, index, out, kernel, stride, low, dilation, few):  # typ
         channels, depth, height, width = x.shape[1:]
     else:
         depth, height, width, channels = x.shape[1:]
-    tap = 0
     for i in range(kernel[0]):
         from_d = d * stride[0] - low[0] + i * dilation[0]
         for j in range(kernel[1]):
             from_h = h * stride[1] - low[1] + j * dilation[1]
+            inside = 0 <= from_d < depth and 0 <= from_h < height
+            tap = (i * kernel[1] + j) * kernel[2]
+            if few:
+                for c in range(channels):
+                    to = at + c * taps + tap
+                    for k in range(kernel[2]):
+                        from_w = w * stride[2] - low[2] + k * dilation[2]
+                        if inside and 0 <= from_w < width:
+                            rows[to + k] = x[n, c, from_d, from_h, from_w]
+                        else:
+                            rows[to + k] = 0
+                continue
             for k in range(kernel[2]):
                 from_w = w * stride[2] - low[2] + k * dilation[2]
-                inside = 0 <= from_d < depth and 0 <= from_h < height and 0 <= from_w < width
-                if few:
-                    for c in range(channels):
-                        value = x[n, c, from_d, from_h, from_w] if inside else x.dtype.type(0)
-                        rows[at + c * taps + tap] = value
+                target = rows[at + (tap + k) * channels : at + (tap + k + 1) * channels]
+                if inside and 0 <= from_w < width:
+                    target[:] = x[n, from_d, from_h, from_w]
                 else:
-                    target = rows[at + tap * channels : at + (tap + 1) * channels]
-                    if inside:
-                        target[:] = x[n, from_d, from_h, from_w]
-                    else:
-                        target[:] = 0
-                tap += 1
+                    target[:] = 0
 
 
 @parallel

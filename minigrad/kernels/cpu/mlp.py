@@ -44,7 +44,8 @@ CHUNK = 384  # hidden columns at a time
 TILE = 1 << 19  # bytes of a tile and its chunks
 SLAB = 1 << 23  # bytes of the hidden values of a slab
 FEW = 256  # rows for which weights are not packed
-PARTS = 8  # of the hidden columns then
+PARTS = 8  # of the hidden columns then, at most, and rows of a weight that stay in the cache
+SHORT = 48
 PIECE = 96  # hidden columns whose weights get their gradients in one task
 
 
@@ -134,7 +135,7 @@ def _gelu_in_place(z, z0, z_step, rows, bias):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _gelu_in_place_of(row, bias):  # type: ignore[no-untyped-def]
+def _gelu_of(row, bias):  # type: ignore[no-untyped-def]
     for i in range(row.size):
         value = row[i] + bias
         row[i] = value * normal(value)[0]
@@ -296,69 +297,90 @@ def _forward_rest(  # type: ignore[no-untyped-def]
         _residual(y, skip, first + at, rows, own, 0, step, b2, scale, factor, positions)
 
 
+@compiled
+def _dot(x, y):  # type: ignore[no-untyped-def]
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
+
+
 @parallel
 def _forward_few(  # type: ignore[no-untyped-def]
-    y, skip, x, stats, turned, parts, norm_weight, norm_bias, w1, b1, w2, b2, scale, factor, length,
-    eps, memory,
+    y, skip, x, stats, turned, parts, norm_weight, norm_bias, w1, b1, w2, b2, scale, factor,
+    length, eps, memory,
 ):  # fmt: skip
     """Do the same with positions in the lanes: for few rows, where packing weights would cost most.
 
     ``h.T = w1 @ norm(x).T`` and ``y.T = w2 @ z.T`` take the weights as they are, each number once.
     A task has some of the hidden columns; what they add to the result goes to a part of its own.
+    A few positions that would leave most lanes of a vector empty are inner products instead.
     """
-    channels, rows = b2.size, x.size // b2.size
-    block = VECTOR_BYTES // x.itemsize
-    for task in prange(-(-rows // block)):
+    channels, size = b2.size, b1.size
+    rows = x.size // channels
+    lane = VECTOR_BYTES // x.itemsize
+    whole = rows - rows % lane if rows < lane or rows % lane <= lane // 4 else rows
+    rest = turned[whole * channels :]
+    for task in prange(-(-rows // lane)):
         own = memory[get_thread_id()]
-        m = task * block
-        count = min(block, rows - m)
+        m = task * lane
+        count = min(lane, rows - m)
         for i in range(count):
             row = x[(m + i) * channels : (m + i + 1) * channels]
             stats[m + i, 0], stats[m + i, 1] = statistics(row, eps)
             target = own[i * channels : (i + 1) * channels]
             normalize_row(target, row, stats[m + i, 0], stats[m + i, 1], norm_weight, norm_bias)
-        transpose_block(turned, m, rows, own, 0, channels, count, channels)
+        if m < whole:
+            transpose_block(turned, m, whole, own, 0, channels, count, channels)
+        else:
+            rest[:] = own[: count * channels]
     for part in prange(len(parts)):
         own = memory[get_thread_id()]
-        k = part * b1.size // len(parts)
-        width = (part + 1) * b1.size // len(parts) - k
-        multiply(
-            own,
-            0,
-            rows,
-            width,
-            rows,
-            w1,
-            k * channels,
-            channels,
-            1,
-            turned,
-            0,
-            rows,
-            channels,
-            False,
-        )
-        for j in range(width):
-            _gelu_in_place_of(own[j * rows : (j + 1) * rows], b1[k + j])
-        multiply(
-            parts[part], 0, rows, channels, rows, w2, k, b1.size, 1, own, 0, rows, width, False
-        )
-    for task in prange(-(-channels // block)):
+        first = part * size // len(parts)
+        width = (part + 1) * size // len(parts) - first
+        aside = own[width * whole :]
+        for j in range(0, width, SHORT):
+            count = min(SHORT, width - j)
+            at = (first + j) * channels
+            multiply(
+                own, j * whole, whole, count, whole, w1, at, channels, 1, turned, 0, whole, channels,
+                False,
+            )  # fmt: skip
+            for i in range(count):
+                _gelu_of(own[(j + i) * whole : (j + i + 1) * whole], b1[first + j + i])
+                weight = w1[at + i * channels : at + (i + 1) * channels]
+                for m in range(rows - whole):
+                    value = _dot(weight, rest[m * channels : (m + 1) * channels])
+                    value += b1[first + j + i]
+                    aside[m * width + j + i] = value * normal(value)[0]
+        total = parts[part]
+        for c in range(0, channels, SHORT):
+            count = min(SHORT, channels - c)
+            at = c * size + first
+            multiply(
+                total, c * rows, rows, count, whole, w2, at, size, 1, own, 0, whole, width, False
+            )
+            for i in range(count):
+                weight = w2[at + i * size : at + i * size + width]
+                for m in range(rows - whole):
+                    value = _dot(weight, aside[m * width : (m + 1) * width])
+                    total[(c + i) * rows + whole + m] = value
+    for task in prange(-(-channels // lane)):
         own = memory[get_thread_id()]
-        c = task * block
-        count = min(block, channels - c)
-        total = own[: count * rows]
-        total[:] = parts[0, c * rows : (c + count) * rows]
+        c = task * lane
+        count = min(lane, channels - c)
+        sums = own[: count * rows]
+        sums[:] = parts[0, c * rows : (c + count) * rows]
         for part in range(1, len(parts)):
             more = parts[part, c * rows : (c + count) * rows]
-            for i in range(total.size):
-                total[i] += more[i]
-        transpose_block(own, count * rows, count, own, 0, rows, count, rows)
+            for i in range(sums.size):
+                sums[i] += more[i]
+        transpose_block(own, sums.size, count, own, 0, rows, count, rows)
         for m in range(rows):
-            at = (m // length, m * channels + c, (count * (rows + m)))
+            at, branch = m * channels + c, sums.size + m * count
+            f = factor[m // length]
             for i in range(count):
-                branch = own[at[2] + i] + b2[c + i]
-                y[at[1] + i] = skip[at[1] + i] + branch * (scale[c + i] * factor[at[0]])
+                y[at + i] = skip[at + i] + (own[branch + i] + b2[c + i]) * (scale[c + i] * f)
 
 
 # ---- backward ---------------------------------------------------------------------------------
@@ -600,13 +622,14 @@ def mlp(
         )
         cut = _Cut.of(x, hidden, grn)
         eps = dtype.type(eps)
-        few = not grn and not keep and lanes(dtype) <= rows <= FEW
+        few = not grn and not keep and rows <= FEW
         if few:
-            part = -(-hidden // PARTS)
-            memory = empty((threads(), max(part, 2 * lanes(dtype)) * max(rows, channels)), dtype)
+            parts = max(1, min(PARTS, hidden // CHUNK))
+            width = max(-(-hidden // parts), 2 * lanes(dtype))
+            memory = empty((threads(), width * max(rows, channels)), dtype)
             _forward_few(
                 flat_y, flat_skip, flat_x, stats, empty(x.size, dtype),
-                empty((PARTS, x.size), dtype),
+                empty((parts, x.size), dtype),
                 p.norm_weight, p.norm_bias, p.w1.reshape(-1), p.b1, p.w2.reshape(-1), p.b2, p.scale,
                 factor, rows // len(x), eps, memory,
             )  # fmt: skip
