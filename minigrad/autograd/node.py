@@ -83,6 +83,7 @@ class Function:
     view: ClassVar[bool] = False
     any_dtype: ClassVar[bool] = False
     is_leaf: ClassVar[bool] = False
+    foreign: ClassVar[bool] = True  # not one of ours: what it returns is looked at more closely
     name: ClassVar[str] = "function"
 
     next: tuple[Any, ...]  # the node of every input, None where no gradient is needed
@@ -96,6 +97,7 @@ class Function:
     trace: Any = None
 
     def __init_subclass__(cls) -> None:
+        cls.foreign = not cls.__module__.startswith("minigrad.")
         if "name" not in cls.__dict__:
             words = "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
             cls.name = words.strip("_")
@@ -130,8 +132,8 @@ class Function:
             raise explain(self, arrays, error) from None
         if not tensors:
             return out  # type: ignore[no-any-return]
-        if isinstance(out, _generic):
-            out = np.asarray(out)
+        if out.__class__ is not np.ndarray or self.foreign:
+            out = self._own(out, arrays)
         result = _new_tensor(Tensor)
         result.array = out
         result.grad = None
@@ -140,6 +142,11 @@ class Function:
         result._version = [0, None]
         flags = state.flags
         if recording and flags & GRAD:
+            if hasattr(self, "seq"):
+                raise GraphError(
+                    f"{self.name}: this {type(self).__name__} object is a node of a graph already; "
+                    f"make one for every call: {type(self).__name__}(…)(x)"
+                )
             self.next = tuple([v._node if isinstance(v, Tensor) else None for v in inputs])
             self.saved = saved = [inputs[i] for i in self.saves]
             self.arrays = kept = [arrays[i] for i in self.saves]
@@ -159,6 +166,20 @@ class Function:
         if flags > GRAD:
             watch(self, result, flags)
         return result
+
+    def _own(self, out: Any, arrays: list[Any]) -> Any:
+        """Return the result of `forward` as an array that shares no memory it should not share."""
+        if isinstance(out, _generic):
+            return np.asarray(out)
+        if isinstance(out, Tensor) or not (hasattr(out, "dtype") and hasattr(out, "strides")):
+            raise GraphError(
+                f"{self.name}: forward gets arrays and must return one array, not "
+                f"{type(out).__name__}"
+            )
+        if self.foreign and not self.view and isinstance(out, np.ndarray):
+            if any(isinstance(a, np.ndarray) and np.may_share_memory(out, a) for a in arrays):
+                return out.copy()  # a change of one would go unnoticed in the other
+        return out
 
     def _in_float32(self, inputs: tuple[Any, ...]) -> Tensor:
         """Compute with float32 copies of bfloat16 tensors and round the result."""

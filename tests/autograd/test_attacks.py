@@ -275,3 +275,76 @@ def test_an_operation_with_a_constant_does_not_keep_the_variable_alive(op: Any) 
         y.sum().backward()
     finally:
         gc.enable()
+
+
+# ---- operations that a user writes ---------------------------------------------------------------
+
+
+class Times(mg.autograd.Function):
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return x * x
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g * 2.0 * x
+
+
+def test_one_function_object_cannot_be_two_nodes() -> None:
+    op = Times()
+    y = op(mg.tensor(2.0, requires_grad=True))
+    with pytest.raises(GraphError, match=r"times: .*node of a graph already; .*Times\(…\)\(x\)"):
+        op(mg.tensor(3.0, requires_grad=True))
+    y.backward()
+
+
+@pytest.mark.parametrize("result", [None, [1.0], (mg.ones(2), mg.ones(2)), mg.ones(2)])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_forward_must_return_an_array(result: Any, recorded: bool) -> None:
+    class Wrong(mg.autograd.Function):
+        def forward(self, x: Any) -> Any:
+            return result
+
+    with pytest.raises(GraphError, match=r"wrong: forward .* must return one array, not "):
+        Wrong()(mg.ones(2, requires_grad=recorded))
+
+
+@pytest.mark.parametrize("part", [lambda x: x, lambda x: x[::2], lambda x: x.reshape(2, 2)])
+def test_a_forward_that_hands_back_its_input_shares_no_memory(part: Any) -> None:
+    class Same(mg.autograd.Function):
+        def forward(self, x: Any) -> Any:
+            return part(x)
+
+    x = mg.ones(4)
+    Same()(x).add_(1)
+    assert x.tolist() == [1.0] * 4
+
+
+def test_a_backward_that_fails_leaves_mode_and_gradients_alone() -> None:
+    class Broken(Times):
+        def backward(self, g: Any, x: Any) -> Any:
+            raise RuntimeError("broken")
+
+    x, y = mg.ones(2, requires_grad=True), mg.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="broken"):
+        (Broken()(x) + y).sum().backward()
+    assert mg.is_grad_enabled()
+    assert x.grad is None
+    assert y.grad is None
+
+
+def test_a_backward_of_the_wrong_shape_or_count_is_refused() -> None:
+    class Shape(Times):
+        def backward(self, g: Any, x: Any) -> Any:
+            return g.sum()
+
+    class Count(Times):
+        def backward(self, g: Any, x: Any) -> Any:
+            return g, g
+
+    x = mg.ones(2, requires_grad=True)
+    with pytest.raises(GraphError, match=r"shape: .*gradient of shape \(\) for .*\(2,\)"):
+        Shape()(x).sum().backward()
+    with pytest.raises(GraphError, match=r"count: .*returned 2 gradients for 1 inputs"):
+        Count()(x).sum().backward()
+    assert x.grad is None
