@@ -69,24 +69,10 @@ def convert(drawn: Call, array: Callable[[Any], Any]) -> tuple[Any, ...]:
 
 
 def leaf(value: Any, dtype: Any = np.float64) -> Any:
-    """Return an array as our tensor, keeping its layout; a floating one requires a gradient."""
+    """Return an array as our tensor; a floating one requires a gradient."""
     if not is_floating(value):
         return mg.Tensor(value)
-    if value.dtype != dtype:  # astype would forget strides
-        wide = value.base if value.base is not None and value.base.ndim == value.ndim else None
-        value = (
-            _like_layout(value.astype(dtype), value) if wide is not None else value.astype(dtype)
-        )
-    return mg.Tensor(value, requires_grad=True)
-
-
-def _like_layout(values: Any, model: Any) -> Any:
-    """Return `values` with gaps or negative steps where `model` has them."""
-    if values.strides == model.strides or not values.ndim:
-        return values
-    if model.strides[-1] < 0:
-        return values[..., ::-1].copy()[..., ::-1]
-    return np.repeat(values, 2, axis=-1)[..., ::2]
+    return mg.Tensor(value.astype(dtype, copy=False), requires_grad=True)
 
 
 def outputs(result: Any) -> list[Any]:
