@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import DataError
+from minigrad.errors import DataError, DTypeError
 from minigrad.io.safetensors import load_file, save_file
 from minigrad.tensor import Tensor
 
@@ -74,12 +74,22 @@ def load(path: str | Path) -> Any:
     """
     arrays, metadata = load_file(path)
     if _KEY not in metadata:
-        return {name: Tensor(array) for name, array in arrays.items()}
+        return {name: _tensor(path, name, array) for name, array in arrays.items()}
     try:
         return _unpack(json.loads(metadata[_KEY]), arrays)
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: the file is whole, but its checkpoint metadata is not ({error!r})"
+        ) from None
+
+
+def _tensor(path: str | Path, name: str, array: NDArray[Any]) -> Tensor:
+    try:
+        return Tensor(array)
+    except DTypeError:
+        raise DataError(
+            f"{path}: {name!r} is {array.dtype}, of which there are no tensors; read the file with "
+            "minigrad.io.load_file, which gives arrays"
         ) from None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minigrad.errors import DataError
-from minigrad.io import load, load_file, save
+from minigrad.io import load, load_file, save, save_file
 from minigrad.tensor import Tensor
 
 
@@ -85,3 +85,11 @@ def test_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match="not a whole safetensors file"):
         load(path)
+
+
+def test_a_file_with_a_dtype_that_no_tensor_has_names_the_entry(tmp_path: Path) -> None:
+    path = tmp_path / "ids.safetensors"
+    save_file({"ids": np.arange(3, dtype=np.uint32)}, path)
+    with pytest.raises(DataError, match=r"'ids' is uint32.*minigrad\.io\.load_file"):
+        load(path)
+    assert load_file(path)[0]["ids"].tolist() == [0, 1, 2]
