@@ -343,7 +343,8 @@ def _forward_few(  # type: ignore[no-untyped-def]
             count = min(SHORT, width - j)
             at = (first + j) * channels
             multiply(
-                own, j * whole, whole, count, whole, w1, at, channels, 1, turned, 0, whole, channels,
+                own, j * whole, whole, count, whole, w1, at, channels, 1, turned, 0, whole,
+                channels,
                 False,
             )  # fmt: skip
             for i in range(count):
