@@ -31,7 +31,7 @@ from numba.extending import intrinsic
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.simd import REGISTERS, VECTOR_BYTES, Vectors, pointers
 
-__all__ = ["multiply", "pack", "transpose", "transpose_block"]
+__all__ = ["multiply", "pack", "panel_width", "transpose", "transpose_block"]
 
 Value = Any
 

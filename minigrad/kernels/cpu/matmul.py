@@ -10,24 +10,53 @@ from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of, lanes
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.cpu.gemm import multiply, transpose
+from minigrad.kernels.cpu.gemm import multiply, pack, panel_width
+from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.reference import matmul as reference
 
 __all__ = ["matmul"]
 
 SMALL = 1 << 16  # multiplications that are not worth a start of the threads
-ROWS, COLUMNS = 96, 192  # of a block of the result
+ROWS, COLUMNS = 96, 192  # of a block of the result; the last one in a row is wider
 FEW = 16  # rows of x for which turning y would cost more than the product
+MANY = 256  # rows of x for which y is packed, to lie well in the cache
+
+
+@compiled
+def _block(task, n):  # type: ignore[no-untyped-def]
+    """Return row number of a block, its first column, and its width."""
+    across = max(1, n // COLUMNS)
+    j = task % across * COLUMNS
+    return task // across, j, n - j if task % across == across - 1 else COLUMNS
 
 
 @parallel
-def _matmul(c, m, n, a, a_row, a_column, b, depth):  # type: ignore[no-untyped-def]
-    across = -(-n // COLUMNS)
-    for task in prange(-(-m // ROWS) * across):
-        i, j = task // across * ROWS, task % across * COLUMNS
+def _pack(b, y, turned, n, depth):  # type: ignore[no-untyped-def]
+    """Pack y, or y transposed, in blocks of columns."""
+    lane = VECTOR_BYTES // y.itemsize
+    for task in prange(max(1, n // COLUMNS)):
+        _, first, width = _block(task, n)
+        j = 0
+        while j < width:
+            if turned:
+                j += pack(b, first * depth, y, first * depth, depth, depth, width, j)
+            else:
+                wide, at = panel_width(width - j, lane), (first + j) * depth
+                for k in range(depth):
+                    source = k * n + first + j
+                    b[at + k * wide : at + (k + 1) * wide] = y[source : source + wide]
+                j += wide
+
+
+@parallel
+def _matmul(c, m, n, a, a_row, a_column, b, packed, depth):  # type: ignore[no-untyped-def]
+    for task in prange(-(-m // ROWS) * max(1, n // COLUMNS)):
+        i, j, width = _block(task, n)
+        i *= ROWS
+        b0, b_row = (j * depth, 0) if packed else (j, n)
         multiply(
-            c, i * n + j, n, min(ROWS, m - i), min(COLUMNS, n - j),
-            a, i * a_row, a_row, a_column, b, j, n, depth, False,
+            c, i * n + j, n, min(ROWS, m - i), width,
+            a, i * a_row, a_row, a_column, b, b0, b_row, depth, False,
         )  # fmt: skip
 
 
@@ -61,13 +90,14 @@ def matmul(x: Array, y: Array) -> Array:
         return x @ y
     (m, depth), n = x.shape, y.shape[1]
     c = empty((m, n), x.dtype)
-    if y.flags.c_contiguous or not y.T.flags.c_contiguous:
-        b = contiguous(y).reshape(-1)
-    elif m < FEW:
+    turned = y.T.flags.c_contiguous and not y.flags.c_contiguous
+    if turned and m < FEW:
         _dots(c, contiguous(x), y.T)
         return c
-    else:
-        b = empty(y.size, y.dtype)
-        transpose(b, y.T)
-    _matmul(c.reshape(-1), m, n, *_strides(x), b, depth)
+    b = (y.T if turned else contiguous(y)).reshape(-1)
+    packed = turned or m >= MANY
+    if packed:
+        b, plain = empty(y.size, y.dtype), b
+        _pack(b, plain, turned, n, depth)
+    _matmul(c.reshape(-1), m, n, *_strides(x), b, packed, depth)
     return c
