@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from minigrad.errors import OptionError, unknown
+from minigrad.models.features import ConvNeXtFeatures
 from minigrad.nn.module import Module
 
 __all__ = ["accepts", "create_model", "list_models", "register"]
@@ -71,13 +72,16 @@ def list_models(family: str | None = None) -> list[str]:
     )
 
 
-def create_model(name: str, **options: Any) -> Module:
+def create_model(name: str, *, features_only: bool = False, **options: Any) -> Module:
     """Build a model by name.
 
     Parameters
     ----------
     name : str
         One of `list_models`, in any case.
+    features_only : bool, default False
+        Return the maps of the stages instead of classes: see `ConvNeXtFeatures`, whose options
+        ``out_indices`` and ``norm`` may then be given too.
     **options
         Options of the model, such as ``num_classes`` or ``drop_path_rate``.
 
@@ -95,7 +99,12 @@ def create_model(name: str, **options: Any) -> Module:
     """
     if name.lower() not in _models:
         raise unknown("model", name, _models)
-    return _models[name.lower()][1](**options)
+    build = _models[name.lower()][1]
+    if not features_only:
+        return build(**options)
+    chosen = {key: options.pop(key) for key in ("out_indices", "norm") if key in options}
+    trunk: Any = build(num_classes=0, **options)
+    return ConvNeXtFeatures(trunk, **chosen)
 
 
 def accepts(**aliases: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
