@@ -8,6 +8,7 @@ tensors and the same formulas record themselves.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
@@ -181,7 +182,7 @@ def run(
     useful = None if inputs is None else _leading_to(inputs, [t._node for t, _ in roots])
     asked = frozenset(inputs or ())
 
-    with modes.set_grad_enabled(create_graph):
+    with modes.set_grad_enabled(create_graph), modes.autocast_off():
         anomaly = modes.state.flags & modes.ANOMALY
         for t, start in roots:
             node = t._node
@@ -247,11 +248,29 @@ def run(
             if g.__class__ is Tensor:  # from a hook
                 g = g.array
                 seen.add(id(g))
-            if id(g) in seen or getattr(g, "base", None) is not None:
+            if id(g) in seen or not _has_own_memory(g):
                 g = g.copy()
             seen.add(id(g))
             pending[node] = wrap(np.asarray(g) if isinstance(g, np.generic) else g)
     return pending
+
+
+def _has_own_memory(g: Any) -> bool:
+    """Return True if nothing else looks at the memory of `g`, which it fills.
+
+    A view may have memory of its own too: an array of the buffer pool is one, or a reshaped sum.
+    """
+    base = getattr(g, "base", None)
+    if base is None:
+        return True
+    flags = g.flags
+    return bool(
+        isinstance(base, np.ndarray)
+        and base.nbytes // 2 <= g.nbytes <= base.nbytes
+        and flags.c_contiguous
+        and flags.writeable
+        and sys.getrefcount(g.base) == 3  # by g, by the name above and as argument
+    )
 
 
 def _leading_to(inputs: list[Any], roots: list[Any]) -> set[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from minigrad.autograd.checkpointing import checkpoint
 from minigrad.dtypes import float32, float64
 from minigrad.errors import OptionError, ShapeError, unknown
 from minigrad.kernels import is_compiled
@@ -21,6 +22,7 @@ from minigrad.nn.layers import GRN, Conv1d, Conv2d, Conv3d, DropPath, Identity, 
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.dropout import drop_path_factor
 from minigrad.ops.mlp import pointwise_mlp
+from minigrad.ops.precision import full_precision
 from minigrad.tensor import Tensor
 
 __all__ = ["Block", "ConvNeXt", "ConvNeXtV2"]
@@ -53,6 +55,8 @@ class Block(Module):
         Of the layer norm.
     spatial_dims : {1, 2, 3}, default 2
         Signals, images or volumes.
+    recompute : bool, default False
+        Whether backward computes what lies inside again instead of keeping it.
     device, dtype : optional
         Where and in which element type the parameters are made.
 
@@ -72,6 +76,7 @@ class Block(Module):
         kernel_size: int = 7,
         eps: float = 1e-6,
         spatial_dims: int = 2,
+        recompute: bool = False,
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
@@ -89,12 +94,24 @@ class Block(Module):
             self.gamma = init.empty(dim, **at)
             init.constant_(self.gamma, layer_scale_init_value)
         self.drop_path = DropPath(drop_path)
+        self.recompute = recompute
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.recompute and not self._can_fuse(x):
+            return checkpoint(self._steps, x)
+        return self._steps(x)
+
+    def _steps(self, x: Tensor) -> Tensor:
+        return self.pointwise(x, self.dwconv(x))
+
+    def pointwise(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Return x + all that follows the convolution, whose output `mixed` is.
+
+        It works position by position; only the norms of GRN look at all of a sample.
+        """
         if self._can_fuse(x):
-            return self._fused(x)
-        y: Tensor = self.dwconv(x)
-        y = y.movedim(1, -1)  # (N, C, *spatial) -> (N, *spatial, C): the order in memory, so a view
+            return self._fused(x, mixed)
+        y = mixed.movedim(1, -1)  # (N, C, *spatial) -> (N, *spatial, C): as in memory, so a view
         y = self.norm(y)
         y = self.pwconv1(y)
         y = F.gelu(y)
@@ -112,7 +129,8 @@ class Block(Module):
         none of them has an error to report.
         """
         return (
-            is_compiled("mlp", x.array)
+            full_precision(x)
+            and is_compiled("mlp", x.array)
             and x.dtype == self.pwconv1.weight.dtype
             and x.dtype in (float32, float64)
             and x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]
@@ -122,12 +140,12 @@ class Block(Module):
             )
         )
 
-    def _fused(self, x: Tensor) -> Tensor:
-        """Compute `forward` with `pointwise_mlp`, which says that formula in one."""
+    def _fused(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Compute `pointwise` with `pointwise_mlp`, which says its formula in one."""
         norm: Any = self.norm  # none of the weights and biases is missing in a block
         w1: Any = self.pwconv1
         w2: Any = self.pwconv2
-        options: dict[str, Any] = {"scale": self.gamma}
+        options: dict[str, Any] = {"scale": self.gamma, "recompute": self.recompute}
         if isinstance(self.grn, GRN):
             options["grn_weight"] = self.grn.gamma.reshape(-1)
             options["grn_bias"] = self.grn.beta.reshape(-1)
@@ -135,7 +153,7 @@ class Block(Module):
         if self.training and self.drop_path.drop_prob:
             options["factor"] = drop_path_factor(x, self.drop_path.drop_prob)
         y = pointwise_mlp(
-            self.dwconv(x).movedim(1, -1), x.movedim(1, -1), norm.weight, norm.bias,
+            mixed.movedim(1, -1), x.movedim(1, -1), norm.weight, norm.bias,
             w1.weight, w1.bias, w2.weight, w2.bias, eps=norm.eps, **options,
         )  # fmt: skip
         return y.movedim(-1, 1)
@@ -168,6 +186,9 @@ class ConvNeXt(Module):
         Whether the blocks have global response normalisation.
     spatial_dims : {1, 2, 3}, default 2
         Signals (N, C, L), images (N, C, H, W) or volumes (N, C, D, H, W).
+    checkpoint_blocks : bool, default False
+        Whether blocks keep for backward little more than their input and compute the rest again:
+        less memory for more time.
     device, dtype : optional
         Where and in which element type the parameters are made.
 
@@ -199,6 +220,7 @@ class ConvNeXt(Module):
         kernel_size: int = 7,
         grn: bool = False,
         spatial_dims: int = 2,
+        checkpoint_blocks: bool = False,
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
@@ -220,11 +242,11 @@ class ConvNeXt(Module):
                 self.downsample_layers.append(Sequential(LayerNorm(before, **first), halve))
 
             rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
-            scale = layer_scale_init_value
+            options = (layer_scale_init_value, grn, kernel_size, eps, spatial_dims)
             self.stages = ModuleList()
             for depth, dim in zip(depths, dims, strict=True):
                 blocks = [
-                    Block(dim, next(rates), scale, grn, kernel_size, eps, spatial_dims, **at)
+                    Block(dim, next(rates), *options, recompute=checkpoint_blocks, **at)
                     for _ in range(depth)
                 ]
                 self.stages.append(Sequential(*blocks))

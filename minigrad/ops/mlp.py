@@ -8,6 +8,8 @@ from minigrad.autograd.node import Function
 from minigrad.errors import ShapeError
 from minigrad.kernels import pick
 from minigrad.kernels.reference.mlp import Parameters
+from minigrad.modes import state
+from minigrad.ops.precision import obey
 from minigrad.tensor import Tensor, is_recording
 
 __all__ = ["pointwise_mlp"]
@@ -52,6 +54,7 @@ def pointwise_mlp(
     factor: Tensor | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
+    recompute: bool = False,
 ) -> Tensor:
     """All of a ConvNeXt block that works position by position, in one operation.
 
@@ -78,6 +81,8 @@ def pointwise_mlp(
         Of every sample's branch: drop path.
     eps, grn_eps : float, default 1e-6
         Of the layer norm and of GRN.
+    recompute : bool, default False
+        Do not keep the hidden values for backward, 4 C numbers a position, but compute them again.
 
     Returns
     -------
@@ -101,5 +106,8 @@ def pointwise_mlp(
             f"({channels}, H), got {w1.shape} and {w2.shape}"
         )
     parameters = (norm_weight, norm_bias, w1, b1, w2, b2, scale, grn_weight, grn_bias)
-    keep = is_recording(x, *parameters)
+    if state.autocast is not None:
+        x, skip, factor, *rest = obey("pointwise_mlp", x, skip, factor, *parameters)
+        parameters = tuple(rest)
+    keep = not recompute and is_recording(x, *parameters)
     return PointwiseMLP(eps, grn_eps, keep)(x, skip, factor, *parameters)

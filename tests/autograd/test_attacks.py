@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.autograd.node import Function
 from minigrad.errors import DTypeError, GraphError, ShapeError
 
 torch = pytest.importorskip("torch")
@@ -348,3 +349,41 @@ def test_a_backward_of_the_wrong_shape_or_count_is_refused() -> None:
     with pytest.raises(GraphError, match=r"count: .*returned 2 gradients for 1 inputs"):
         Count()(x).sum().backward()
     assert x.grad is None
+
+
+def test_a_gradient_gets_memory_of_its_own_unless_nobody_else_sees_it() -> None:
+    class Parts(Function):
+        """Gradients that are the halves of one array."""
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return x + y
+
+        def backward(self, g: Any) -> Any:
+            both = np.concatenate([g, g])
+            return both[: len(g)], both[len(g) :]
+
+    class Kept(Times):
+        """A gradient that views an array which somebody keeps, or nobody."""
+
+        keep = True
+
+        def backward(self, g: Any, x: Any) -> Any:
+            own = np.empty(len(g) + 1)[1:] if not self.keep else kept[1:]
+            own[:] = g
+            return own
+
+    kept = np.zeros(9)
+    x, y = (mg.ones(8, dtype=mg.float64, requires_grad=True) for _ in range(2))
+    Parts()(x, y).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    x.grad += 1.0
+    assert y.grad.tolist() == [1.0] * 8
+
+    for keep in (True, False):
+        x.grad = None
+        op = Kept()
+        op.keep = keep
+        op(x).sum().backward()
+        assert np.shares_memory(x.grad.array, kept) is False
+        assert (x.grad.array.base is None) is keep  # copied only where it must be

@@ -167,6 +167,36 @@ def test_drop_path_acts_in_training_only() -> None:
     assert single.stages[0][0].drop_path.drop_prob == 0.0  # one block: no division by zero
 
 
+@pytest.mark.parametrize("grn", [False, True])
+def test_checkpoint_blocks_keep_less_and_change_nothing(grn: bool) -> None:
+    """The same loss and gradients, drop path included, from less that is kept."""
+    found = []
+    for checkpoint_blocks in (False, True):
+        mg.manual_seed(0)
+        model = models.ConvNeXt(
+            num_classes=3, drop_path_rate=0.5, layer_scale_init_value=1.0, grn=grn,
+            checkpoint_blocks=checkpoint_blocks, **SMALL,
+        )  # fmt: skip
+        loss = model(mg.randn(4, 3, 16, 16)).square().sum()
+        kept, stack, seen = 0, [loss._node], {id(p.array) for p in model.parameters()}
+        while stack:
+            node = stack.pop()
+            if node is None or id(node) in seen or node.is_leaf:
+                continue
+            seen.add(id(node))
+            hidden = getattr(getattr(node, "kept", None), "hidden", None)
+            arrays = [a for a in [*(node.arrays or ()), hidden] if hasattr(a, "nbytes")]
+            kept += sum(a.nbytes for a in arrays if id(a) not in seen)
+            stack.extend(node.next)
+        loss.backward()
+        found.append((kept, loss.item(), [p.grad.numpy() for p in model.parameters()]))
+    (kept, loss, gradients), (less, again, same) = found
+    assert less < 0.7 * kept
+    assert again == loss
+    for a, b in zip(gradients, same, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_the_trunk_makes_no_layout_copies() -> None:
     """Images stay channels-last in memory: moving the axis gives a view that is contiguous."""
     model = models.ConvNeXtV2(num_classes=3, **SMALL)

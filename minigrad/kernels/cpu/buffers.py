@@ -4,6 +4,9 @@ Fresh memory from the system costs a page fault for every 4 kB, which is a fifth
 step. So the memory of a large array is not given back when the array dies, but kept for the next
 one of its size. An array from `empty` is an ordinary ndarray; its memory returns when the last
 view of it is gone.
+
+Backward frees the activations one by one while gradients of about their sizes come; so a block may
+be up to a quarter larger than what is asked for, else both would stay in memory.
 """
 
 from __future__ import annotations
@@ -48,6 +51,17 @@ def _allocate(size: int) -> Array:
     return raw[start : start + size]
 
 
+def _take(size: int) -> Array:
+    """Return waiting memory of `size` bytes or little more, or else new memory."""
+    larger = size
+    while larger <= size + size // 4:
+        try:
+            return _free[larger].pop()
+        except (KeyError, IndexError):
+            larger = _rounded(larger + 1)
+    return _allocate(size)
+
+
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """Return a new array of unspecified values, like `numpy.empty`.
 
@@ -61,11 +75,7 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     size = count * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    rounded = _rounded(size)
-    try:
-        memory = _free[rounded].pop()
-    except (KeyError, IndexError):
-        memory = _allocate(rounded)
+    memory = _take(_rounded(size))
     return np.asarray(_Loan(memory))[:size].view(dtype).reshape(shape)
 
 

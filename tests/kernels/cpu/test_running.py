@@ -36,6 +36,9 @@ def test_memory_is_used_again_when_the_last_view_is_gone() -> None:
     c = buffers.empty(299_000, np.float32)  # a size of the same class
     assert c.ctypes.data == place
     assert c.flags.writeable
+    del c
+    assert buffers.empty(130_000, np.float32).ctypes.data != place  # too large for half its size
+    assert buffers.empty(260_000, np.float32).ctypes.data == place
     buffers.release()
     assert buffers.held() == 0
 
