@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import types
+from contextlib import nullcontext
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +15,25 @@ from minigrad.errors import DeviceError, MissingExtra, OptionError, missing_extr
 
 __all__ = [
     "Device",
+    "MemoryInfo",
+    "allow_tf32",
     "cuda_is_available",
+    "current_stream",
     "device_of",
+    "free_memory",
+    "from_cuda",
     "get_xp",
+    "guard",
     "kernels_in_use",
+    "memory_info",
     "namespace",
+    "new_stream",
     "register",
+    "synchronize",
+    "tf32_allowed",
     "to_device",
     "use_kernels",
+    "why_no_cuda",
 ]
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -79,27 +92,51 @@ def get_xp(x: Any) -> Any:
         for base in type(x).__mro__:
             if base in _namespaces:
                 return _namespaces[base]
+        if type(x).__module__.partition(".")[0] == "cupy":
+            return _cupy()  # an array that was made outside minigrad
         return np  # NumPy scalars and Python numbers
 
 
 def _cupy() -> Any:
     try:
         import cupy
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise _unusable(error) from None
         raise MissingExtra(
             "device 'cuda' needs CuPy, which is not installed; run: pip install "
             "'minigrad[cuda12]' (or 'minigrad[cuda13]' for CUDA 13), or use device='cpu'"
         ) from None
-    _namespaces.setdefault(cupy.ndarray, cupy)
+    except ImportError as error:
+        raise _unusable(error) from None
+    if cupy.ndarray not in _namespaces:
+        _namespaces[cupy.ndarray] = cupy
+        if _tf32[0] is not None:
+            _set_tf32(cupy, _tf32[0])
     return cupy
+
+
+def _unusable(error: Exception) -> DeviceError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return DeviceError(
+        f"device 'cuda': CuPy is installed but cannot be loaded ({reason}); install one CuPy that "
+        "fits the CUDA version that nvidia-smi shows: pip install 'minigrad[cuda12]' or "
+        "'minigrad[cuda13]', or use device='cpu'"
+    )
 
 
 def cuda_is_available() -> bool:
     """Return True if CuPy is installed and sees a GPU."""
+    return why_no_cuda() is None
+
+
+def why_no_cuda() -> str | None:
+    """Return what is missing for ``device="cuda"`` and how to get it; None if nothing is."""
     try:
-        return int(_cupy().cuda.runtime.getDeviceCount()) > 0
-    except Exception:  # CuPy raises its own types for a missing driver
-        return False
+        _cuda(Device("cuda"))
+    except (DeviceError, MissingExtra) as error:
+        return str(error)
+    return None
 
 
 def _cuda(device: Device) -> Any:
@@ -107,15 +144,20 @@ def _cuda(device: Device) -> Any:
     cupy = _cupy()
     try:
         count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:
+    except Exception as error:  # CuPy raises its own types for a missing driver
+        count, reason = 0, f" ({error})"
+    else:
+        reason = ""
+    if not count:
         raise DeviceError(
-            f"device {str(device)!r}: CuPy is installed but finds no usable GPU ({error}); "
+            f"device {str(device)!r}: CuPy is installed but finds no usable GPU{reason}; "
             "check the driver with nvidia-smi, or use device='cpu'"
-        ) from None
-    if device.index is not None and device.index >= count:
-        raise DeviceError(
-            f"device {str(device)!r}: this machine has {count} GPU(s), 0 to {count - 1}"
         )
+    if device.index is not None and device.index >= count:
+        there = (
+            "one GPU, 'cuda:0'" if count == 1 else f"{count} GPUs, 'cuda:0' to 'cuda:{count - 1}'"
+        )
+        raise DeviceError(f"device {str(device)!r}: this machine has {there}")
     return cupy
 
 
@@ -133,15 +175,173 @@ def device_of(array: Array) -> Device:
 
 
 def to_device(array: Array, device: str | None) -> Array:
-    """Return `array` on `device`, without a copy where it is there already."""
+    """Return `array` on `device`, without a copy where it is there already.
+
+    The order of its axes in memory is kept (CuPy by itself would write C order), so channels-last
+    images stay channels-last.
+    """
     device = Device(device)
-    if device_of(array) == device:
+    place = device_of(array)
+    if place == device:
         return array
+    axes = _memory_order(array)
+    if axes is not None:
+        moved = to_device(array.transpose(axes), device)
+        return moved.transpose([axes.index(i) for i in range(len(axes))])
     if device == CPU:
-        return array.get()
+        with guard(place):
+            return array.get()
     cupy = _cuda(device)
-    with cupy.cuda.Device(device.index):
-        return cupy.asarray(array)
+    with guard(device):
+        return cupy.asarray(array) if place == CPU else array.copy()
+
+
+def _memory_order(array: Array) -> list[int] | None:
+    """Return the axes from the largest step to the smallest; None for C order or gaps."""
+    if array.ndim < 2 or array.flags.c_contiguous or not array.size:
+        return None
+    axes = sorted(range(array.ndim), key=lambda i: -array.strides[i])
+    return axes if array.transpose(axes).flags.c_contiguous else None
+
+
+def from_cuda(source: Any) -> Array:
+    """Return the CuPy array on the memory of any object with ``__cuda_array_interface__``.
+
+    CuPy waits, on the GPU, for the stream that the object names.
+    """
+    return _cupy().asarray(source)
+
+
+# ---- the GPU: devices, streams, memory, arithmetic ----------------------------------------------
+
+
+def guard(device: str | None) -> Any:
+    """Make `device` the current one inside ``with``; what CuPy creates or runs there lands on it.
+
+    Only programs that use several GPUs need it. For the CPU it does nothing.
+
+    Examples
+    --------
+    >>> with guard("cpu"):
+    ...     pass
+    """
+    device = Device(device)
+    return nullcontext() if device == CPU else _cuda(device).cuda.Device(device.index)
+
+
+def synchronize(device: str | None = None) -> None:
+    """Wait until a device has done all the work it was given.
+
+    The GPU works through a queue while Python goes on, so measure time between two calls of this.
+
+    Parameters
+    ----------
+    device : str, optional
+        Default: the current GPU where there is one. For ``"cpu"`` nothing is to be done.
+    """
+    if device is None:
+        device = "cuda" if len(_namespaces) > 1 and cuda_is_available() else "cpu"
+    device = Device(device)
+    if device != CPU:
+        _cuda(device).cuda.Device(device.index).synchronize()
+
+
+def current_stream() -> Any:
+    """Return CuPy's current stream: the queue to which operations on tensors go."""
+    return _cuda(Device("cuda")).cuda.get_current_stream()
+
+
+def new_stream() -> Any:
+    """Return a new stream of the current GPU; ``with stream:`` sends operations to it.
+
+    Work on two streams is not ordered; ``stream.wait_event(other.record())`` makes one wait for
+    what the other was given so far.
+    """
+    return _cuda(Device("cuda")).cuda.Stream(non_blocking=True)
+
+
+class MemoryInfo(NamedTuple):
+    """Bytes of a GPU's memory."""
+
+    allocated: int  # in use by arrays
+    reserved: int  # held by CuPy's pool, in use or ready for use
+    free: int  # of the whole device, for anybody
+    total: int
+
+
+def memory_info(device: str | None = "cuda") -> MemoryInfo:
+    """Return how much memory of a GPU is in use."""
+    device = Device(device)
+    if device == CPU:
+        raise DeviceError("memory_info: the CPU has no pool to ask; use device='cuda'")
+    cupy = _cuda(device)
+    with guard(device):
+        pool = cupy.get_default_memory_pool()
+        free, total = cupy.cuda.Device(device.index).mem_info
+        return MemoryInfo(pool.used_bytes(), pool.total_bytes(), free, total)
+
+
+def free_memory(device: str | None = "cuda") -> None:
+    """Give the memory that CuPy's pool keeps without use back to the GPU."""
+    device = Device(device)
+    if device != CPU:
+        with guard(device):
+            _cuda(device).get_default_memory_pool().free_all_blocks()
+
+
+_tf32: list[bool | None] = [None]  # None: nobody has asked; CuPy looks at CUPY_TF32
+_DEFAULT, _TF32 = 1, 7  # cupy._core._routines_linalg.COMPUTE_TYPE_…
+
+
+class allow_tf32:
+    """Let matrix products in float32 round their operands to 10 bits, as fast GPUs can.
+
+    Takes effect at once and for all threads; ``with`` undoes it at the end of the block. Results
+    are still float32; sums are made in float32. Without a GPU there is no effect. It is off at
+    first, unless the environment has ``CUPY_TF32=1``.
+
+    Parameters
+    ----------
+    enabled : bool, default True
+        Whether it is allowed.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> with mg.backend.allow_tf32():
+    ...     mg.backend.tf32_allowed()
+    True
+    >>> mg.backend.tf32_allowed()
+    False
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self._before = tf32_allowed()
+        self._set(enabled)
+
+    @staticmethod
+    def _set(enabled: bool) -> None:
+        _tf32[0] = bool(enabled)
+        for kind, xp in _namespaces.items():
+            if kind is not np.ndarray and xp.__name__ == "cupy":
+                _set_tf32(xp, bool(enabled))
+
+    def __enter__(self) -> None:
+        """Do nothing: the choice took effect when it was made."""
+
+    def __exit__(self, *error: object) -> None:
+        self._set(self._before)
+
+
+def _set_tf32(cupy: Any, enabled: bool) -> None:
+    cupy._core.set_compute_type(np.dtype(np.float32), _TF32 if enabled else _DEFAULT)
+
+
+def tf32_allowed() -> bool:
+    """Return whether `allow_tf32` is on."""
+    if _tf32[0] is None:
+        return os.environ.get("CUPY_TF32", "0") not in ("", "0")
+    return _tf32[0]
 
 
 # ---- which kernels --------------------------------------------------------------------------

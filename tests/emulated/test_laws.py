@@ -1,0 +1,66 @@
+"""Every differentiable operation on the device gives what it gives on the CPU."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import minigrad as mg
+from tests.laws.cases import Call, calls
+from tests.laws.table import TABLE, Row
+from tests.laws.test_laws import convert, is_floating, leaves_of, outputs
+
+few = settings(
+    max_examples=5, deadline=None, derandomize=True, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+TOLERANCE = {np.float64: 1e-9, np.float32: 3e-5}
+
+
+def run(row: Row, drawn: Call, dtype: Any, device: str) -> tuple[list[Any], list[Any]]:
+    """Return the outputs and the gradients, as NumPy arrays."""
+
+    def leaf(value: Any) -> Any:
+        floating = is_floating(value)
+        array = value.astype(dtype) if floating else value
+        return mg.tensor(array, device=device, requires_grad=floating)
+
+    args = convert(drawn, leaf)
+    leaves, outs = leaves_of(args), outputs(row.ours(*args, **drawn.options))
+    assert {o.device.type for o in outs} <= {device}
+    recorded = [o for o in outs if o.requires_grad]
+    rng = np.random.default_rng(0)
+    given = [
+        mg.tensor(rng.standard_normal(o.shape).astype(o.dtype), device=device) for o in recorded
+    ]
+    grads = (
+        mg.autograd.grad(recorded, leaves, given, allow_unused=True) if recorded and leaves else []
+    )
+    assert {g.device.type for g in grads if g is not None} <= {device}
+    return [o.detach().cpu().numpy() for o in outs], [
+        None if g is None else g.cpu().numpy() for g in grads
+    ]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda r: r.name)
+def test_forward_and_gradient_are_those_of_the_cpu(row: Row, cupy: Any) -> None:
+    @few
+    @given(calls(row.build))
+    def compare(drawn: Call) -> None:
+        for dtype, tolerance in TOLERANCE.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                expected = run(row, drawn, dtype, "cpu")
+                found = run(row, drawn, dtype, "cuda")
+            for a, b in zip(sum(found, []), sum(expected, []), strict=True):
+                assert (a is None) == (b is None)
+                if a is not None:
+                    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+                    scale = max(1.0, np.nanmax(np.abs(b), initial=0.0, where=np.isfinite(b)))
+                    np.testing.assert_allclose(a, b, tolerance, tolerance * scale)
+
+    compare()
