@@ -1,19 +1,27 @@
 """Models: ConvNeXt V1 and V2, and the registry that knows them by name."""
 
+from minigrad.models.checkpoints import from_fcmae
 from minigrad.models.convnext import Block, ConvNeXt, ConvNeXtV2
+from minigrad.models.fcmae import FCMAE
 from minigrad.models.features import ConvNeXtFeatures, Feature, FeatureInfo
 from minigrad.models.registry import create_model, list_models, register
+from minigrad.models.unet import AttentionUNet, UNet, UNetPlusPlus
 from minigrad.models.variants import *  # noqa: F403
 from minigrad.models.variants import __all__ as _variants
 
 __all__ = [
+    "FCMAE",
+    "AttentionUNet",
     "Block",
     "ConvNeXt",
     "ConvNeXtFeatures",
     "ConvNeXtV2",
     "Feature",
     "FeatureInfo",
+    "UNet",
+    "UNetPlusPlus",
     "create_model",
+    "from_fcmae",
     "list_models",
     "register",
 ]
