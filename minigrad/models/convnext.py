@@ -1,4 +1,4 @@
-"""ConvNeXt and ConvNeXt V2, from one block.
+"""ConvNeXt and ConvNeXt V2, from one block (see `minigrad.models.block`).
 
 Liu et al., "A ConvNet for the 2020s" (2022); Woo et al., "ConvNeXt V2" (2023). Names of parameters
 are the official ones, so the official checkpoints load as they are.
@@ -6,157 +6,39 @@ are the official ones, so the official checkpoints load as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from minigrad.autograd.checkpointing import checkpoint
-from minigrad.dtypes import float32, float64
-from minigrad.errors import OptionError, ShapeError, unknown
-from minigrad.kernels import is_compiled
+from minigrad.errors import OptionError, unknown
+from minigrad.models.activations import CLASSIFIER_ACTIVATIONS, classify
+from minigrad.models.block import CONVS, Block
+from minigrad.models.features import FeatureInfo, check_input, pyramid_shapes
 from minigrad.models.registry import accepts
-from minigrad.nn import functional as F
+from minigrad.models.rescaling import InputRescaling
+from minigrad.models.stem import layout
+from minigrad.modes import no_grad
 from minigrad.nn import init
 from minigrad.nn.containers import ModuleList, Sequential
-from minigrad.nn.layers import GRN, Conv1d, Conv2d, Conv3d, DropPath, Identity, LayerNorm, Linear
-from minigrad.nn.module import Module, Parameter
-from minigrad.ops.dropout import drop_path_factor
-from minigrad.ops.mlp import pointwise_mlp
-from minigrad.ops.precision import full_precision
+from minigrad.nn.layers import Conv1d, Conv2d, Conv3d, Dropout, Identity, LayerNorm, Linear
+from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-__all__ = ["Block", "ConvNeXt", "ConvNeXtV2"]
+__all__ = ["CONVS", "Block", "ConvNeXt", "ConvNeXtV2"]
 
-CONVS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
+Initializer = Callable[[Tensor], object]
 
-_PLAIN = {*CONVS.values(), LayerNorm, Linear, GRN, Identity, DropPath}
-
-
-class Block(Module):
-    """The ConvNeXt block: a wide depthwise convolution, then a two-layer MLP at every position.
-
-    x + drop_path(γ · pwconv2(grn(gelu(pwconv1(norm(dwconv(x)))))))
-
-    V1 has the layer scale γ and no GRN, V2 has GRN and no γ.
-
-    Parameters
-    ----------
-    dim : int
-        Channels.
-    drop_path : float, default 0
-        Probability to drop the branch of a sample in training.
-    layer_scale_init_value : float or None, default 1e-6
-        First value of γ; 0 or None leaves it out.
-    grn : bool, default False
-        Whether global response normalisation follows the GELU.
-    kernel_size : int, default 7
-        Size of the depthwise kernel, odd.
-    eps : float, default 1e-6
-        Of the layer norm.
-    spatial_dims : {1, 2, 3}, default 2
-        Signals, images or volumes.
-    recompute : bool, default False
-        Whether backward computes what lies inside again instead of keeping it.
-    device, dtype : optional
-        Where and in which element type the parameters are made.
-
-    Examples
-    --------
-    >>> import minigrad as mg
-    >>> Block(16, grn=True)(mg.randn(2, 16, 8, 8)).shape
-    (2, 16, 8, 8)
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        drop_path: float = 0.0,
-        layer_scale_init_value: float | None = 1e-6,
-        grn: bool = False,
-        kernel_size: int = 7,
-        eps: float = 1e-6,
-        spatial_dims: int = 2,
-        recompute: bool = False,
-        device: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        if kernel_size % 2 == 0:
-            raise OptionError(f"Block: kernel_size must be odd to keep the size, got {kernel_size}")
-        at: dict[str, Any] = {"device": device, "dtype": dtype}
-        conv = CONVS[spatial_dims]
-        self.dwconv = conv(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, **at)
-        self.norm = LayerNorm(dim, eps=eps, **at)
-        self.pwconv1 = Linear(dim, 4 * dim, **at)
-        self.grn = GRN(4 * dim, spatial_dims=spatial_dims, **at) if grn else Identity()
-        self.pwconv2 = Linear(4 * dim, dim, **at)
-        self.gamma: Parameter | None = None
-        if layer_scale_init_value:
-            self.gamma = init.empty(dim, **at)
-            init.constant_(self.gamma, layer_scale_init_value)
-        self.drop_path = DropPath(drop_path)
-        self.recompute = recompute
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.recompute and not self._can_fuse(x):
-            return checkpoint(self._steps, x)
-        return self._steps(x)
-
-    def _steps(self, x: Tensor) -> Tensor:
-        return self.pointwise(x, self.dwconv(x))
-
-    def pointwise(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """Return x + all that follows the convolution, whose output `mixed` is.
-
-        It works position by position; only the norms of GRN look at all of a sample.
-        """
-        if self._can_fuse(x):
-            return self._fused(x, mixed)
-        y = mixed.movedim(1, -1)  # (N, C, *spatial) -> (N, *spatial, C): as in memory, so a view
-        y = self.norm(y)
-        y = self.pwconv1(y)
-        y = F.gelu(y)
-        y = self.grn(y)
-        y = self.pwconv2(y)
-        if self.gamma is not None:
-            y = y * self.gamma
-        y = self.drop_path(y.movedim(-1, 1))
-        return x + y
-
-    def _can_fuse(self, x: Tensor) -> bool:
-        """Return True where one compiled kernel can do all that follows the convolution.
-
-        It passes the layers by: so only while they are the plain ones, nobody listens to them, and
-        none of them has an error to report.
-        """
-        return (
-            full_precision(x)
-            and is_compiled("mlp", x.array)
-            and x.dtype == self.pwconv1.weight.dtype
-            and x.dtype in (float32, float64)
-            and x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]
-            and all(
-                type(m) in _PLAIN and not m._forward_hooks and not m._forward_pre_hooks
-                for m in self.children()
-            )
-        )
-
-    def _fused(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """Compute `pointwise` with `pointwise_mlp`, which says its formula in one."""
-        norm: Any = self.norm  # none of the weights and biases is missing in a block
-        w1: Any = self.pwconv1
-        w2: Any = self.pwconv2
-        options: dict[str, Any] = {"scale": self.gamma, "recompute": self.recompute}
-        if isinstance(self.grn, GRN):
-            options["grn_weight"] = self.grn.gamma.reshape(-1)
-            options["grn_bias"] = self.grn.beta.reshape(-1)
-            options["grn_eps"] = self.grn.eps
-        if self.training and self.drop_path.drop_prob:
-            options["factor"] = drop_path_factor(x, self.drop_path.drop_prob)
-        y = pointwise_mlp(
-            mixed.movedim(1, -1), x.movedim(1, -1), norm.weight, norm.bias,
-            w1.weight, w1.bias, w2.weight, w2.bias, eps=norm.eps, **options,
-        )  # fmt: skip
-        return y.movedim(-1, 1)
+POOLINGS = ("avg", "max")
+INITIALIZERS: dict[str, Any] = {
+    "trunc_normal": partial(init.trunc_normal_, std=0.02),
+    "normal": partial(init.normal_, std=0.02),
+    "glorot_uniform": init.xavier_uniform_,
+    "glorot_normal": init.xavier_normal_,
+    "he_uniform": partial(init.kaiming_uniform_, nonlinearity="relu"),
+    "he_normal": partial(init.kaiming_normal_, nonlinearity="relu"),
+}
 
 
 class ConvNeXt(Module):
@@ -186,11 +68,42 @@ class ConvNeXt(Module):
         Whether the blocks have global response normalisation.
     spatial_dims : {1, 2, 3}, default 2
         Signals (N, C, L), images (N, C, H, W) or volumes (N, C, D, H, W).
+    stem : {"patch", "auto"}
+        "auto" adapts stem and downsamplings to a small `input_size`, so that dims and checkpoints
+        stay comparable: see `minigrad.models.stem.layout`.
+    input_size : int or sequence of int, optional
+        Sides of the input, for ``stem="auto"``.
+    include_top : bool, default True
+        Whether there is a head at all; without, the last stage's map comes out.
+    include_rescaling : bool, default False
+        Whether the model takes pixels of 0 to 255, see `InputRescaling`.
+    pooling : {"avg", "max"}
+        What becomes of the last map. Also ``global_pool``.
+    classifier_activation : str or None, default None
+        softmax, sigmoid … of the outputs, in float32 at least; None gives logits.
+    head_dropout : float, default 0
+        Probability to drop the head's single inputs in training. Also ``drop_rate``.
+    dropout, spatial_dropout : float, default 0
+        Probability to drop single hidden values, or whole hidden channels, of the blocks.
+    activation, approximate, grn_norm, grn_position, grn_eps, grn_init
+        Of every `Block`.
+    eps : float, default 1e-6
+        Of every layer norm.
+    initializer : str or callable, default "trunc_normal"
+        First weights of convolutions and linear layers: trunc_normal and normal (of 0.02),
+        glorot_uniform, glorot_normal, he_uniform, he_normal, or a function that fills a tensor.
     checkpoint_blocks : bool, default False
         Whether blocks keep for backward little more than their input and compute the rest again:
         less memory for more time.
     device, dtype : optional
         Where and in which element type the parameters are made.
+
+    Attributes
+    ----------
+    feature_info : FeatureInfo
+        Name, channels and reduction of every stage's map, P1 the finest.
+    reduction : int
+        How many times smaller the last map's sides are than the input's.
 
     Examples
     --------
@@ -205,6 +118,9 @@ class ConvNeXt(Module):
         in_chans="in_channels",
         drop_path="drop_path_rate",
         layer_scale_init="layer_scale_init_value",
+        ls_init_value="layer_scale_init_value",
+        global_pool="pooling",
+        drop_rate="head_dropout",
     )
     def __init__(
         self,
@@ -220,75 +136,128 @@ class ConvNeXt(Module):
         kernel_size: int = 7,
         grn: bool = False,
         spatial_dims: int = 2,
+        stem: str = "patch",
+        input_size: int | Sequence[int] | None = None,
+        include_top: bool = True,
+        include_rescaling: bool = False,
+        pooling: str = "avg",
+        classifier_activation: str | None = None,
+        head_dropout: float = 0.0,
+        dropout: float = 0.0,
+        spatial_dropout: float = 0.0,
+        activation: str | None = "gelu",
+        approximate: str = "none",
+        eps: float = 1e-6,
+        grn_norm: str = "mean",
+        grn_position: str = "hidden",
+        grn_eps: float = 1e-6,
+        grn_init: float = 0.0,
+        initializer: str | Initializer = "trunc_normal",
         checkpoint_blocks: bool = False,
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
         _check(in_channels, num_classes, depths, dims, drop_path_rate, patch_size, spatial_dims)
+        _check_names(pooling, classifier_activation, initializer)
+        if not include_top:
+            num_classes = 0
         self.in_channels, self.num_classes = in_channels, num_classes or 0
         self.depths, self.dims = tuple(depths), tuple(dims)
-        self.spatial_dims = spatial_dims
-        self.reduction = patch_size * 2 ** (len(dims) - 1)
+        self.spatial_dims, self.include_top = spatial_dims, include_top
+        self.pooling, self.classifier_activation = pooling, classifier_activation
         at: dict[str, Any] = {"device": device, "dtype": dtype}
-        conv, eps = CONVS[spatial_dims], 1e-6
+        conv = CONVS[spatial_dims]
+        patches = layout(len(dims), patch_size, stem, input_size)
+        self.reduction = math.prod(patch.stride for patch in patches)
+        self.rescaling = (
+            InputRescaling(in_channels, spatial_dims, **at) if include_rescaling else None
+        )
 
         with init.skip_random():  # `_init_weights` draws once, at the end
             # The stem and every downsampling "patchify": kernel = stride.
             first: dict[str, Any] = {"eps": eps, "data_format": "channels_first", **at}
-            stem = conv(in_channels, dims[0], patch_size, stride=patch_size, **at)
-            self.downsample_layers = ModuleList([Sequential(stem, LayerNorm(dims[0], **first))])
-            for before, after in pairwise(dims):
-                halve = conv(before, after, 2, stride=2, **at)
+            patchify = conv(in_channels, dims[0], *patches[0], **at)
+            self.downsample_layers = ModuleList([Sequential(patchify, LayerNorm(dims[0], **first))])
+            for (before, after), patch in zip(pairwise(dims), patches[1:], strict=True):
+                halve = conv(before, after, *patch, **at)
                 self.downsample_layers.append(Sequential(LayerNorm(before, **first), halve))
 
             rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
             options = (layer_scale_init_value, grn, kernel_size, eps, spatial_dims)
+            extras: dict[str, Any] = {
+                "recompute": checkpoint_blocks,
+                "dropout": dropout,
+                "spatial_dropout": spatial_dropout,
+                "activation": activation,
+                "approximate": approximate,
+                "grn_norm": grn_norm,
+                "grn_position": grn_position,
+                "grn_eps": grn_eps,
+                "grn_init": grn_init,
+                **at,
+            }
             self.stages = ModuleList()
             for depth, dim in zip(depths, dims, strict=True):
-                blocks = [
-                    Block(dim, next(rates), *options, recompute=checkpoint_blocks, **at)
-                    for _ in range(depth)
-                ]
+                blocks = [Block(dim, next(rates), *options, **extras) for _ in range(depth)]
                 self.stages.append(Sequential(*blocks))
 
-            self.norm = LayerNorm(dims[-1], eps, **at)
-            self.head = Linear(dims[-1], num_classes, **at) if num_classes else Identity()
-        self._init_weights(head_init_scale)
+            self.norm: Module = LayerNorm(dims[-1], eps, **at) if include_top else Identity()
+            self.head_dropout = Dropout(head_dropout) if head_dropout else None
+            self.head: Module = Linear(dims[-1], num_classes, **at) if num_classes else Identity()
+        fill = INITIALIZERS[initializer] if isinstance(initializer, str) else initializer
+        self._init_weights(fill, head_init_scale)
 
-    def _init_weights(self, head_init_scale: float) -> None:
-        """Official initial values: truncated normal of 0.02 for weights, zero for biases."""
+    def _init_weights(self, fill: Initializer, head_init_scale: float) -> None:
+        """Draw the weights and set the biases to zero."""
         for module in self.modules():
             if isinstance(module, (Conv1d, Conv2d, Conv3d, Linear)):
-                scale = head_init_scale if module is self.head else 1.0
-                init.trunc_normal_(module.weight, std=0.02 * scale)
+                fill(module.weight)
                 if module.bias is not None:
                     init.zeros_(module.bias)
+        if isinstance(self.head, Linear) and head_init_scale != 1.0:
+            with no_grad():
+                self.head.weight.mul_(head_init_scale)
+
+    @property
+    def feature_info(self) -> FeatureInfo:
+        """Name, channels and reduction of every stage's map."""
+        return FeatureInfo.of(self)
+
+    def pyramid_shapes(self, input_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes (channels, *spatial) of P1, P2 … for a sample (C, *spatial)."""
+        return pyramid_shapes(self, input_shape)
+
+    def forward_stages(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield every stage's map, finest first; a stage runs when its map is asked for."""
+        check_input(x.shape, self.in_channels, self.spatial_dims, self.reduction)
+        if self.rescaling is not None:
+            x = self.rescaling(x)
+        for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
+            x = stage(downsample(x))
+            yield x
+
+    def forward_pyramid(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the raw map of every stage by name; `ConvNeXtFeatures` norms them too."""
+        return dict(zip(self.feature_info.names(), self.forward_stages(x), strict=True))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last stage's map, (N, dims[-1], *spatial)."""
-        if x.ndim != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
-            axes = ("length", "height, width", "depth, height, width")[self.spatial_dims - 1]
-            raise ShapeError(
-                f"the input must be (batch, {self.in_channels} channels, {axes}), got {x.shape}; "
-                "pass in_channels=… to the model, or convert the image"
-            )
-        if min(x.shape[2:]) < self.reduction:
-            raise ShapeError(
-                f"an input of {'×'.join(map(str, x.shape[2:]))} vanishes: the model reduces each "
-                f"side {self.reduction} times; enlarge it, or build a model of smaller patch_size"
-            )
-        for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
-            x = stage(downsample(x))
-        return x
+        *_, last = self.forward_stages(x)
+        return last
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool and norm a map, and classify it unless `pre_logits`."""
-        x = x.mean(tuple(range(2, x.ndim)))
-        x = self.norm(x)
-        return x if pre_logits else self.head(x)
+        axes = tuple(range(2, x.ndim))
+        x = self.norm(x.mean(axes) if self.pooling == "avg" else x.amax(axes))
+        if pre_logits:
+            return x
+        if self.head_dropout is not None:
+            x = self.head_dropout(x)
+        return classify(self.head(x), self.classifier_activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
+        x = self.forward_features(x)
+        return self.forward_head(x) if self.include_top else x
 
     def layer_ids(self, grouping: str = "single") -> dict[str, int]:
         """Return the layer number of each parameter, for layer-wise learning-rate decay.
@@ -347,6 +316,7 @@ class ConvNeXtV2(ConvNeXt):
         in_chans="in_channels",
         drop_path="drop_path_rate",
         layer_scale_init="layer_scale_init_value",
+        ls_init_value="layer_scale_init_value",
     )
     def __init__(
         self,
@@ -372,6 +342,16 @@ class ConvNeXtV2(ConvNeXt):
             grn=grn,
             **options,
         )
+
+
+def _check_names(pooling: str, activation: str | None, initializer: str | Initializer) -> None:
+    """Refuse names that the head and the first weights do not know."""
+    if pooling not in POOLINGS:
+        raise unknown("ConvNeXt pooling", pooling, POOLINGS)
+    if activation is not None and activation not in CLASSIFIER_ACTIVATIONS:
+        raise unknown("classifier_activation", activation, CLASSIFIER_ACTIVATIONS)
+    if isinstance(initializer, str) and initializer not in INITIALIZERS:
+        raise unknown("initializer", initializer, INITIALIZERS)
 
 
 def drop_path_rates(last: float, blocks: int) -> list[float]:

@@ -156,6 +156,7 @@ class ConvNeXtFeatures(Module):
         self.in_channels, self.spatial_dims = model.in_channels, model.spatial_dims
         self.dims, self.depths, self.reduction = model.dims, model.depths, model.reduction
         self.downsample_layers, self.stages = model.downsample_layers, model.stages
+        self.rescaling = model.rescaling
         every = FeatureInfo.of(model)
         self.out_indices = _indices(out_indices, len(every))
         self.feature_info = FeatureInfo(every[i] for i in self.out_indices)
@@ -174,6 +175,8 @@ class ConvNeXtFeatures(Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         check_input(x.shape, self.in_channels, self.spatial_dims, self.reduction)
+        if self.rescaling is not None:
+            x = self.rescaling(x)
         maps = []
         for i in range(max(self.out_indices) + 1):
             x = self.stages[i](self.downsample_layers[i](x))
