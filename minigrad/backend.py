@@ -24,6 +24,7 @@ __all__ = [
     "from_cuda",
     "get_xp",
     "guard",
+    "is_writeable",
     "kernels_in_use",
     "memory_info",
     "namespace",
@@ -202,6 +203,16 @@ def _memory_order(array: Array) -> list[int] | None:
         return None
     axes = sorted(range(array.ndim), key=lambda i: -array.strides[i])
     return axes if array.transpose(axes).flags.c_contiguous else None
+
+
+def is_writeable(array: Array) -> bool:
+    """Return whether the elements of `array` may be changed.
+
+    CuPy has no read-only arrays; there it is no if several elements are one, as after expand.
+    """
+    if isinstance(array, np.ndarray):
+        return array.flags.writeable
+    return all(step or n <= 1 for n, step in zip(array.shape, array.strides, strict=True))
 
 
 def from_cuda(source: Any) -> Array:

@@ -918,11 +918,15 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
     if not isinstance(condition, Tensor):
         condition = Tensor(condition)
     if x is None and y is None:
-        return tuple(wrap(i) for i in condition.array.nonzero())
+        array = condition.array
+        return tuple(wrap(i) for i in (array if array.ndim else array.reshape(1)).nonzero())
     if condition.dtype != dtypes.bool_:
         raise DTypeError(
             f"where: the condition must be boolean, not {condition.dtype}; compare first"
         )
+    if not (isinstance(x, Tensor) or isinstance(y, Tensor)):  # two numbers: on the same device
+        dtype = dtypes.result_type(_operand(x), _operand(y))
+        x = wrap(get_xp(condition.array).full((), x, dtype))
     x, y = match(x, y)
     return Where()(condition, x, y)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from minigrad import dtypes, modes
 from minigrad.autograd.node import Function
-from minigrad.backend import get_xp
+from minigrad.backend import get_xp, is_writeable
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.ops import create, elementwise
 from minigrad.ops.index import IndexPut, Slice, assign, fit, parse
@@ -49,7 +49,7 @@ class PutView(Function):
 def _check(x: Tensor, name: str) -> None:
     """Refuse a change that PyTorch refuses too, before anything happens."""
     x._version[0]  # raises for a tensor made in inference mode
-    if not x.array.flags.writeable:
+    if not is_writeable(x.array):
         raise GraphError(
             f"{name}: the tensor's memory is read-only (several elements may be one, as after "
             "expand, or the array came that way); change a copy: x.clone()"

@@ -530,7 +530,7 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     dim = check_dim("median", dim, x.ndim)
     _nonempty("median", x, (dim,) if x.ndim else ())
     if not x.ndim:
-        return select(x, constant(np.int64(0)), dim, keepdim)
+        return select(x, constant(get_xp(x.array).zeros((), dtypes.int64)), dim, keepdim)
     xp, n = get_xp(x.array), x.shape[dim]
     order = xp.argsort(x.array, dim, kind="stable")
     nans = (x.array != x.array).any(dim, keepdims=True)  # a NaN sorts last, and is then the answer

@@ -685,7 +685,8 @@ row(
 
 
 def _batch_norm(library: Any, x: Any, weight: Any, bias: Any, training: bool, f: Any) -> Any:
-    mean, var = library.zeros(3, dtype=x.dtype), library.ones(3, dtype=x.dtype)
+    at = {"dtype": x.dtype, "device": x.device}
+    mean, var = library.zeros(3, **at), library.ones(3, **at)
     y = f(x, mean, var, weight, bias, training=training)
     return y, mean, var
 
