@@ -36,6 +36,7 @@ from minigrad.dtypes import (
     set_default_dtype,
     uint8,
 )
+from minigrad.modes import autocast, get_autocast_dtype, is_autocast_enabled
 from minigrad.ops.activation import (
     elu,
     gelu,
@@ -271,6 +272,7 @@ __all__ = [
     "allclose",
     "amax",
     "amin",
+    "amp",
     "any",
     "arange",
     "argmax",
@@ -280,6 +282,7 @@ __all__ = [
     "asin",
     "atan",
     "atan2",
+    "autocast",
     "autograd",
     "bernoulli",
     "bincount",
@@ -344,6 +347,7 @@ __all__ = [
     "gather",
     "ge",
     "gelu",
+    "get_autocast_dtype",
     "get_default_dtype",
     "get_rng_state",
     "gt",
@@ -362,6 +366,7 @@ __all__ = [
     "int32",
     "int64",
     "io",
+    "is_autocast_enabled",
     "is_floating",
     "is_grad_enabled",
     "isclose",
@@ -494,7 +499,7 @@ __all__ = [
     "zeros_like",
 ]
 
-_PACKAGES = frozenset({"cli", "data", "io", "models", "nn", "optim", "train", "viz"})
+_PACKAGES = frozenset({"amp", "cli", "data", "io", "models", "nn", "optim", "train", "viz"})
 
 
 def __getattr__(name: str) -> Any:

@@ -9,25 +9,34 @@ from minigrad import random
 from minigrad.autograd.engine import run
 from minigrad.autograd.node import Function, next_seq
 from minigrad.errors import GraphError
-from minigrad.modes import enable_grad, is_grad_enabled
+from minigrad.modes import enable_grad, is_grad_enabled, state
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["checkpoint"]
 
 
 class Recompute(Function):
-    """A whole function as one node, which keeps the inputs alone."""
+    """A whole function as one node, which keeps the inputs alone.
+
+    It runs under the autocast of the first time, and never with casts made outside, for the second
+    run could not find those again.
+    """
 
     name = "checkpoint"
 
     def __init__(self, function: Callable[..., Tensor], args: tuple[Any, ...]) -> None:
         self.function, self.args = function, args
         self.random_state = random.get_rng_state()
+        self.casting = state.autocast and state.autocast.again()
 
     def run(self, tensors: list[Tensor]) -> Tensor:
         """Call the function with `tensors` in the place of its tensor arguments."""
         given = iter(tensors)
-        out = self.function(*[next(given) if isinstance(a, Tensor) else a for a in self.args])
+        before, state.autocast = state.autocast, self.casting and self.casting.again()
+        try:
+            out = self.function(*[next(given) if isinstance(a, Tensor) else a for a in self.args])
+        finally:
+            state.autocast = before
         if not isinstance(out, Tensor):
             raise GraphError(
                 f"checkpoint: the function must return one Tensor, not {type(out).__name__}"

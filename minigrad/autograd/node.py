@@ -252,6 +252,9 @@ class Cast(Function):
 
     def forward(self, x: Any) -> Any:
         self.source = x.dtype
+        if self.dtype.itemsize == 2:  # what is too large for half precision becomes infinite
+            with np.errstate(over="ignore"):
+                return x.astype(self.dtype, copy=False)
         return x.astype(self.dtype, copy=False)
 
     def backward(self, g: Any) -> Any:

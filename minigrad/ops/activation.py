@@ -9,8 +9,10 @@ from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
+from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_floating, check_tensor
 from minigrad.ops.elementwise import Sigmoid, cast
+from minigrad.ops.precision import obey
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -253,7 +255,10 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
     Where ``beta * input > threshold`` the result is `input` itself, as in PyTorch.
     """
-    return Softplus(beta, threshold)(_floating("softplus", input))
+    x = _floating("softplus", input)
+    if state.autocast is not None:
+        (x,) = obey("softplus", x)
+    return Softplus(beta, threshold)(x)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -338,6 +343,8 @@ def _along(name: str, input: Any, dim: int, dtype: Any) -> tuple[Tensor, int]:
     x = check_tensor(name, input)
     if dtype is not None:
         x = cast(x, dtypes.to_dtype(dtype))
+    elif state.autocast is not None:
+        (x,) = obey(name, x)
     check_floating(name, x)
     axis = check_dim(name, dim, x.ndim)
     if (

@@ -13,7 +13,9 @@ import numpy as np
 from minigrad.autograd.node import Function
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
+from minigrad.modes import state
 from minigrad.ops.arguments import check_same_dtype, check_tensor
+from minigrad.ops.precision import obey
 from minigrad.ops.reduce import Sum
 from minigrad.ops.shape import pad
 from minigrad.ops.spatial import axes_names, check_images, one_image, per_axis
@@ -319,6 +321,8 @@ def _conv(
     groups: int,
 ) -> Tensor:
     x = check_images(name, input, dims)
+    if state.autocast is not None:
+        x, weight, bias = obey(name, x, weight, bias)
     w, bias = _parameters(name, dims, x, weight, bias)
     stride = per_axis(name, "stride", stride, dims)
     dilation = per_axis(name, "dilation", dilation, dims)
@@ -354,6 +358,8 @@ def _conv_transpose(
     dilation: Any,
 ) -> Tensor:
     x = check_images(name, input, dims)
+    if state.autocast is not None:
+        x, weight, bias = obey(name, x, weight, bias)
     w, bias = _parameters(name, dims, x, weight, bias)
     stride = per_axis(name, "stride", stride, dims)
     dilation = per_axis(name, "dilation", dilation, dims)

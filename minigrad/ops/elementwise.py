@@ -21,6 +21,7 @@ from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
 from minigrad.modes import GRAD, state
 from minigrad.ops.arguments import constant
+from minigrad.ops.precision import RULES, obey
 from minigrad.tensor import Tensor, wrap
 
 Number = float | int | bool
@@ -651,10 +652,13 @@ class Where(Function):
 
 def _unary(op: type[Function], keeps_integers: bool = False) -> Callable[[TensorLike], Tensor]:
     """Make the public function of an operation on one tensor."""
+    ruled = op.name in RULES
 
     def function(x: TensorLike) -> Tensor:
         if not isinstance(x, Tensor):
             x = Tensor(x)
+        if ruled and state.autocast is not None:
+            (x,) = obey(op.name, x)
         return op()(x if keeps_integers else floating(x))
 
     function.__name__ = function.__qualname__ = op.name
@@ -827,6 +831,8 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
     DTypeError
         If an integer tensor is raised to a negative integer.
     """
+    if state.autocast is not None:
+        x, exponent = obey("pow", x, exponent)
     if isinstance(x, Tensor) and exponent.__class__ in (int, float):
         # the usual cases, without a general power
         if exponent == 2 and (exponent.__class__ is int or x.is_floating_point()):

@@ -17,8 +17,10 @@ from minigrad import dtypes
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, RangeError, ShapeError
+from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_tensor, constant
 from minigrad.ops.elementwise import cast, where
+from minigrad.ops.precision import obey
 from minigrad.ops.reduce import ValuesIndices
 from minigrad.ops.shape import Reshape, broadcast_tensors, flatten, meeting_shape
 from minigrad.tensor import Tensor, tensor
@@ -299,6 +301,8 @@ def index_put(x: Tensor, index: Any, value: Any) -> Tensor:
     >>> index_put(mg.zeros(3), slice(1, None), 7.0)
     tensor([0., 7., 7.])
     """
+    if state.autocast is not None:
+        x, value = obey("index_put", x, value)
     basic, advanced = parse(index, x.array.shape)
     return IndexPut(basic, advanced)(x, fit(x, basic, advanced, value))
 
@@ -532,6 +536,8 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     tensor([4., 3.])
     """
     x, src = check_tensor("scatter_add", x), check_tensor("scatter_add", src)
+    if state.autocast is not None:
+        x, src = obey("scatter_add", x, src)
     dim, array = _check_along("scatter_add", x, dim, index)
     src = _source("scatter_add", src, array, x)
     flat = _at_least_1d(x)

@@ -14,8 +14,10 @@ from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import ShapeError
 from minigrad.kernels import pick
+from minigrad.modes import state
 from minigrad.ops import elementwise
 from minigrad.ops.arguments import check_dims, check_same_dtype, check_tensor
+from minigrad.ops.precision import obey
 from minigrad.ops.reduce import accumulator
 from minigrad.ops.shape import Permute, Reshape, diagonal, meeting_shape
 from minigrad.tensor import Tensor
@@ -47,7 +49,7 @@ def _rows(x: Any) -> Any:
 
 def _gemm(x: Any, y: Any) -> Any:
     """Multiply arrays: a small product directly, for even the choice of a kernel costs time."""
-    if x.size < SMALL and x.dtype.itemsize != 2:
+    if x.size + y.size < SMALL and x.dtype.itemsize != 2:
         return x @ y
     return pick("matmul", x)(x, y)
 
@@ -104,6 +106,8 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     tensor([3., 3.])
     """
     x, y = check_tensor("matmul", x), check_tensor("matmul", y)
+    if state.autocast is not None:
+        x, y = obey("matmul", x, y)
     a, b = x.shape, y.shape
     if not a or not b:
         raise ShapeError(f"matmul: both operands need at least 1 axis, got {a} and {b}; use x * y")
@@ -166,6 +170,9 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
     """
     x, y = check_tensor("dot", x), check_tensor("dot", y)
     _of_ndim("dot", (x, 1), (y, 1))
+    if state.autocast is not None:
+        x, y = obey("dot", x, y)
+        return tensordot(x, y, 1)
     return matmul(x, y)
 
 
@@ -197,6 +204,8 @@ def outer(x: Tensor, y: Tensor) -> Tensor:
 
 def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * bias + alpha * (x @ y)``."""
+    if state.autocast is not None:
+        bias, x, y = obey("addmm", bias, x, y)
     return elementwise.add(elementwise.mul(bias, beta), elementwise.mul(mm(x, y), alpha))
 
 
@@ -257,6 +266,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     (2, 4)
     """
     x, weight = check_tensor("linear", x), check_tensor("linear", weight)
+    if state.autocast is not None:
+        x, weight, bias = obey("linear", x, weight, bias)
     if weight.ndim != 2:
         if weight.ndim != 1:
             raise ShapeError(f"linear: weight has shape (out, in), not {weight.shape}")
@@ -299,6 +310,8 @@ def tensordot(x: Tensor, y: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
     (2, 5)
     """
     x, y = check_tensor("tensordot", x), check_tensor("tensordot", y)
+    if state.autocast is not None:
+        x, y = obey("tensordot", x, y)
     check_same_dtype("tensordot", x, y)
     if isinstance(dims, int):
         if not 0 <= dims <= min(x.ndim, y.ndim):
@@ -385,6 +398,8 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     xs = [check_tensor("einsum", x) for x in operands]
+    if state.autocast is not None:
+        xs = list(obey("einsum", *xs))
     check_same_dtype("einsum", *xs)
     terms, output = _parse(equation, xs)
     lengths: dict[str, int] = {}

@@ -10,10 +10,12 @@ from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
+from minigrad.modes import state
 from minigrad.ops.activation import LogSoftmax, logsigmoid, softmax
 from minigrad.ops.arguments import check_floating, check_tensor, constant
 from minigrad.ops.elementwise import abs, cast, div, exp, log, sigmoid, square, where
 from minigrad.ops.index import take_along_dim
+from minigrad.ops.precision import obey
 from minigrad.ops.reduce import mean, sum
 from minigrad.ops.shape import permute, reshape
 from minigrad.tensor import Tensor, wrap
@@ -91,6 +93,8 @@ def _pair(name: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, T
     """Check two tensors of one shape. PyTorch broadcasts here, which is nearly always a mistake."""
     _check_reduction(name, reduction)
     x, t = check_tensor(name, input), check_tensor(name, target)
+    if state.autocast is not None:
+        x, t = obey(name, x, t)
     check_floating(name, x)
     if x.shape != t.shape:
         raise ShapeError(
@@ -202,6 +206,8 @@ def cross_entropy(
     _check_reduction(name, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise OptionError(f"{name}: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    if state.autocast is not None:
+        input, target, weight = obey(name, input, target, weight)
     rows = _class_rows(name, input)
     count, classes = rows.shape
     x, t = check_tensor(name, input), check_tensor(name, target)
@@ -246,6 +252,8 @@ def nll_loss(
     """
     name = "nll_loss"
     _check_reduction(name, reduction)
+    if state.autocast is not None:
+        input, target, weight = obey(name, input, target, weight)
     rows = _class_rows(name, input)
     x, t = check_tensor(name, input), check_tensor(name, target)
     w = _class_weight(name, weight, rows.shape[1], rows.dtype)
@@ -485,6 +493,8 @@ def dice_loss(
     name = "dice_loss"
     _check_reduction(name, reduction)
     x, target = check_tensor(name, input), check_tensor(name, target)
+    if state.autocast is not None:
+        x, target = obey(name, x, target)
     check_floating(name, x)
     if x.ndim < 3:
         raise ShapeError(f"{name}: input must be (N, C, ...) with positions, got shape {x.shape}")

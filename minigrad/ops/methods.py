@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import backend, dtypes, random
+from minigrad import backend, dtypes, modes, random
 from minigrad.autograd import engine, node
 from minigrad.errors import DTypeError, OptionError
 from minigrad.ops import (
@@ -21,6 +21,7 @@ from minigrad.ops import (
     index,
     inplace,
     linalg,
+    precision,
     reduce,
     shape,
 )
@@ -36,6 +37,12 @@ def _swapped(function: Any) -> Any:
         return function(other, self)
 
     return method
+
+
+def _rtruediv(self: Tensor, other: Any) -> Any:
+    if modes.state.autocast is not None:
+        (self,) = precision.obey("reciprocal", self)
+    return elementwise.div(other, self)
 
 
 def _or_not_implemented(function: Any) -> Any:
@@ -57,7 +64,7 @@ _OPERATORS = {
     "__mul__": lambda self, other: elementwise.Mul()(self, other),
     "__rmul__": lambda self, other: elementwise.Mul()(other, self),
     "__truediv__": elementwise.div,
-    "__rtruediv__": _swapped(elementwise.div),
+    "__rtruediv__": _rtruediv,
     "__floordiv__": elementwise.floor_divide,
     "__rfloordiv__": _swapped(elementwise.floor_divide),
     "__mod__": elementwise.remainder,

@@ -13,9 +13,10 @@ from typing import Any
 from minigrad.autograd.node import Function
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
-from minigrad.modes import no_grad
+from minigrad.modes import no_grad, state
 from minigrad.ops.arguments import check_floating, check_same_dtype, check_tensor
-from minigrad.ops.elementwise import rsqrt
+from minigrad.ops.elementwise import cast, rsqrt
+from minigrad.ops.precision import obey
 from minigrad.ops.shape import permute, reshape
 from minigrad.tensor import Tensor, wrap
 
@@ -169,6 +170,8 @@ def layer_norm(
     tensor([[-1.,  1.]])
     """
     x = check_tensor("layer_norm", input)
+    if state.autocast is not None:
+        x, weight, bias = obey("layer_norm", x, weight, bias)
     check_floating("layer_norm", x)
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or 0 in shape or x.shape[x.ndim - len(shape) :] != shape:
@@ -228,6 +231,8 @@ def group_norm(
     >>> mg.nn.functional.group_norm(x, 2, eps=0.0)
     tensor([[-1.,  1., -1.,  1.]])
     """
+    if state.autocast is not None:
+        input, weight, bias = obey("group_norm", input, weight, bias)
     x = _samples("group_norm", input)
     channels = x.shape[-1]
     if num_groups < 1 or channels % num_groups:
@@ -290,6 +295,11 @@ def instance_norm(
     Source: Ulyanov et al., arXiv:1607.08022.
     """
     name = "instance_norm"
+    if state.autocast is not None:
+        x, weight, bias = obey(name, input, weight, bias)
+        if x is not input:
+            rest = (weight, bias, use_input_stats, momentum, eps)
+            return cast(instance_norm(x, running_mean, running_var, *rest), input.dtype)
     x = _samples(name, input)
     n, *size, channels = x.shape
     mean, var = _running(name, x, running_mean, running_var, use_input_stats)
@@ -366,6 +376,11 @@ def batch_norm(
     tensor([0.2])
     """
     name = "batch_norm"
+    if state.autocast is not None:
+        x, weight, bias = obey(name, input, weight, bias)
+        if x is not input:
+            rest = (weight, bias, training, momentum, eps)
+            return cast(batch_norm(x, running_mean, running_var, *rest), input.dtype)
     x = _samples(name, input)
     *lead, channels = x.shape
     mean, var = _running(name, x, running_mean, running_var, training)
@@ -461,6 +476,8 @@ def global_response_norm(
     """
     name = "global_response_norm"
     x = check_tensor(name, input)
+    if state.autocast is not None:
+        x, gamma, beta = obey(name, x, gamma, beta)
     check_floating(name, x)
     if x.ndim < 2:
         raise ShapeError(f"{name}: input must be (N, ..., C), got shape {x.shape}")

@@ -15,6 +15,7 @@ from minigrad import dtypes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.errors import OptionError, ShapeError
+from minigrad.modes import state
 from minigrad.ops.arguments import (
     Dim,
     check_dim,
@@ -24,6 +25,7 @@ from minigrad.ops.arguments import (
     constant,
 )
 from minigrad.ops.elementwise import cast, floating
+from minigrad.ops.precision import obey
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -203,6 +205,8 @@ def sum(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None)
     tensor([4., 6.])
     """
     x = check_tensor("sum", x)
+    if dtype is None and state.autocast is not None:
+        (x,) = obey("sum", x)
     if dtype is not None:
         x = cast(x, dtypes.to_dtype(dtype))
         if not dtypes.is_floating(x.dtype):
@@ -336,6 +340,8 @@ def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any
     tensor([0., 6., 0.])
     """
     x = check_tensor("prod", x)
+    if dtype is None and state.autocast is not None:
+        (x,) = obey("prod", x)
     if dtype is not None:
         x = cast(x, dtypes.to_dtype(dtype))
     if dim is None:
@@ -598,6 +604,8 @@ def norm(
     (tensor(5.), tensor(7.))
     """
     x = check_tensor("norm", x)
+    if dtype is None and state.autocast is not None:
+        (x,) = obey("norm", x)
     if dtype is not None:
         x = cast(x, dtypes.to_dtype(dtype))
     check_floating("norm", x)
@@ -733,6 +741,8 @@ def cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     tensor([1., 3., 6.])
     """
     x = check_tensor("cumsum", x)
+    if dtype is None and state.autocast is not None:
+        (x,) = obey("cumsum", x)
     x = cast(x, accumulator_or(x, dtype))
     return CumSum(check_dim("cumsum", dim, x.ndim))(x)
 
@@ -757,6 +767,8 @@ def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     tensor([1., 2., 6.])
     """
     x = check_tensor("cumprod", x)
+    if dtype is None and state.autocast is not None:
+        (x,) = obey("cumprod", x)
     dim = check_dim("cumprod", dim, x.ndim)
     x = cast(x, accumulator_or(x, dtype))
     xp, front, step = get_xp(x), (slice(None),) * dim, 1
