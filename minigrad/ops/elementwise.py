@@ -930,9 +930,9 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
         raise DTypeError(
             f"where: the condition must be boolean, not {condition.dtype}; compare first"
         )
-    if not (isinstance(x, Tensor) or isinstance(y, Tensor)):  # two numbers: on the same device
-        dtype = dtypes.result_type(_operand(x), _operand(y))
-        x = wrap(get_xp(condition.array).full((), x, dtype))
+    if isinstance(x, (int, float)) and isinstance(y, (int, float)):
+        x, y = _operand(x), _operand(y)
+        x = wrap(get_xp(condition.array).full((), x, dtypes.result_type(x, y)))
     x, y = match(x, y)
     return Where()(condition, x, y)
 
