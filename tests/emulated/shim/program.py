@@ -21,7 +21,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -57,18 +57,18 @@ class Program:
         Those of NVRTC; only ``-D…`` matters here.
     name_expressions : sequence of str
         The kernels, with their template arguments.
+
+    Attributes
+    ----------
     order : int, default 2
-        In which order threads and blocks run: see `ORDERS`.
+        In which order the threads and blocks of all programs run: see `ORDERS`.
     """
 
+    order: ClassVar[int] = 2
+
     def __init__(
-        self,
-        code: str,
-        options: Sequence[str] = (),
-        name_expressions: Sequence[str] = (),
-        order: int = 2,
+        self, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] = ()
     ) -> None:
-        self.order = order
         source = "\n".join([
             '#include "cuda_cpu_shim.h"', SHARED.sub(_declare, code), *_doors(name_expressions),
         ])  # fmt: skip
@@ -125,7 +125,7 @@ def _value(name: str, i: int, letter: str, arg: Any, guards: dict[int, _Guard]) 
             return ctypes.c_void_p(0)
         if not isinstance(arg, np.ndarray):
             raise KernelError(f"{name}: argument {i} must be an array, got {type(arg).__name__}")
-        guard = guards.setdefault(arg.ctypes.data, _Guard(arg))
+        guard = guards.get(arg.ctypes.data) or guards.setdefault(arg.ctypes.data, _Guard(arg))
         if guard.array.nbytes != arg.nbytes:
             raise KernelError(f"{name}: argument {i} overlaps another one")
         return ctypes.c_void_p(guard.address)

@@ -1,0 +1,88 @@
+"""What the kernels of this folder need to know of arrays."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigrad.backend import get_xp
+
+__all__ = ["Array", "blocks", "contiguous", "empty", "flat", "instead_of", "like", "vector"]
+
+Array = Any
+Kernel = Callable[..., Any]
+
+FLOATS = {"float16", "bfloat16", "float32", "float64"}
+THREADS = 256  # of a block, where nothing speaks for another number
+PACK = 16  # bytes that one thread reads at once
+
+
+def empty(like: Array, shape: Sequence[int], dtype: Any = None) -> Array:
+    """Return new memory on the device of `like`, in its dtype unless another is given."""
+    xp = get_xp(like)
+    with like.device:
+        return xp.empty(tuple(shape), dtype=like.dtype if dtype is None else dtype)
+
+
+def contiguous(x: Array) -> Array:
+    """Return x in C order: itself, or a copy."""
+    return x if x.flags.c_contiguous else get_xp(x).ascontiguousarray(x)
+
+
+def flat(*arrays: Array) -> tuple[Array, ...]:
+    """Return a new array of the shape of `arrays`, then itself and them contiguous.
+
+    All run through the elements in the order in which the first array has them in memory.
+    """
+    first = arrays[0]
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    rows = [contiguous(a.transpose(order)) for a in arrays]
+    result = empty(first, rows[0].shape)
+    back = sorted(range(first.ndim), key=order.__getitem__)
+    return result.transpose(back), result, *rows
+
+
+def vector(length: int, *arrays: Array | None) -> int:
+    """Return how many neighbours a thread can read at once: 16 bytes' worth, if all fits.
+
+    Parameters
+    ----------
+    length : int
+        Vectors must not reach over the end of a row of this length.
+    *arrays : array or None
+        What is read and written so; their addresses must be multiples of the vector.
+    """
+    given = [a for a in arrays if a is not None]
+    lanes = PACK // max(a.itemsize for a in given)
+    while lanes > 1 and (length % lanes or any(a.data.ptr % (lanes * a.itemsize) for a in given)):
+        lanes //= 2
+    return lanes
+
+
+def blocks(work: int, threads: int = THREADS) -> int:
+    """Return how many blocks give each piece of work a thread."""
+    return -(-work // threads)
+
+
+def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
+    """Say which formula a CUDA kernel stands for; it takes over for other element types.
+
+    Parameters
+    ----------
+    formula : callable
+        The kernel of the same name in `minigrad.kernels.reference`.
+    """
+
+    def decorate(kernel: Kernel) -> Kernel:
+        @functools.wraps(kernel)
+        def run(x: Array, *args: Any, **options: Any) -> Any:
+            if x.dtype.name in FLOATS and all(
+                a.dtype == x.dtype for a in args if hasattr(a, "dtype")
+            ):
+                return kernel(x, *args, **options)
+            return formula(get_xp(x), x, *args, **options)
+
+        return run
+
+    return decorate

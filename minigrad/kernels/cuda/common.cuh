@@ -1,0 +1,64 @@
+// What all kernels share: element types, vectors of 16 bytes, sums over threads.
+//
+// T is how numbers are stored: float, double, __half or __nv_bfloat16. They are widened when they
+// are read and rounded when they are written; all arithmetic in between is in Acc<T>.
+#pragma once
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#define OPTIONAL  // marks pointers that may be null, for launcher.py
+
+template <class T>
+struct AccOf {
+  using type = float;
+};
+template <>
+struct AccOf<double> {
+  using type = double;
+};
+template <class T>
+using Acc = typename AccOf<T>::type;
+
+__device__ inline float widen(float x) { return x; }
+__device__ inline double widen(double x) { return x; }
+__device__ inline float widen(__half x) { return __half2float(x); }
+__device__ inline float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
+
+__device__ inline void narrow(float& to, float x) { to = x; }
+__device__ inline void narrow(double& to, double x) { to = x; }
+__device__ inline void narrow(__half& to, float x) { to = __float2half(x); }
+__device__ inline void narrow(__nv_bfloat16& to, float x) { to = __float2bfloat16(x); }
+
+// V neighbours in memory, read and written in one go. V * sizeof(T) is 16 at most, and the address
+// a multiple of it.
+template <class T, int V>
+struct __align__(V * sizeof(T)) Pack {
+  T items[V];
+};
+
+template <int V, class T>
+__device__ inline void read(Acc<T> (&to)[V], const T* from) {
+  const Pack<T, V> pack = *reinterpret_cast<const Pack<T, V>*>(from);
+#pragma unroll
+  for (int i = 0; i < V; ++i) to[i] = widen(pack.items[i]);
+}
+
+template <int V, class T>
+__device__ inline void write(T* to, const Acc<T> (&from)[V]) {
+  Pack<T, V> pack;
+#pragma unroll
+  for (int i = 0; i < V; ++i) narrow(pack.items[i], from[i]);
+  *reinterpret_cast<Pack<T, V>*>(to) = pack;
+}
+
+// Sum over LANES neighbouring lanes of a warp, which must all be there; each gets the result.
+template <int LANES, class A>
+__device__ inline A sum_over_lanes(A value) {
+#pragma unroll
+  for (int bit = LANES / 2; bit > 0; bit /= 2) value += __shfl_xor_sync(0xffffffffu, value, bit);
+  return value;
+}
+
+__device__ inline long long thread_number() {
+  return (long long)blockIdx.x * blockDim.x + threadIdx.x;
+}
