@@ -212,7 +212,8 @@ def is_writeable(array: Array) -> bool:
     """
     if isinstance(array, np.ndarray):
         return array.flags.writeable
-    return all(step or n <= 1 for n, step in zip(array.shape, array.strides, strict=True))
+    steps = zip(array.shape, array.strides, strict=True)
+    return not array.size or all(step or n == 1 for n, step in steps)
 
 
 def from_cuda(source: Any) -> Array:

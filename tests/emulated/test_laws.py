@@ -18,6 +18,8 @@ few = settings(
     max_examples=5, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
+LEAVE = {"to", "cpu", "__rmatmul__"}  # rows that go to the CPU, or begin with a NumPy array
+ROWS = [row for row in TABLE if row.name not in LEAVE]
 TOLERANCE = {np.float64: 1e-9, np.float32: 3e-5}
 
 
@@ -46,7 +48,7 @@ def run(row: Row, drawn: Call, dtype: Any, device: str) -> tuple[list[Any], list
     ]
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda r: r.name)
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
 def test_forward_and_gradient_are_those_of_the_cpu(row: Row, cupy: Any) -> None:
     @few
     @given(calls(row.build))
