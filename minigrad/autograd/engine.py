@@ -182,7 +182,9 @@ def run(
     useful = None if inputs is None else _leading_to(inputs, [t._node for t, _ in roots])
     asked = frozenset(inputs or ())
 
-    with modes.set_grad_enabled(create_graph), modes.autocast_off():
+    # Gradients that overflow are left to GradScaler and to anomaly mode, not to NumPy's warnings.
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with modes.set_grad_enabled(create_graph), modes.autocast_off(), quiet:
         anomaly = modes.state.flags & modes.ANOMALY
         for t, start in roots:
             node = t._node

@@ -117,7 +117,8 @@ class GradScaler:
                 f"GradScaler.scale: a loss is a Tensor, not {type(outputs).__name__}; scale it "
                 "before item() or float()"
             )
-        return outputs * self._factor(outputs.device)[0]
+        with np.errstate(over="ignore"):
+            return outputs * self._factor(outputs.device)[0]
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients of an optimizer's parameters by the scale, in place.

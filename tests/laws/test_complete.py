@@ -33,6 +33,7 @@ EXEMPT = {
     "dtypes and modes": """
         promote_types result_type is_floating get_default_dtype set_default_dtype
         set_grad_enabled no_grad enable_grad inference_mode
+        autocast get_autocast_dtype is_autocast_enabled
         bool dtype device cuda""",
     "what a tensor is, tested in tests/test_tensor.py and tests/test_interop.py": """
         array data dim element_size grad grad_fn item itemsize nbytes ndim numel numpy shape size
