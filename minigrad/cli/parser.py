@@ -8,7 +8,7 @@ import typing
 from typing import Any, NoReturn
 
 from minigrad.errors import OptionError, unknown
-from minigrad.train import TrainConfig
+from minigrad.train import Config, TrainConfig
 
 __all__ = ["Parser", "add_config_options", "given_options", "plain"]
 
@@ -48,13 +48,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         return f"{text} (default: %(default)s)"
 
 
-def add_config_options(parser: argparse._ActionsContainer) -> None:
-    """Add an option for every field of `TrainConfig` with its help and default.
+def add_config_options(
+    parser: argparse._ActionsContainer, config: type[Config] = TrainConfig
+) -> None:
+    """Add an option for every field of a kind of config with its help and default.
 
     An option that is not given does not appear in the parsed arguments, so that a file can set it.
     """
-    hints = typing.get_type_hints(TrainConfig)
-    for field in dataclasses.fields(TrainConfig):
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
         kind = hints[field.name]
         settings: dict[str, Any] = {
             "default": argparse.SUPPRESS,
@@ -76,9 +78,9 @@ def plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def given_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `TrainConfig` that stood on the command line."""
-    names = {field.name for field in dataclasses.fields(TrainConfig)}
+def given_options(args: argparse.Namespace, config: type[Config] = TrainConfig) -> dict[str, Any]:
+    """Return the options of a kind of config that stood on the command line."""
+    names = {field.name for field in dataclasses.fields(config)}
     return {name: value for name, value in vars(args).items() if name in names}
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from minigrad import io
 from minigrad.cli.parser import add_config_options, given_options, plain
-from minigrad.cli.runs import CHECKPOINT, free_name
+from minigrad.cli.runs import (
+    CHECKPOINT,
+    add_run_options,
+    free_name,
+    make_folder,
+    run_name,
+    saved_run,
+)
 from minigrad.data.dataset import Image
-from minigrad.errors import DataError, OptionError, unknown
 from minigrad.train import (
     Callback,
     Checkpoint,
@@ -22,7 +27,7 @@ from minigrad.train import (
     Progress,
     TrainConfig,
     Trainer,
-    load_checkpoint,
+    initial_sizes,
     prepare,
     read_toml,
 )
@@ -39,7 +44,6 @@ FILES = {
     "predictions.svg": "pictures with what the model takes them for",
 }
 SHOWN = 32  # pictures on the sheet of predictions
-HARMLESS = {"workers", "checkpoint_every", "download"}  # may change on resume
 
 
 class Curves(Callback):
@@ -63,14 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f"  {name}: " + ", ".join(f"{key} {plain(value)}" for key, value in recipe.items())
         for name, recipe in recipes.items()
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file of the options below")
-    parser.add_argument("--name", help="name of the run (default: that of the data set)")
-    parser.add_argument(
-        "--output", default="runs", metavar="DIR", help="folder of the runs (default: runs)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with that run from its last checkpoint"
-    )
+    add_run_options(parser, "that of the data set")
     add_config_options(parser.add_argument_group("what is trained, and how"))
 
 
@@ -79,19 +76,18 @@ def run(args: argparse.Namespace) -> int:
     given = given_options(args)
     file = read_toml(args.config) if args.config else {}
     output = Path(args.output)
-    name = args.name or Path(str(given.get("data", file.get("data", TrainConfig.data)))).name
-    if not name or Path(name).name != name:
-        raise OptionError(f"--name must be the name of a folder, got {name!r}")
+    name = run_name(args, Path(str(given.get("data", file.get("data", TrainConfig.data)))).name)
     if args.resume:
-        config, state = _saved_run(output / name, file | given)
+        config, state = saved_run(output / name, file | given, TrainConfig, CHECKPOINT)
     else:
         name, state = free_name(output, name), None
-        config = TrainConfig.from_values(file, given)
+        start = (file | given).get("init_from")
+        config = TrainConfig.from_values(initial_sizes(start) if start else {}, file, given)
     folder = output / name
-    experiment = prepare(config)
+    experiment = prepare(config, initialise=state is None)
     if state is not None:
         experiment.trainer.load_state_dict(state)
-    _make_folder(folder)
+    make_folder(folder)
     io.remove_leftovers(folder)
     checkpoint = Checkpoint(folder / CHECKPOINT, config.checkpoint_every, experiment.about)
     experiment.trainer.callbacks += [Progress(), checkpoint, Log(folder), Curves(folder)]
@@ -106,33 +102,6 @@ def run(args: argparse.Namespace) -> int:
     with blas_threads(config.threads):
         _finish(experiment, folder)
     return 0
-
-
-def _saved_run(folder: Path, wanted: dict[str, Any]) -> tuple[TrainConfig, dict[str, Any] | None]:
-    """Return config and last checkpoint of a run, after checking that nothing else is asked."""
-    if not folder.is_dir():
-        others = [path.parent.name for path in folder.parent.glob("*/config.toml")]
-        raise unknown("run", folder.name, others)
-    if not (folder / "config.toml").is_file():  # killed before anything was written
-        return TrainConfig.from_values(wanted), None
-    saved = read_toml(folder / "config.toml")
-    for key, value in wanted.items():
-        value = list(value) if isinstance(value, tuple) else value
-        if key not in HARMLESS and key in saved and saved[key] != value:
-            raise OptionError(
-                f"{folder} was trained with {key}={plain(saved[key])}, not {plain(value)}; "
-                "leave the option out to resume it, or give a new --name"
-            )
-    config = TrainConfig.from_values(saved, wanted)
-    path = folder / CHECKPOINT
-    return config, load_checkpoint(path) if path.is_file() else None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: this folder cannot be made ({error.strerror})") from None
 
 
 def _announce(experiment: Experiment) -> None:

@@ -5,7 +5,14 @@ Everything works on NumPy arrays; only `DataLoader` hands out tensors.
 
 from minigrad.data import transforms
 from minigrad.data.catalog import ImageSpec, Split, list_datasets, load_split
-from minigrad.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset, random_split
+from minigrad.data.dataset import (
+    ArrayDataset,
+    Dataset,
+    Subset,
+    TensorDataset,
+    random_split,
+    stratified_subset,
+)
 from minigrad.data.fashion import fashion_mnist
 from minigrad.data.folder import ImageFolder, read_image
 from minigrad.data.idx import read_idx
@@ -34,5 +41,6 @@ __all__ = [
     "random_split",
     "read_idx",
     "read_image",
+    "stratified_subset",
     "transforms",
 ]

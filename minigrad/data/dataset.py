@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from minigrad.errors import DataError, OptionError
 from minigrad.tensor import Tensor
 
-__all__ = ["ArrayDataset", "Dataset", "Image", "Subset", "TensorDataset", "random_split"]
+__all__ = [
+    "ArrayDataset",
+    "Dataset",
+    "Image",
+    "Subset",
+    "TensorDataset",
+    "random_split",
+    "stratified_subset",
+]
 
 Image = NDArray[np.float32]
 
@@ -166,6 +174,50 @@ def random_split(
     order = np.random.default_rng(seed).permutation(total)
     ends = np.cumsum([int(size) for size in sizes])[:-1]
     return [Subset(dataset, part) for part in np.split(order, ends)]
+
+
+def stratified_subset(dataset: Dataset, share: float, seed: int = 0) -> Subset:
+    """Choose a share of every class at random, in the order of `dataset`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to choose from.
+    share : float
+        Above 0, at most 1; of every class the nearest whole number is taken, 1 at least.
+    seed : int, default 0
+        The same seed chooses the same samples, on every machine.
+
+    Raises
+    ------
+    OptionError
+        If the share is out of range.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> len(mg.data.stratified_subset(mg.data.digits(train=True), 0.1))
+    144
+    """
+    if not 0 < share <= 1:
+        raise OptionError(f"stratified_subset: share must lie in (0, 1], got {share}")
+    labels, rng = _labels(dataset), np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(members[: max(1, round(share * len(members)))])
+    return Subset(dataset, np.sort(np.concatenate(chosen)))
+
+
+def _labels(dataset: Dataset) -> NDArray[Any]:
+    """Return all labels, without reading images where the data set has a list of them."""
+    if isinstance(dataset, Subset):
+        return _labels(dataset.dataset)[dataset.indices]
+    if isinstance(dataset, ArrayDataset):
+        return dataset.labels
+    samples = getattr(dataset, "samples", None)  # ImageFolder
+    pairs = samples if samples is not None else (dataset[i] for i in range(len(dataset)))
+    return np.array([label for _, label in pairs])
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -28,7 +28,7 @@ from minigrad.ops.create import ones, zeros
 from minigrad.ops.index import argsort, index_put, scatter
 from minigrad.tensor import Tensor
 
-__all__ = ["FCMAE", "MaskedEncoder", "patchify", "random_mask", "unpatchify"]
+__all__ = ["FCMAE", "MaskedEncoder", "patch_grid", "patchify", "random_mask", "unpatchify"]
 
 STATISTICS = ("batch", "sample")
 
@@ -36,7 +36,14 @@ STATISTICS = ("batch", "sample")
 # ---- masks and patches ------------------------------------------------------------------------
 
 
-def random_mask(samples: int, patches: int, ratio: float = 0.6, device: str = "cpu") -> Tensor:
+def random_mask(
+    samples: int,
+    patches: int,
+    ratio: float = 0.6,
+    *,
+    generator: random.Generator | None = None,
+    device: str = "cpu",
+) -> Tensor:
     """Draw which patches are removed: the same number in every sample.
 
     Parameters
@@ -45,6 +52,8 @@ def random_mask(samples: int, patches: int, ratio: float = 0.6, device: str = "c
         Shape of the mask.
     ratio : float, default 0.6
         Share of the patches that are removed; ``int(patches * (1 - ratio))`` are kept.
+    generator : random.Generator, optional
+        Source of chance; by default the global one.
     device : str, default "cpu"
         Where the mask is made.
 
@@ -71,7 +80,7 @@ def random_mask(samples: int, patches: int, ratio: float = 0.6, device: str = "c
             f"random_mask: mask_ratio {ratio} keeps {kept} of {patches} patches; some must be "
             "kept and some removed: change mask_ratio, or enlarge the images"
         )
-    order = argsort(random.rand(samples, patches, device=device), dim=1)
+    order = argsort(random.rand(samples, patches, generator=generator, device=device), dim=1)
     mask = ones(samples, patches, device=device)
     return scatter(mask, 1, order[:, :kept], 0.0)
 
@@ -102,7 +111,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     >>> patchify(mg.arange(16.0).reshape(1, 1, 4, 4), 2)[0, 1]
     tensor([2., 3., 6., 7.])
     """
-    grid = _grid(images.shape[2:], patch)
+    grid = patch_grid(images.shape[2:], patch)
     cells = _split(images, grid)
     return cells.reshape(len(images), _product(grid), patch ** len(grid) * images.shape[1])
 
@@ -163,8 +172,8 @@ def _join(cells: Tensor) -> Tensor:
     return x.reshape(len(cells), *sides, cells.shape[-1]).movedim(-1, 1)
 
 
-def _grid(sides: Sequence[int], patch: int) -> tuple[int, ...]:
-    """Return how many patches lie along every side."""
+def patch_grid(sides: Sequence[int], patch: int) -> tuple[int, ...]:
+    """Return how many patches lie along every side; refuse sides that do not divide."""
     if not sides or patch < 1 or any(n % patch or not n for n in sides):
         raise ShapeError(
             f"images of {'×'.join(map(str, sides))} do not divide into patches of side {patch}; "
@@ -418,7 +427,7 @@ class FCMAE(Module):
                 f"FCMAE: the input must be (batch, {self.in_channels} channels, {d} sides), got "
                 f"{images.shape}"
             )
-        return _grid(images.shape[2:], self.patch_size)
+        return patch_grid(images.shape[2:], self.patch_size)
 
 
 def _check_encoder(model: ConvNeXt) -> None:

@@ -2,9 +2,11 @@
 
 from minigrad.train.callbacks import Callback
 from minigrad.train.checkpoint import Checkpoint, load_checkpoint
-from minigrad.train.config import TrainConfig, read_toml
+from minigrad.train.config import Config, TrainConfig, read_toml
+from minigrad.train.initial import initial_sizes, load_initial
 from minigrad.train.log import Log
 from minigrad.train.metrics import accuracy
+from minigrad.train.pretrain import PretrainConfig, prepare_pretraining, reconstructions
 from minigrad.train.progress import Progress
 from minigrad.train.setup import Experiment, prepare
 from minigrad.train.trainer import Trainer
@@ -12,13 +14,19 @@ from minigrad.train.trainer import Trainer
 __all__ = [
     "Callback",
     "Checkpoint",
+    "Config",
     "Experiment",
     "Log",
+    "PretrainConfig",
     "Progress",
     "TrainConfig",
     "Trainer",
     "accuracy",
+    "initial_sizes",
     "load_checkpoint",
+    "load_initial",
     "prepare",
+    "prepare_pretraining",
     "read_toml",
+    "reconstructions",
 ]

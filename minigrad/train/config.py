@@ -1,4 +1,4 @@
-"""TrainConfig: every choice of a training run, with its default; and recipes per data set."""
+"""Config, TrainConfig: every choice of a run, with its default; and recipes per data set."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from minigrad.backend import Device
 from minigrad.errors import DataError, OptionError, unknown
 
-__all__ = ["RECIPES", "TrainConfig", "read_toml"]
+__all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml"]
 
 
 def option(default: Any, help: str) -> Any:
@@ -24,22 +24,8 @@ def option(default: Any, help: str) -> Any:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """All that decides a training run; immutable.
-
-    The defaults train a small ConvNeXt V2 on the embedded digits. `from_values` puts the recipe of
-    another data set and the user's own values on top.
-
-    Examples
-    --------
-    >>> config = TrainConfig.from_values({"data": "fashion-mnist", "epochs": 2})
-    >>> config.epochs, config.batch_size
-    (2, 128)
-    >>> TrainConfig.from_values({"epoch": 2})
-    Traceback (most recent call last):
-        ...
-    minigrad.errors.OptionError: unknown training option 'epoch'; did you mean 'epochs'? ...
-    """
+class Config:
+    """What every kind of run chooses, and how the choices are read and checked; immutable."""
 
     data: str = option("digits", "data set: digits, fashion-mnist, or a folder of pictures")
     download: bool = option(False, "fetch the data set if it is not on this machine")
@@ -49,7 +35,6 @@ class TrainConfig:
     dims: tuple[int, ...] = option((32, 64), "channels of each stage")
     patch_size: int = option(2, "kernel and stride of the stem")
     kernel_size: int = option(7, "kernel of the depthwise convolutions")
-    drop_path: float = option(0.0, "probability to drop a block's branch, at the last block")
     epochs: int = option(30, "passes over the training images")
     batch_size: int = option(64, "images per step")
     optimizer: str = option("adamw", "adam, adamw or sgd")
@@ -58,13 +43,8 @@ class TrainConfig:
     schedule: str = option("cosine", "learning rate after the warm-up: cosine or constant")
     warmup_epochs: float = option(2.0, "epochs in which the learning rate rises from 0")
     clip_grad: float = option(0.0, "largest norm of the gradient; 0: any")
-    label_smoothing: float = option(0.1, "share of the label spread over all classes")
     crop: int = option(0, "random shift by up to so many pixels")
     flip: bool = option(False, "mirror images at random")
-    erase: float = option(0.0, "probability to blank a random box")
-    mixup: float = option(0.0, "alpha of mixup; 0: off")
-    cutmix: float = option(0.0, "alpha of CutMix; 0: off")
-    ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
     seed: int = option(0, "of the weights, the order and the augmentation")
     device: str = option("cpu", "cpu, cuda or cuda:<number>")
     threads: int = option(1, "threads of a matrix product; 0: all cores. They change the last bits")
@@ -72,7 +52,12 @@ class TrainConfig:
     checkpoint_every: int = option(0, "save after so many steps too; 0: after every epoch only")
 
     @classmethod
-    def from_values(cls, *values: Mapping[str, Any]) -> TrainConfig:
+    def recipe(cls, data: str) -> dict[str, Any]:
+        """Return what differs from the defaults for a data set."""
+        return {}
+
+    @classmethod
+    def from_values(cls, *values: Mapping[str, Any]) -> Self:
         """Build a config from mappings, a later one winning over an earlier one.
 
         Over all of them the recipe of the chosen data set counts as the default.
@@ -90,24 +75,18 @@ class TrainConfig:
         for name in merged:
             if name not in hints:
                 raise unknown("training option", name, hints)
-        recipe = RECIPES.get(merged.get("data", cls.data), FOLDER)
         typed = {name: _typed(name, value, hints[name]) for name, value in merged.items()}
-        config = cls(**(recipe | typed))
-        config._check()
+        config = cls(**(cls.recipe(typed.get("data", cls.data)) | typed))
+        config.check()
         return config
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse values that make no sense."""
         least = {"epochs": 1, "batch_size": 1, "patch_size": 1, "kernel_size": 1}
-        unbounded = {"data", "download", "model", "depths", "dims", "optimizer", "schedule"}
-        unbounded |= {"device", "flip"}
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name not in unbounded and value < least.get(field.name, 0):
-                bound = least.get(field.name, 0)
+            value, bound = getattr(self, field.name), least.get(field.name, 0)
+            if type(value) in (int, float) and value < bound:
                 raise OptionError(f"{field.name} must be {bound} or more, got {value}")
-        for name in ("drop_path", "label_smoothing", "erase", "ema"):
-            if getattr(self, name) > 1:
-                raise OptionError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
         if len(self.depths) != len(self.dims):
             raise OptionError(
                 f"depths {self.depths} and dims {self.dims} must have one number per stage each"
@@ -123,6 +102,48 @@ class TrainConfig:
     def to_toml(self) -> str:
         """Return the values as TOML, which ``minigrad train --config`` reads back."""
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in self.to_dict().items())
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """All that decides a training run; immutable.
+
+    The defaults train a small ConvNeXt V2 on the embedded digits. `from_values` puts the recipe of
+    another data set and the user's own values on top.
+
+    Examples
+    --------
+    >>> config = TrainConfig.from_values({"data": "fashion-mnist", "epochs": 2})
+    >>> config.epochs, config.batch_size
+    (2, 128)
+    >>> TrainConfig.from_values({"epoch": 2})
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: unknown training option 'epoch'; did you mean 'epochs'? ...
+    """
+
+    init_from: str = option("", "weights to start from: a run (pre-trained or trained), or a file")
+    labels: float = option(1.0, "share of the training images that is used, of every class alike")
+    drop_path: float = option(0.0, "probability to drop a block's branch, at the last block")
+    label_smoothing: float = option(0.1, "share of the label spread over all classes")
+    erase: float = option(0.0, "probability to blank a random box")
+    mixup: float = option(0.0, "alpha of mixup; 0: off")
+    cutmix: float = option(0.0, "alpha of CutMix; 0: off")
+    ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
+
+    @classmethod
+    def recipe(cls, data: str) -> dict[str, Any]:
+        """Return what differs from the defaults for a data set: `RECIPES`, or `FOLDER`."""
+        return RECIPES.get(data, FOLDER)
+
+    def check(self) -> None:
+        """Refuse values that make no sense."""
+        super().check()
+        for name in ("labels", "drop_path", "label_smoothing", "erase", "ema"):
+            if getattr(self, name) > 1:
+                raise OptionError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if not self.labels:
+            raise OptionError("labels must lie above 0: the share of the training images used")
 
 
 FASHION_MNIST: dict[str, Any] = {

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 from minigrad import models, optim, random
-from minigrad.data import DataLoader, ImageSpec, Mix, Split, load_split
+from minigrad.data import DataLoader, ImageSpec, Mix, Split, load_split, stratified_subset
 from minigrad.data import transforms as T
 from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.train.callbacks import Callback
-from minigrad.train.config import TrainConfig
+from minigrad.train.config import Config, TrainConfig
+from minigrad.train.initial import load_initial
 from minigrad.train.threads import blas_threads
 from minigrad.train.trainer import Trainer
 
-__all__ = ["Experiment", "build_model", "eval_transform", "prepare", "train_transform"]
+__all__ = [
+    "Experiment",
+    "build_model",
+    "eval_transform",
+    "optimizer_and_schedule",
+    "prepare",
+    "train_transform",
+]
 
 OWN_SIZE = {"convnext": models.ConvNeXt, "convnextv2": models.ConvNeXtV2}
 EVAL_BATCH = 256
@@ -27,7 +35,7 @@ EVAL_BATCH = 256
 class Experiment:
     """What `prepare` builds."""
 
-    config: TrainConfig
+    config: Config
     split: Split
     trainer: Trainer
     train: DataLoader
@@ -44,7 +52,9 @@ class Experiment:
             return self.trainer.fit(self.train, self.test, self.config.epochs)
 
 
-def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experiment:
+def prepare(
+    config: TrainConfig, callbacks: Sequence[Callback] = (), initialise: bool = True
+) -> Experiment:
     """Build data, model, optimizer, schedule and trainer.
 
     Parameters
@@ -53,6 +63,8 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
         What to build. The global generator is seeded with ``config.seed``.
     callbacks : sequence of Callback
         Handed to the trainer.
+    initialise : bool, default True
+        Whether to load the weights of ``config.init_from``; a run that goes on needs none.
 
     Examples
     --------
@@ -62,7 +74,13 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
     """
     random.manual_seed(config.seed)
     split = load_split(config.data, config.download, seed=config.seed)
-    model = build_model(config, split.spec).to(config.device)
+    if config.labels < 1:
+        share = stratified_subset(split.train, config.labels, config.seed)
+        split = replace(split, train=share)
+    model = build_model(config, split.spec)
+    if config.init_from and initialise:
+        load_initial(model, config.init_from)
+    model.to(config.device)
     mix = None
     if config.mixup or config.cutmix:
         mix = Mix(len(split.spec.classes), config.mixup, config.cutmix)
@@ -70,7 +88,7 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
         split.train,
         config.batch_size,
         shuffle=True,
-        transform=train_transform(config, split.spec),
+        transform=train_transform(config, split.spec, erase=config.erase),
         mix=mix,
         num_workers=config.workers,
         drop_last=len(split.train) > config.batch_size,
@@ -82,15 +100,7 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
         transform=eval_transform(config, split.spec),
         num_workers=config.workers,
     )
-    optimizer = optim.create(
-        config.optimizer, optim.param_groups(model, config.weight_decay), lr=config.lr
-    )
-    schedule = None
-    if config.schedule == "cosine" or config.warmup_epochs:
-        steps = config.epochs * len(train)
-        warmup = round(min(config.warmup_epochs, config.epochs / 2) * len(train))
-        least = 0.0 if config.schedule == "cosine" else config.lr
-        schedule = optim.WarmupCosineLR(optimizer, steps, warmup, least)
+    optimizer, schedule = optimizer_and_schedule(config, model, len(train))
     trainer = Trainer(
         model,
         optimizer,
@@ -103,12 +113,26 @@ def prepare(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> Experime
     return Experiment(config, split, trainer, train, test)
 
 
-def build_model(config: TrainConfig, spec: ImageSpec) -> Module:
+def optimizer_and_schedule(
+    config: Config, model: Module, batches: int, **options: Any
+) -> tuple[optim.Optimizer, optim.LRScheduler | None]:
+    """Build the optimizer, with weight decay where it belongs, and the learning rate's course."""
+    optimizer = optim.create(
+        config.optimizer, optim.param_groups(model, config.weight_decay), lr=config.lr, **options
+    )
+    if config.schedule != "cosine" and not config.warmup_epochs:
+        return optimizer, None
+    warmup = round(min(config.warmup_epochs, config.epochs / 2) * batches)
+    least = 0.0 if config.schedule == "cosine" else config.lr
+    return optimizer, optim.WarmupCosineLR(optimizer, config.epochs * batches, warmup, least)
+
+
+def build_model(config: Config, spec: ImageSpec) -> Module:
     """Build the model of a config for the channels and classes of the data."""
     options: dict[str, Any] = {
         "in_channels": spec.channels,
         "num_classes": len(spec.classes),
-        "drop_path_rate": config.drop_path,
+        "drop_path_rate": config.drop_path if isinstance(config, TrainConfig) else 0.0,
         "patch_size": config.patch_size,
         "kernel_size": config.kernel_size,
     }
@@ -118,11 +142,13 @@ def build_model(config: TrainConfig, spec: ImageSpec) -> Module:
     return models.create_model(config.model, **options)
 
 
-def train_transform(config: TrainConfig, spec: ImageSpec) -> T.Transform:
-    """Return what happens to a training image."""
+def train_transform(
+    config: Config, spec: ImageSpec, area: tuple[float, float] = (0.08, 1.0), erase: float = 0.0
+) -> T.Transform:
+    """Return what happens to a training image; `area` is the part of a picture that is cut out."""
     steps: list[T.Transform] = []
     if spec.size is None:
-        steps.append(T.RandomResizedCrop(config.image_size or 224))
+        steps.append(T.RandomResizedCrop(config.image_size or 224, area))
     elif config.image_size not in (0, spec.size):
         steps.append(T.Resize((config.image_size, config.image_size)))
     if config.crop and spec.size is not None:
@@ -130,12 +156,12 @@ def train_transform(config: TrainConfig, spec: ImageSpec) -> T.Transform:
     if config.flip:
         steps.append(T.RandomHorizontalFlip())
     steps.append(T.Normalize(spec.mean, spec.std))
-    if config.erase:
-        steps.append(T.RandomErasing(config.erase))
+    if erase:
+        steps.append(T.RandomErasing(erase))
     return T.Compose(steps)
 
 
-def eval_transform(config: TrainConfig, spec: ImageSpec) -> T.Transform:
+def eval_transform(config: Config, spec: ImageSpec) -> T.Transform:
     """Return what happens to an image that is to be classified."""
     size = config.image_size or spec.size or 224
     steps: list[T.Transform] = []

@@ -3,6 +3,7 @@
 from minigrad.viz.curves import curves_svg
 from minigrad.viz.graph import graph_dot, graph_mermaid, graph_svg
 from minigrad.viz.predictions import predictions_svg
+from minigrad.viz.reconstructions import reconstructions_svg
 from minigrad.viz.summary import Summary, summary
 from minigrad.viz.svg import SVG
 
@@ -14,5 +15,6 @@ __all__ = [
     "graph_mermaid",
     "graph_svg",
     "predictions_svg",
+    "reconstructions_svg",
     "summary",
 ]

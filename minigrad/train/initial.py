@@ -1,0 +1,90 @@
+"""Where training starts when it does not start from nothing: the weights of an earlier run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minigrad import io
+from minigrad.errors import DataError
+from minigrad.models import from_fcmae
+from minigrad.nn import Module
+from minigrad.nn.state import LoadReport
+from minigrad.train.config import read_toml
+
+__all__ = ["initial_sizes", "load_initial"]
+
+# What a run's folder may hold, the best first: weights, then the state of a run under way.
+FILES = (
+    "encoder.safetensors",
+    "model.safetensors",
+    "pretraining.safetensors",
+    "checkpoint.safetensors",
+)
+SIZES = ("model", "depths", "dims", "patch_size", "kernel_size")
+NEW = ("norm.", "head.")  # may differ: the final norm and the head
+
+
+def load_initial(model: Module, path: str | Path) -> LoadReport:
+    """Load the weights of an earlier run, or of a file, into a model that is to be trained.
+
+    Parameters
+    ----------
+    model : Module
+        A ConvNeXt.
+    path : path
+        The folder of a run of ``minigrad pretrain`` or ``minigrad train``, or a safetensors file:
+        of a masked autoencoder, or of a model.
+
+    Returns
+    -------
+    LoadReport
+        A head for other classes, and the final norm after pre-training, are left as they are.
+
+    Raises
+    ------
+    DataError
+        If there are no weights, or they are those of another model; nothing has changed then.
+    """
+    file = _file(Path(path))
+    weights = _weights(file)
+    own = model.state_dict()
+    body = [name for name in own if not name.startswith(NEW)]
+    wrong = [n for n in body if n not in weights or weights[n].shape != own[n].shape]
+    if wrong:
+        found = weights[wrong[0]].shape if wrong[0] in weights else "missing"
+        raise DataError(
+            f"{file}: {len(wrong)} of {len(body)} weights do not fit the model, first of them "
+            f"{wrong[0]} (in the file {found}, in the model {own[wrong[0]].shape}); build it with "
+            f"the {', '.join(SIZES)} of the run that made them"
+        )
+    return model.load_state_dict(weights, strict=False)
+
+
+def initial_sizes(path: str | Path) -> dict[str, Any]:
+    """Return the options of a run that its model is built from; none for a bare file."""
+    file = Path(path) / "config.toml"
+    if not file.is_file():
+        return {}
+    return {name: value for name, value in read_toml(file).items() if name in SIZES}
+
+
+def _file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    for name in FILES:
+        if (path / name).is_file():
+            return path / name
+    raise DataError(
+        f"{path}: no weights to start from (looked for {', '.join(FILES)}); name the folder of a "
+        "run of 'minigrad pretrain' or 'minigrad train'"
+    )
+
+
+def _weights(file: Path) -> dict[str, Any]:
+    state = io.load(file)
+    if isinstance(state, dict) and state.get("kind") == "trainer":
+        state = state["ema"] or state["model"]
+    if not isinstance(state, dict) or not all(hasattr(v, "shape") for v in state.values()):
+        raise DataError(f"{file}: a safetensors file, but not of a model's weights")
+    return from_fcmae(state) if any(k.startswith("encoder.") for k in state) else state
