@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -291,14 +292,21 @@ def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[
     (2, 4, 3)
     """
     x = check_tensor("movedim", x)
-    come = () if source == () else check_dims("movedim", source, x.ndim)
-    go = () if destination == () else check_dims("movedim", destination, x.ndim)
+    come, go = (d if isinstance(d, int) else tuple(d) for d in (source, destination))
+    return Permute(_moved(x.ndim, come, go))(x)
+
+
+@cache
+def _moved(ndim: int, source: int | Shape, destination: int | Shape) -> Shape:
+    """Return the order of axes that `movedim` makes."""
+    come = () if source == () else check_dims("movedim", source, ndim)
+    go = () if destination == () else check_dims("movedim", destination, ndim)
     if len(come) != len(go):
         raise ShapeError(f"movedim: source {source} and destination {destination} differ in length")
-    order = [i for i in range(x.ndim) if i not in come]
+    order = [i for i in range(ndim) if i not in come]
     for place, axis in sorted(zip(go, come, strict=True)):
         order.insert(place, axis)
-    return Permute(tuple(order))(x)
+    return tuple(order)
 
 
 moveaxis = movedim

@@ -60,7 +60,7 @@ def conv(
     turned = empty(w.size, x.dtype)
     transpose(turned, contiguous(w).reshape(channels, row))
     steps = _steps(kernel, stride, padding, dilation)
-    tile = _rows(TILE, row, x.dtype, y.size // channels)
+    tile = _tile(row, x.dtype, y.size // channels)
     _conv(
         y.reshape(-1), _image(x), turned, start, three(out, 1), *steps, x.shape[1] < FEW, tile,
         empty((threads(), tile * row), x.dtype),
@@ -92,7 +92,7 @@ def conv_input_grad(
     channels, row = len(w), math.prod(w.shape[1:])
     gx = empty((len(g), *size, w.shape[1]), g.dtype)
     gx[...] = 0
-    tile = _rows(TILE, row, g.dtype, g.size // channels)
+    tile = _tile(row, g.dtype, g.size // channels)
     _scatter(
         spatial(gx), volume(g).reshape(-1), contiguous(w).reshape(-1), three(g.shape[2:], 1),
         *_steps(kernel, stride, padding, dilation), tile, empty((threads(), tile * row), g.dtype),
@@ -148,6 +148,12 @@ def _steps(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> tupl
 def _rows(size: int, row: int, dtype: np.dtype, rows: int) -> int:
     """Return how many rows fit in `size` bytes, of all there are."""
     return max(1, min(max(64, size // max(1, row * dtype.itemsize)), rows))
+
+
+def _tile(row: int, dtype: np.dtype, rows: int) -> int:
+    """Return how many rows a task takes; tasks are even in number, for equal shares of cores."""
+    pairs = -(-rows // (2 * _rows(TILE, row, dtype, rows)))
+    return -(-rows // max(1, 2 * pairs))
 
 
 # ---- rows from windows and back ----------------------------------------------------------------

@@ -17,6 +17,7 @@ from minigrad.kernels.reference import matmul as reference
 __all__ = ["matmul"]
 
 SMALL = 1 << 16  # multiplications that are not worth a start of the threads
+TINY = 1 << 12  # the same for a vector: BLAS itself would start its threads for twice as many
 ROWS, COLUMNS = 96, 192  # of a block of the result; the last one in a row is wider
 FEW = 16  # rows of x for which turning y would cost more than the product
 MANY = 256  # rows of x for which y is packed, to lie well in the cache
@@ -70,10 +71,15 @@ def _dot(x, y):  # type: ignore[no-untyped-def]
 
 @parallel
 def _dots(c, x, y):  # type: ignore[no-untyped-def]
-    """``c = x @ y.T`` by inner products."""
-    for j in prange(len(y)):
-        for i in range(len(x)):
-            c[i, j] = _dot(x[i], y[j])
+    """``c = x @ y.T`` by inner products; for a few rows of x all of them meet a row of y."""
+    if len(x) < FEW:
+        for j in prange(len(y)):
+            for i in range(len(x)):
+                c[i, j] = _dot(x[i], y[j])
+    else:
+        for i in prange(len(x)):
+            for j in range(len(y)):
+                c[i, j] = _dot(x[i], y[j])
 
 
 def _strides(x: Array) -> tuple[Array, int, int]:
@@ -86,13 +92,15 @@ def _strides(x: Array) -> tuple[Array, int, int]:
 @instead_of(reference.matmul)
 def matmul(x: Array, y: Array) -> Array:
     """``x @ y``."""
-    if not x.ndim == y.ndim == 2 or x.size * y.shape[1] < SMALL or y.shape[1] < lanes(x.dtype):
+    if not x.ndim == y.ndim == 2:
         return x @ y
     (m, depth), n = x.shape, y.shape[1]
+    if m * depth * n < (SMALL if min(m, n) > 1 else TINY):
+        return x @ y
     c = empty((m, n), x.dtype)
     turned = y.T.flags.c_contiguous and not y.flags.c_contiguous
-    if turned and m < FEW:
-        _dots(c, contiguous(x), y.T)
+    if n < lanes(x.dtype) or (turned and m < FEW):
+        _dots(c, contiguous(x), contiguous(y.T))
         return c
     b = (y.T if turned else contiguous(y)).reshape(-1)
     packed = turned or m >= MANY
