@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigrad import dtypes
+import numpy as np
+
+from minigrad import dtypes, modes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
@@ -123,7 +125,11 @@ def _class_rows(name: str, input: Any) -> Tensor:
 def _class_indices(
     name: str, x: Tensor, target: Tensor, classes: int, ignore_index: int
 ) -> tuple[Any, Any]:
-    """Return the class of every row (0 where ignored) and which rows count, as arrays."""
+    """Return the class of every row (0 where ignored) and which rows count, as arrays.
+
+    A class out of range is refused on the CPU. On a GPU a look at the labels would wait for it in
+    every step; there such a row counts NaN, which the loss then is, and `detect_anomaly` refuses.
+    """
     expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
     if target.shape != expected:
         raise ShapeError(
@@ -136,13 +142,16 @@ def _class_indices(
         )
     labels = target.array.reshape(-1)
     counts = labels != ignore_index
+    xp = get_xp(labels)
     bad = counts & ((labels < 0) | (labels >= classes))
-    if bad.any():
+    if xp is not np and not modes.state.flags & modes.ANOMALY:
+        counts = xp.where(bad, math.nan, counts.astype(dtypes.float32))
+    elif bad.any():
         raise OptionError(
             f"{name}: label {int(labels[bad][0])} is out of range for {classes} classes "
             f"(0 to {classes - 1}); check num_classes, or pass ignore_index={int(labels[bad][0])}"
         )
-    return get_xp(labels).where(counts, labels, 0).astype(dtypes.int64), counts
+    return xp.where(bad | (labels == ignore_index), 0, labels).astype(dtypes.int64), counts
 
 
 def _class_weight(name: str, weight: Any, classes: int, dtype: Any) -> Any:
@@ -222,6 +231,7 @@ def cross_entropy(
         labels, counts = _class_indices(name, x, t, classes, ignore_index)
         xp = get_xp(labels)
         every = xp.ones(classes, dtype=rows.dtype) if w is None else w
+        counts = counts.astype(rows.dtype)
         own = every[labels] * counts
         weights = counts[:, None] * (every * smooth)
         weights[xp.arange(count), labels] += own * (1.0 - label_smoothing)
@@ -258,9 +268,9 @@ def nll_loss(
     x, t = check_tensor(name, input), check_tensor(name, target)
     w = _class_weight(name, weight, rows.shape[1], rows.dtype)
     labels, counts = _class_indices(name, x, t, rows.shape[1], ignore_index)
-    own = counts.astype(rows.dtype) if w is None else w[labels] * counts
+    own = (counts if w is None else w[labels] * counts).astype(rows.dtype)
     picked = reshape(take_along_dim(rows, wrap(labels[:, None]), 1), (-1,))
-    loss: Any = reshape(where(wrap(counts), picked, 0.0) * wrap(-own), t.shape)
+    loss: Any = reshape(where(wrap(counts != 0), picked, 0.0) * wrap(-own), t.shape)
     if reduction != "none":
         loss = sum(loss) if reduction == "sum" else _mean(sum(loss), constant(own.sum()))
     return cast(loss, x.dtype)
