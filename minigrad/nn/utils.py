@@ -56,30 +56,38 @@ def clip_grad_norm_(
     >>> w.grad
     tensor([0.6000, 0.8000])
     """
-    arrays = [grad.array for grad in _grads(parameters)]
-    norms = [_norm(array, norm_type) for array in arrays]
-    total = _norm(np.array(norms, np.float64), norm_type) if norms else 0.0
-    if error_if_nonfinite and not math.isfinite(total):
+    grads = _grads(parameters)
+    if not grads:
+        return Tensor(np.zeros((), np.float32))
+    arrays = [grad.array for grad in grads]
+    xp = get_xp(arrays[0])
+    total = _norm(xp, xp.stack([_norm(xp, array, norm_type) for array in arrays]), norm_type)
+    if error_if_nonfinite and not math.isfinite(float(total)):
         raise DataError(
             f"clip_grad_norm_: the gradients' norm is {total}; lower the learning rate or the "
             "loss scale, and look for the cause with autograd.detect_anomaly"
         )
     factor = max_norm / (total + 1e-6)
-    if not factor >= 1.0:  # NaN too, as PyTorch: a broken gradient stays visible
+    # A GPU multiplies always: to look at the factor would be to wait for it.
+    if xp is not np or not factor >= 1.0:
+        factor = xp.minimum(factor, 1.0)  # NaN stays, as in PyTorch: a broken gradient is visible
         with np.errstate(invalid="ignore"):
-            for grad in _grads(parameters):
-                grad.mul_(factor)
-    return Tensor(np.array(total, arrays[0].dtype if arrays else np.float32))
+            for grad in grads:
+                grad.array *= factor.astype(grad.dtype)
+                grad._version[0] += 1
+    return Tensor(xp.asarray(total, dtype=arrays[0].dtype))
 
 
-def _norm(array: Any, order: float) -> float:
-    xp = get_xp(array)
+def _norm(xp: Any, array: Any, order: float) -> Any:
+    """Return the norm of all elements as a float64 scalar where the array is."""
+    if not array.size:
+        return xp.zeros((), np.float64)
     if order == 2.0:
         flat = array.reshape(-1)
-        return math.sqrt(float(xp.dot(flat, flat)))
+        return xp.sqrt(xp.dot(flat, flat).astype(np.float64))
     if math.isinf(order):
-        return float(xp.abs(array).max(initial=0.0))
-    return math.pow(float((xp.abs(array) ** order).sum()), 1.0 / order)
+        return xp.abs(array).max().astype(np.float64)
+    return (xp.abs(array) ** order).sum().astype(np.float64) ** (1.0 / order)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
