@@ -41,7 +41,6 @@ from minigrad.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
-    dice_loss,
     huber_loss,
     kl_div,
     l1_loss,
@@ -73,6 +72,11 @@ from minigrad.ops.pool import (
 from minigrad.ops.resize import (
     interpolate,
 )
+from minigrad.ops.segmentation import (
+    dice_ce_loss,
+    dice_loss,
+    generalized_dice_loss,
+)
 from minigrad.ops.shape import (
     pad,
 )
@@ -97,11 +101,13 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "cross_entropy",
+    "dice_ce_loss",
     "dice_loss",
     "drop_path",
     "dropout",
     "elu",
     "gelu",
+    "generalized_dice_loss",
     "global_response_norm",
     "group_norm",
     "hardtanh",

@@ -1,4 +1,4 @@
-"""Loss functions: classification, regression, segmentation."""
+"""Loss functions: classification, regression."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
 from minigrad.modes import state
-from minigrad.ops.activation import LogSoftmax, logsigmoid, softmax
+from minigrad.ops.activation import LogSoftmax, logsigmoid
 from minigrad.ops.arguments import check_floating, check_tensor, constant
-from minigrad.ops.elementwise import abs, cast, div, exp, log, sigmoid, square, where
+from minigrad.ops.elementwise import abs, cast, div, exp, log, square, where
 from minigrad.ops.index import take_along_dim
 from minigrad.ops.precision import obey
 from minigrad.ops.reduce import mean, sum
@@ -26,7 +26,6 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
-    "dice_loss",
     "huber_loss",
     "kl_div",
     "l1_loss",
@@ -449,78 +448,3 @@ def huber_loss(
     d = x - t
     size: Any = abs(d)
     return _reduce(where(size <= delta, square(d) * 0.5, (size - 0.5 * delta) * delta), reduction)
-
-
-# ---- segmentation ---------------------------------------------------------------------------
-
-
-def dice_loss(
-    input: Tensor,
-    target: Tensor,
-    smooth: float = 1.0,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Tensor:
-    """One minus the Dice coefficient of every class of every sample.
-
-    ``1 - (2 * sum(p * t) + smooth) / (sum(p) + sum(t) + smooth)``, sums over all positions of a
-    sample; p is ``softmax(input)`` over the classes, or ``sigmoid(input)`` if there is one class.
-
-    Parameters
-    ----------
-    input : Tensor, (N, C, ...)
-        Logits.
-    target : Tensor
-        Class indices (N, ...), integer; or t itself, (N, C, ...).
-    smooth : float, default 1
-        Keeps the quotient away from 0 / 0 where a class is absent.
-    ignore_index : int, default -100
-        Positions with this class index do not count.
-    reduction : {'mean', 'sum', 'none'}
-        'none' gives (N, C).
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    ShapeError, OptionError
-        If the target does not fit the input, or a label is out of range.
-
-    Notes
-    -----
-    Source: Milletari et al., V-Net, arXiv:1606.04797 (with p in place of its square below the
-    line).
-
-    Examples
-    --------
-    >>> import minigrad as mg
-    >>> logits = mg.tensor([[[30.0, -30.0], [-30.0, 30.0]]])  # (N, C, L): sure of classes 0, 1
-    >>> mg.nn.functional.dice_loss(logits, mg.tensor([[0, 1]]))
-    tensor(0.)
-    """
-    name = "dice_loss"
-    _check_reduction(name, reduction)
-    x, target = check_tensor(name, input), check_tensor(name, target)
-    if state.autocast is not None:
-        x, target = obey(name, x, target)
-    check_floating(name, x)
-    if x.ndim < 3:
-        raise ShapeError(f"{name}: input must be (N, C, ...) with positions, got shape {x.shape}")
-    n, classes = x.shape[:2]
-    p = softmax(x, 1) if classes > 1 else sigmoid(x)
-    p = reshape(p, (n, classes, -1)) if n else reshape(p, (0, classes, math.prod(x.shape[2:])))
-    if target.shape == x.shape:
-        t = reshape(cast(target, x.dtype), p.shape)
-    else:
-        # One class means yes or no: index 1 is the class, 0 the background.
-        labels, counts = _class_indices(name, x, target, max(classes, 2), ignore_index)
-        xp = get_xp(labels)
-        wanted = xp.arange(classes)[:, None] if classes > 1 else 1
-        here = counts.reshape(n, 1, -1)
-        t = wrap(((labels.reshape(n, 1, -1) == wanted) & here).astype(x.dtype))
-        p = p * wrap(here.astype(x.dtype))
-    overlap = sum(p * t, 2)
-    loss = 1.0 - (overlap * 2.0 + smooth) / (sum(p, 2) + sum(t, 2) + smooth)
-    return _reduce(loss, reduction)

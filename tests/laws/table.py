@@ -803,6 +803,50 @@ row(
 )
 
 
+row(
+    "dice_loss:options",
+    lambda d: call(
+        d.array(shape=(2, 3, 4)),
+        d.array(probability, shape=(2, 3, 4)),
+        reduction=d.pick(*REDUCTIONS),
+        include_background=d.flag(),
+        multilabel=d.flag(),
+        batch=d.flag(),
+        squared=d.flag(),
+    ),
+    theirs=None,
+    exact=False,
+)
+row(
+    "generalized_dice_loss",
+    lambda d: call(
+        d.array(shape=(2, 3, 4)),
+        d.integers(3, (2, 4)),
+        d.pick("square", "simple", "uniform"),
+        reduction=d.pick(*REDUCTIONS),
+    ),
+    theirs=None,
+    exact=False,
+)
+row(
+    "dice_ce_loss",
+    lambda d: call(
+        d.array(shape=(2, 3, 4)), d.integers(3, (2, 4)), label_smoothing=d.pick(0.0, 0.1)
+    ),
+    theirs=lambda torch, x, t, label_smoothing: (
+        _dice(torch, x, t, "mean")
+        + torch.nn.functional.cross_entropy(x, t, label_smoothing=label_smoothing)
+    ),
+    exact=False,
+)
+row(
+    "dice_ce_loss:one",
+    lambda d: call(d.array(shape=(2, 1, 4)), d.integers(2, (2, 4)), batch=d.flag()),
+    theirs=None,
+    exact=False,
+)
+
+
 def _dice(torch: Any, x: Any, t: Any, reduction: str) -> Any:
     p = torch.softmax(x, 1)
     hot = torch.nn.functional.one_hot(t, 3).movedim(-1, 1).to(x.dtype)

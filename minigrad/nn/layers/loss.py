@@ -11,7 +11,9 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "DiceCELoss",
     "DiceLoss",
+    "GeneralizedDiceLoss",
     "L1Loss",
     "MSELoss",
     "NLLLoss",
@@ -188,7 +190,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
-class DiceLoss(_Loss):
+class DiceLoss(_ClassLoss):
     """One minus the overlap of prediction and target, for segmentation, from logits.
 
     1 − (2·Σpt + smooth) / (Σp + Σt + smooth) per sample and class (Milletari et al., 2016); p is
@@ -202,13 +204,164 @@ class DiceLoss(_Loss):
         Label that does not count.
     reduction : {"mean", "sum", "none"}
         How samples and classes are combined.
+    weight : Tensor, optional
+        Weight of each class, shape (C,).
+    include_background : bool, default True
+        Whether class 0 counts.
+    from_logits : bool, default True
+        False if the input holds probabilities.
+    multilabel : bool, default False
+        Classes may overlap: each has its own sigmoid, and the target the input's shape.
+    batch : bool, default False
+        Whether the sums run over the samples too.
+    squared : bool, default False
+        Squares below the line, as in V-Net.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> loss = mg.nn.DiceLoss(include_background=False)
+    >>> loss(mg.tensor([[[0.0, 0.0], [40.0, 40.0]]]), mg.tensor([[1, 1]]))
+    tensor(0.)
     """
 
     def __init__(
-        self, smooth: float = 1.0, ignore_index: int = -100, reduction: str = "mean"
+        self,
+        smooth: float = 1.0,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        weight: Tensor | None = None,
+        include_background: bool = True,
+        from_logits: bool = True,
+        multilabel: bool = False,
+        batch: bool = False,
+        squared: bool = False,
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(weight, reduction)
         self.smooth, self.ignore_index = smooth, ignore_index
+        self.include_background, self.from_logits = include_background, from_logits
+        self.multilabel, self.batch, self.squared = multilabel, batch, squared
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.dice_loss(input, target, self.smooth, self.ignore_index, self.reduction)
+        return F.dice_loss(
+            input,
+            target,
+            self.smooth,
+            self.ignore_index,
+            self.reduction,
+            weight=self.weight,
+            include_background=self.include_background,
+            from_logits=self.from_logits,
+            multilabel=self.multilabel,
+            batch=self.batch,
+            squared=self.squared,
+        )
+
+
+class GeneralizedDiceLoss(_Loss):
+    """Dice loss of all classes together, in which rare classes weigh more (Sudre et al., 2017).
+
+    Parameters
+    ----------
+    weight_type : {"square", "simple", "uniform"}
+        Weight of a class: 1 / size², 1 / size, or 1.
+    smooth, ignore_index, reduction, include_background, from_logits, multilabel
+        As for `DiceLoss`; `smooth` is 1e-5 by default.
+    """
+
+    def __init__(
+        self,
+        weight_type: str = "square",
+        smooth: float = 1e-5,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        include_background: bool = True,
+        from_logits: bool = True,
+        multilabel: bool = False,
+    ) -> None:
+        super().__init__(reduction)
+        if weight_type not in ("square", "simple", "uniform"):
+            raise unknown(
+                "GeneralizedDiceLoss weight_type", weight_type, ("square", "simple", "uniform")
+            )
+        self.weight_type, self.smooth, self.ignore_index = weight_type, smooth, ignore_index
+        self.include_background, self.from_logits = include_background, from_logits
+        self.multilabel = multilabel
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.generalized_dice_loss(
+            input,
+            target,
+            self.weight_type,
+            self.smooth,
+            self.ignore_index,
+            self.reduction,
+            include_background=self.include_background,
+            from_logits=self.from_logits,
+            multilabel=self.multilabel,
+        )
+
+
+class DiceCELoss(_ClassLoss):
+    """Dice loss plus cross entropy, binary cross entropy for one class (as nnU-Net trains).
+
+    Parameters
+    ----------
+    dice_weight, ce_weight : float, default 1
+        Of the two parts.
+    smooth, ignore_index, include_background, from_logits, multilabel, batch
+        As for `DiceLoss`.
+    reduction : {"mean", "sum"}
+        Of each part.
+    weight : Tensor, optional
+        Weight of each class in the cross entropy, shape (C,).
+    label_smoothing : float, default 0
+        Of the cross entropy.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> loss = mg.nn.DiceCELoss(dice_weight=0.5)
+    >>> loss(mg.zeros(2, 3, 4, 4), mg.zeros(2, 4, 4).long())
+    tensor(1.4589)
+    """
+
+    def __init__(
+        self,
+        dice_weight: float = 1.0,
+        ce_weight: float = 1.0,
+        smooth: float = 1.0,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        *,
+        weight: Tensor | None = None,
+        label_smoothing: float = 0.0,
+        include_background: bool = True,
+        from_logits: bool = True,
+        multilabel: bool = False,
+        batch: bool = False,
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.dice_weight, self.ce_weight = dice_weight, ce_weight
+        self.smooth, self.ignore_index = smooth, ignore_index
+        self.label_smoothing, self.include_background = label_smoothing, include_background
+        self.from_logits, self.multilabel, self.batch = from_logits, multilabel, batch
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.dice_ce_loss(
+            input,
+            target,
+            self.dice_weight,
+            self.ce_weight,
+            self.smooth,
+            self.ignore_index,
+            self.reduction,
+            weight=self.weight,
+            label_smoothing=self.label_smoothing,
+            include_background=self.include_background,
+            from_logits=self.from_logits,
+            multilabel=self.multilabel,
+            batch=self.batch,
+        )
