@@ -4,6 +4,12 @@ from minigrad.models.checkpoints import from_fcmae
 from minigrad.models.convnext import Block, ConvNeXt, ConvNeXtV2
 from minigrad.models.fcmae import FCMAE
 from minigrad.models.features import ConvNeXtFeatures, Feature, FeatureInfo
+from minigrad.models.isotropic import (
+    ConvNeXtIsotropic,
+    convnext_isotropic_base,
+    convnext_isotropic_large,
+    convnext_isotropic_small,
+)
 from minigrad.models.registry import create_model, list_models, register
 from minigrad.models.unet import AttentionUNet, UNet, UNetPlusPlus
 from minigrad.models.variants import *  # noqa: F403
@@ -15,11 +21,15 @@ __all__ = [
     "Block",
     "ConvNeXt",
     "ConvNeXtFeatures",
+    "ConvNeXtIsotropic",
     "ConvNeXtV2",
     "Feature",
     "FeatureInfo",
     "UNet",
     "UNetPlusPlus",
+    "convnext_isotropic_base",
+    "convnext_isotropic_large",
+    "convnext_isotropic_small",
     "create_model",
     "from_fcmae",
     "list_models",

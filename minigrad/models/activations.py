@@ -71,9 +71,15 @@ def activation_by_name(name: str | None, approximate: str = "none") -> Activatio
     return _gelu_tanh
 
 
+def check_classifier_activation(name: str | None) -> None:
+    """Refuse names that `classify` does not know."""
+    if name is not None and name not in CLASSIFIER_ACTIVATIONS:
+        raise unknown("classifier_activation", name, CLASSIFIER_ACTIVATIONS)
+
+
 def classify(logits: Tensor, activation: str | None) -> Tensor:
     """Apply the head's activation (N, classes), in float32 at least; None leaves logits alone."""
-    if activation in (None, "linear"):
+    if activation is None or activation == "linear":
         return logits
     if logits.dtype.itemsize < 4:
         logits = logits.to(float32)

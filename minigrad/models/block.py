@@ -169,8 +169,8 @@ class Block(Module):
         y = self.grn(y) if self.grn_last else y
         if self.gamma is not None:
             y = y * self.gamma
-        y = self.drop_path(y.movedim(-1, 1))
-        return x + y
+        branch: Tensor = self.drop_path(y.movedim(-1, 1))
+        return x + branch
 
     def _can_fuse(self, x: Tensor) -> bool:
         """Return True where one compiled kernel can do all that follows the convolution.

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from minigrad.errors import OptionError, unknown
-from minigrad.models.activations import CLASSIFIER_ACTIVATIONS, classify
+from minigrad.models.activations import check_classifier_activation, classify
 from minigrad.models.block import CONVS, Block
 from minigrad.models.features import FeatureInfo, check_input, pyramid_shapes
 from minigrad.models.registry import accepts
@@ -31,7 +31,7 @@ __all__ = ["CONVS", "Block", "ConvNeXt", "ConvNeXtV2"]
 Initializer = Callable[[Tensor], object]
 
 POOLINGS = ("avg", "max")
-INITIALIZERS: dict[str, Any] = {
+INITIALIZERS: dict[str, Initializer] = {
     "trunc_normal": partial(init.trunc_normal_, std=0.02),
     "normal": partial(init.normal_, std=0.02),
     "glorot_uniform": init.xavier_uniform_,
@@ -158,7 +158,9 @@ class ConvNeXt(Module):
         dtype: Any = None,
     ) -> None:
         _check(in_channels, num_classes, depths, dims, drop_path_rate, patch_size, spatial_dims)
-        _check_names(pooling, classifier_activation, initializer)
+        check_classifier_activation(classifier_activation)
+        if pooling not in POOLINGS:
+            raise unknown("ConvNeXt pooling", pooling, POOLINGS)
         if not include_top:
             num_classes = 0
         self.in_channels, self.num_classes = in_channels, num_classes or 0
@@ -173,7 +175,7 @@ class ConvNeXt(Module):
             InputRescaling(in_channels, spatial_dims, **at) if include_rescaling else None
         )
 
-        with init.skip_random():  # `_init_weights` draws once, at the end
+        with init.skip_random():  # `initialize` draws once, at the end
             # The stem and every downsampling "patchify": kernel = stride.
             first: dict[str, Any] = {"eps": eps, "data_format": "channels_first", **at}
             patchify = conv(in_channels, dims[0], *patches[0], **at)
@@ -204,19 +206,7 @@ class ConvNeXt(Module):
             self.norm: Module = LayerNorm(dims[-1], eps, **at) if include_top else Identity()
             self.head_dropout = Dropout(head_dropout) if head_dropout else None
             self.head: Module = Linear(dims[-1], num_classes, **at) if num_classes else Identity()
-        fill = INITIALIZERS[initializer] if isinstance(initializer, str) else initializer
-        self._init_weights(fill, head_init_scale)
-
-    def _init_weights(self, fill: Initializer, head_init_scale: float) -> None:
-        """Draw the weights and set the biases to zero."""
-        for module in self.modules():
-            if isinstance(module, (Conv1d, Conv2d, Conv3d, Linear)):
-                fill(module.weight)
-                if module.bias is not None:
-                    init.zeros_(module.bias)
-        if isinstance(self.head, Linear) and head_init_scale != 1.0:
-            with no_grad():
-                self.head.weight.mul_(head_init_scale)
+        initialize(self, initializer, head_init_scale)
 
     @property
     def feature_info(self) -> FeatureInfo:
@@ -344,14 +334,21 @@ class ConvNeXtV2(ConvNeXt):
         )
 
 
-def _check_names(pooling: str, activation: str | None, initializer: str | Initializer) -> None:
-    """Refuse names that the head and the first weights do not know."""
-    if pooling not in POOLINGS:
-        raise unknown("ConvNeXt pooling", pooling, POOLINGS)
-    if activation is not None and activation not in CLASSIFIER_ACTIVATIONS:
-        raise unknown("classifier_activation", activation, CLASSIFIER_ACTIVATIONS)
-    if isinstance(initializer, str) and initializer not in INITIALIZERS:
-        raise unknown("initializer", initializer, INITIALIZERS)
+def initialize(model: Module, initializer: str | Initializer, head_init_scale: float = 1.0) -> None:
+    """Draw the weights of convolutions and linear layers, set their biases to zero."""
+    if isinstance(initializer, str):
+        if initializer not in INITIALIZERS:
+            raise unknown("initializer", initializer, INITIALIZERS)
+        initializer = INITIALIZERS[initializer]
+    for module in model.modules():
+        if isinstance(module, (Conv1d, Conv2d, Conv3d, Linear)):
+            initializer(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+    head = vars(model)["head"]
+    if isinstance(head, Linear) and head_init_scale != 1.0:
+        with no_grad():
+            head.weight.mul_(head_init_scale)
 
 
 def drop_path_rates(last: float, blocks: int) -> list[float]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from minigrad.errors import OptionError, unknown
+from minigrad.models.catalog import ModelList, Shelf
 from minigrad.models.features import ConvNeXtFeatures
 from minigrad.nn.module import Module
 
@@ -18,21 +20,50 @@ B = TypeVar("B", bound=Build)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_models: dict[str, tuple[str, Build]] = {}  # name -> (family, function)
+TYPES = ("backbone", "segmentation")
 
 
-def register(family: str) -> Callable[[B], B]:
-    """Make a function a model of that name: the decorator of every named variant.
+@dataclass(frozen=True)
+class Entry:
+    """A registered model."""
+
+    name: str
+    build: Build
+    family: str | None  # of a backbone
+    allowed_families: tuple[str, ...]  # of the backbones that a segmentation model takes
+    aliases: tuple[str, ...]
+
+
+_models: dict[str, Entry] = {}  # by name
+
+
+def register(
+    family: str | None = None,
+    *,
+    name: str | None = None,
+    type: str = "backbone",
+    allowed_families: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+) -> Callable[[B], B]:
+    """Make a function or a class a model that `create_model` knows by name.
 
     Parameters
     ----------
-    family : str
-        What `list_models` groups it under.
+    family : str, optional
+        What `list_models` groups a backbone under.
+    name : str, optional
+        Its name; by default that of the function, in lower case.
+    type : {"backbone", "segmentation"}
+        A segmentation model has no family of its own, but stands beside those it is built on.
+    allowed_families : sequence of str
+        The families of encoders that a segmentation model takes.
+    aliases : sequence of str
+        Other names. Upper case, hyphens and underscores need none: they never matter.
 
     Raises
     ------
     OptionError
-        If the name is taken.
+        If the name is taken, or the type and the families do not fit each other.
 
     Examples
     --------
@@ -40,36 +71,76 @@ def register(family: str) -> Callable[[B], B]:
     >>> @register(family="examples")
     ... def one_layer(num_classes=10):
     ...     return nn.Linear(4, num_classes)
-    >>> create_model("One_Layer", num_classes=3).out_features
+    >>> create_model("One-Layer", num_classes=3).out_features
     3
     """
+    if type not in TYPES:
+        raise unknown("model type", type, TYPES)
+    if (family is not None) != (type == "backbone") or bool(allowed_families) == bool(family):
+        raise OptionError(
+            "register: a backbone has a family and no allowed_families, a segmentation model has "
+            f"allowed_families and no family; got type={type!r}, family={family!r}, "
+            f"allowed_families={tuple(allowed_families)}"
+        )
 
     def decorate(build: B) -> B:
-        name = build.__name__.lower()
-        if name in _models and _models[name][1].__module__ != build.__module__:
-            raise OptionError(
-                f"a model {name!r} is registered already, by {_models[name][1].__module__}"
-            )
-        _models[name] = (family, build)
+        own = (name or build.__name__).lower()
+        families = tuple(each.lower() for each in allowed_families)
+        lowered = None if family is None else family.lower()
+        entry = Entry(own, build, lowered, families, tuple(aliases))
+        for key in (own, *aliases):
+            other = _by_key().get(_key(key))
+            if other and (other.name != own or other.build.__module__ != build.__module__):
+                raise OptionError(
+                    f"a model {key!r} is registered already, by {other.build.__module__}"
+                )
+        _models[own] = entry
         return build
 
     return decorate
 
 
-def list_models(family: str | None = None) -> list[str]:
+def list_models(family: str | None = None) -> ModelList:
     """Return the names of all models, or of one family, sorted.
+
+    Parameters
+    ----------
+    family : str, optional
+        A family of backbones, in any case.
+
+    Returns
+    -------
+    ModelList
+        A list of str; in the terminal and in notebooks it shows itself as a table of the families,
+        their variants and the segmentation models that take them as encoders.
+
+    Raises
+    ------
+    OptionError
+        If there is no such family; the nearest is suggested.
 
     Examples
     --------
     >>> list_models(family="convnext")[:3]
     ['convnext_base', 'convnext_large', 'convnext_small']
+    >>> "convnextv2_atto" in list_models()
+    True
     """
-    families = {kind for kind, _ in _models.values()}
-    if family is not None and family.lower() not in families:
-        raise unknown("model family", family, families)
-    return sorted(
-        n for n, (kind, _) in _models.items() if family in (None, kind) or kind == family.lower()
-    )
+    families = sorted({e.family for e in _models.values() if e.family is not None})
+    if family is not None:
+        if family.lower() not in families:
+            raise unknown("model family", family, families)
+        families = [family.lower()]
+    shelves = [
+        Shelf(
+            kind,
+            tuple(sorted(n for n, e in _models.items() if e.family == kind)),
+            tuple(sorted(n for n, e in _models.items() if kind in e.allowed_families)),
+        )
+        for kind in families
+    ]
+    names = _models if family is None else shelves[0].variants
+    return ModelList(sorted(names), shelves)
 
 
 def create_model(name: str, *, features_only: bool = False, **options: Any) -> Module:
@@ -78,7 +149,8 @@ def create_model(name: str, *, features_only: bool = False, **options: Any) -> M
     Parameters
     ----------
     name : str
-        One of `list_models`, in any case.
+        One of `list_models`. Case, hyphens and underscores do not matter: ``ConvNeXtV2Tiny`` and
+        ``convnext-v2-tiny`` are ``convnextv2_tiny``.
     features_only : bool, default False
         Return the maps of the stages instead of classes: see `ConvNeXtFeatures`, whose options
         ``out_indices`` and ``norm`` may then be given too.
@@ -97,14 +169,23 @@ def create_model(name: str, *, features_only: bool = False, **options: Any) -> M
         ...
     minigrad.errors.OptionError: unknown model 'convnextv2_ato'; did you mean 'convnextv2_atto'? ...
     """
-    if name.lower() not in _models:
+    if _key(name) not in _by_key():
         raise unknown("model", name, _models)
-    build = _models[name.lower()][1]
+    build = _by_key()[_key(name)].build
     if not features_only:
         return build(**options)
     chosen = {key: options.pop(key) for key in ("out_indices", "norm") if key in options}
     trunk: Any = build(num_classes=0, **options)
     return ConvNeXtFeatures(trunk, **chosen)
+
+
+def _key(name: str) -> str:
+    """Return what two spellings of one name share."""
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _by_key() -> dict[str, Entry]:
+    return {_key(name): e for e in _models.values() for name in (e.name, *e.aliases)}
 
 
 def accepts(**aliases: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

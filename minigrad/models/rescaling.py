@@ -53,5 +53,6 @@ class InputRescaling(Module):
             self.register_buffer(name, made.to(dtype or np.dtype(np.float32)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        scale, shift = vars(self)["scale"], vars(self)["shift"]
+        scale: Tensor = vars(self)["scale"]
+        shift: Tensor = vars(self)["shift"]
         return x.to(scale.dtype) * scale + shift

@@ -15,7 +15,7 @@ from minigrad import dtypes
 from minigrad.errors import OptionError, ShapeError
 from minigrad.models.convnext import ConvNeXt
 from minigrad.models.features import ConvNeXtFeatures
-from minigrad.models.registry import accepts, create_model
+from minigrad.models.registry import accepts, create_model, register
 from minigrad.models.unet_blocks import (
     CONVS,
     Activation,
@@ -37,6 +37,7 @@ FILTERS = (256, 128, 64, 32, 16)
 DEPTHS = (3, 4, 5)
 
 
+@register(name="unet", type="segmentation", allowed_families=["convnext"])
 class UNet(Module):
     """U-Net: an encoder's pyramid of maps, and a decoder that doubles its way up along them.
 
@@ -213,6 +214,7 @@ class UNet(Module):
         return round(side * 2 / self.reductions[0] * self.head_upsample[axis])
 
 
+@register(name="attention_unet", type="segmentation", allowed_families=["convnext"])
 class AttentionUNet(UNet):
     """Attention U-Net: gates weigh every skip connection by what the decoder knows so far.
 
@@ -231,6 +233,9 @@ class AttentionUNet(UNet):
     attention = True
 
 
+@register(
+    name="unet_plus_plus", type="segmentation", allowed_families=["convnext"], aliases=("unet++",)
+)
 class UNetPlusPlus(UNet):
     """UNet++: nested decoders; every map meets all that were made at its own scale.
 
