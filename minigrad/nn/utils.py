@@ -82,6 +82,8 @@ def _norm(xp: Any, array: Any, order: float) -> Any:
     """Return the norm of all elements as a float64 scalar where the array is."""
     if not array.size:
         return xp.zeros((), np.float64)
+    if array.dtype.itemsize == 2:
+        array = array.astype(np.float32)
     if order == 2.0:
         flat = array.reshape(-1)
         return xp.sqrt(xp.dot(flat, flat).astype(np.float64))
