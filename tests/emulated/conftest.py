@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from minigrad import backend
+from tests.emulated.fake_cupy import counting
+
+__all__ = ["REAL", "counting", "cupy"]
 
 REAL = os.environ.get("MINIGRAD_TEST_DEVICE", "").startswith("cuda")
 

@@ -58,7 +58,7 @@ def test_forward_and_gradient_are_those_of_the_cpu(row: Row, cupy: Any) -> None:
                 warnings.simplefilter("ignore", RuntimeWarning)
                 expected = run(row, drawn, dtype, "cpu")
                 found = run(row, drawn, dtype, "cuda")
-            for a, b in zip(sum(found, []), sum(expected, []), strict=True):
+            for a, b in zip([*found[0], *found[1]], [*expected[0], *expected[1]], strict=True):
                 assert (a is None) == (b is None)
                 if a is not None:
                     assert (a.shape, a.dtype) == (b.shape, b.dtype)
