@@ -172,6 +172,7 @@ def _gather(rows, at, x, index, out, kernel, stride, low, dilation, few):  # typ
     """Copy the window of one result to a row; zeros where it leaves the image."""
     n, d, h, w = _position(index, out)
     taps = kernel[0] * kernel[1] * kernel[2]
+    from_w0 = w * stride[2] - low[2]
     if few:
         channels, depth, height, width = x.shape[1:]
     else:
@@ -183,17 +184,23 @@ def _gather(rows, at, x, index, out, kernel, stride, low, dilation, few):  # typ
             inside = 0 <= from_d < depth and 0 <= from_h < height
             tap = (i * kernel[1] + j) * kernel[2]
             if few:
+                whole = dilation[2] == 1 and 0 <= from_w0 and from_w0 + kernel[2] <= width
                 for c in range(channels):
                     to = at + c * taps + tap
+                    if inside and whole:
+                        line = x[n, c, from_d, from_h]
+                        for k in range(kernel[2]):
+                            rows[to + k] = line[from_w0 + k]
+                        continue
                     for k in range(kernel[2]):
-                        from_w = w * stride[2] - low[2] + k * dilation[2]
+                        from_w = from_w0 + k * dilation[2]
                         if inside and 0 <= from_w < width:
                             rows[to + k] = x[n, c, from_d, from_h, from_w]
                         else:
                             rows[to + k] = 0
                 continue
             for k in range(kernel[2]):
-                from_w = w * stride[2] - low[2] + k * dilation[2]
+                from_w = from_w0 + k * dilation[2]
                 target = rows[at + (tap + k) * channels : at + (tap + k + 1) * channels]
                 if inside and 0 <= from_w < width:
                     target[:] = x[n, from_d, from_h, from_w]
