@@ -18,6 +18,9 @@ from minigrad.errors import DataError, OptionError, unknown
 __all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml"]
 
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
 def option(default: Any, help: str) -> Any:
     """Declare a field with its explanation, which ``minigrad train --help`` shows."""
     return dataclasses.field(default=default, metadata={"help": help})
@@ -47,6 +50,7 @@ class Config:
     flip: bool = option(False, "mirror images at random")
     seed: int = option(0, "of the weights, the order and the augmentation")
     device: str = option("cpu", "cpu, cuda or cuda:<number>")
+    precision: str = option("float32", "of matrix products and convolutions: or bfloat16, float16")
     threads: int = option(1, "threads of a matrix product; 0: all cores. They change the last bits")
     workers: int = option(0, "threads that prepare batches; they change no result")
     checkpoint_every: int = option(0, "save after so many steps too; 0: after every epoch only")
@@ -93,6 +97,8 @@ class Config:
             )
         if self.schedule not in ("cosine", "constant"):
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
         Device(self.device)
 
     def to_dict(self) -> dict[str, Any]:

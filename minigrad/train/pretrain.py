@@ -136,6 +136,7 @@ def prepare_pretraining(config: PretrainConfig, callbacks: Sequence[Callback] = 
         clip_grad=config.clip_grad or None,
         metrics={},
         callbacks=callbacks,
+        precision=config.precision,
     )
     return Experiment(config, split, trainer, train, test)
 

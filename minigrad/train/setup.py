@@ -109,6 +109,7 @@ def prepare(
         ema=optim.ModelEma(model, config.ema) if config.ema else None,
         clip_grad=config.clip_grad or None,
         callbacks=callbacks,
+        precision=config.precision,
     )
     return Experiment(config, split, trainer, train, test)
 

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import optim, random
+from minigrad.amp import GradScaler, autocast
+from minigrad.backend import Device
 from minigrad.data import DataLoader
 from minigrad.errors import DataError, MinigradError, OptionError, unknown
 from minigrad.modes import no_grad
@@ -24,6 +26,7 @@ from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.tensor import Tensor
 from minigrad.train.callbacks import Callback
+from minigrad.train.config import PRECISIONS
 from minigrad.train.interrupt import Interrupt
 from minigrad.train.metrics import Means, accuracy
 
@@ -63,6 +66,9 @@ class Trainer:
         ``metric(output, target) -> float``, the mean over a batch; by default the accuracy.
     callbacks : sequence of Callback
         Progress bar, log, checkpoints ….
+    precision : {"float32", "bfloat16", "float16"}
+        Of matrix products and convolutions (`minigrad.autocast`); the weights stay float32. With
+        float16 a `GradScaler` scales the loss and skips the steps whose gradients overflow.
 
     Attributes
     ----------
@@ -96,7 +102,10 @@ class Trainer:
         clip_grad: float | None = None,
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Sequence[Callback] = (),
+        precision: str = "float32",
     ) -> None:
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
         if isinstance(optimizer, str):
             optimizer = optim.create(optimizer, model.parameters())
         if isinstance(loss, str):
@@ -107,6 +116,13 @@ class Trainer:
         self.schedule, self.ema, self.clip_grad = schedule, ema, clip_grad
         self.metrics = {"accuracy": accuracy} if metrics is None else dict(metrics)
         self.callbacks = list(callbacks)
+        self.precision = precision
+        self._autocast()  # where bfloat16 is not installed, say so now
+        self.scaler = GradScaler(self._device(), enabled=precision == "float16")
+        # An overflow in float16 is no accident to warn of: the scaler skips the step.
+        self._quiet: Any = (
+            dict.fromkeys(("over", "invalid"), "ignore") if self.scaler.is_enabled() else {}
+        )
         self.epoch = self.batch = self.step = 0
         self.epochs = self.batches = 0  # how many there will be; set by fit
         self.history: list[Row] = []
@@ -159,19 +175,25 @@ class Trainer:
         device = self._device()
         inputs, targets = inputs.to(device), targets.to(device)
         self.optimizer.zero_grad()
-        outputs = self.model(inputs)
-        loss = self.loss(outputs, targets)
+        with self._autocast(), np.errstate(**self._quiet):
+            outputs = self.model(inputs)
+            loss = self.loss(outputs, targets)
+        outputs = self._wide(outputs)
         values = {"loss": float(loss.item())}
-        if not math.isfinite(values["loss"]):
+        # In float16 it may be too large for once: the scaler skips that step, and waits no longer
+        # than it takes to halve the scale down to 1.
+        if not math.isfinite(values["loss"]) and not self.scaler.get_scale() > 1.0:
             raise MinigradError(
                 f"the loss is {values['loss']} at step {self.step} (epoch {self.epoch + 1}, batch "
                 f"{self.batch + 1}); the weights are those before this step: lower the learning "
                 "rate, clip the gradient, or look for NaN in the images"
             )
-        loss.backward()
+        self.scaler.scale(loss).backward()
         if self.clip_grad is not None:
+            self.scaler.unscale_(self.optimizer)
             optim.clip_grad_norm_(self.model.parameters(), self.clip_grad)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         if self.schedule is not None:
             self.schedule.step()
         if self.ema is not None:
@@ -183,7 +205,8 @@ class Trainer:
         start = time.perf_counter()
         for inputs, targets in train.batches(self.epoch, self.batch):
             values = self.train_on_batch(inputs, targets)
-            self.means.add(values, len(inputs))
+            if math.isfinite(values["loss"]):  # else the scaler has skipped the step
+                self.means.add(values, len(inputs))
             self.batch += 1
             now = time.perf_counter()
             self.seconds += now - start
@@ -240,14 +263,23 @@ class Trainer:
         try:
             for inputs, targets in loader.batches(epoch=0):
                 inputs, targets = inputs.to(device), targets.to(device)
-                with no_grad():
+                with no_grad(), self._autocast():
                     outputs = model(inputs)
-                yield inputs, targets, outputs
+                yield inputs, targets, self._wide(outputs)
         finally:
             model.train(training)
 
     def _device(self) -> str:
         return next((str(p.device) for p in self.model.parameters()), "cpu")
+
+    def _autocast(self) -> autocast:
+        half = self.precision != "float32"
+        return autocast(Device(self._device()).type, self.precision if half else None, enabled=half)
+
+    def _wide(self, outputs: Any) -> Any:
+        """Return half-precision outputs in float32: metrics and files are better off with it."""
+        half = isinstance(outputs, Tensor) and outputs.dtype.itemsize == 2
+        return outputs.float() if half else outputs
 
     # ---- its state ------------------------------------------------------------------------------
 
@@ -258,6 +290,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "precision": self.precision,
+            "scaler": self.scaler.state_dict(),
             "random": random.get_rng_state(),
             "epoch": self.epoch,
             "batch": self.batch,
@@ -283,12 +317,19 @@ class Trainer:
                     f"the checkpoint has {has} {name}, but this trainer has {wants} {name}; "
                     "build the trainer with the options of the saved run"
                 )
+        precision = state.get("precision", "float32")
+        if precision != self.precision:
+            raise DataError(
+                f"the checkpoint is of a run in {precision}, but this trainer has precision="
+                f"{self.precision!r}; build it with that of the saved run"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
+        self.scaler.load_state_dict(state.get("scaler", {}))
         random.set_rng_state(state["random"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.means, self.seconds = Means(**state["means"]), state["seconds"]
