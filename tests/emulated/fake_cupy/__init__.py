@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.emulated.fake_cupy import devices, runs
-from tests.emulated.fake_cupy.array import call, ndarray, unwrap, wrap_fresh
+from tests.emulated.fake_cupy.arrays import call, ndarray, unwrap, wrap_fresh
 from tests.emulated.fake_cupy.record import NAMES, UFUNCS, VERSION, check_call
 from tests.emulated.fake_cupy.runs import CUDARuntimeError, counting, synchronisations
 
@@ -66,7 +66,7 @@ class ufunc:
         return call(self.__name__, args, kwargs)
 
     def at(self, array: Any, indices: Any, b: Any = None) -> None:
-        from tests.emulated.fake_cupy.array import ADD_AT, index
+        from tests.emulated.fake_cupy.arrays import ADD_AT, index
 
         if self.__name__ != "add":
             raise NotImplementedError(f"the stand-in has no {self.__name__}.at")
@@ -93,7 +93,7 @@ def _array(obj: Any, dtype: Any, copy: Any, order: Any) -> ndarray:
 
 
 def call_array(obj: ndarray, dtype: Any, order: Any) -> ndarray:
-    from tests.emulated.fake_cupy.array import fresh
+    from tests.emulated.fake_cupy.arrays import fresh
 
     order = "K" if order in (None, "A") else order
     return fresh(lambda v: np.array(v, dtype, order=order), (obj,), {}, "K")  # type: ignore[no-any-return]
@@ -144,13 +144,13 @@ def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
 
 
 def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
-    from tests.emulated.fake_cupy.array import view
+    from tests.emulated.fake_cupy.arrays import view
 
     return view(x, np.lib.stride_tricks.as_strided(x._values, shape, strides))
 
 
 def broadcast_to(array: ndarray, shape: Any) -> ndarray:
-    from tests.emulated.fake_cupy.array import view
+    from tests.emulated.fake_cupy.arrays import view
 
     return view(array, np.broadcast_to(array._values, shape))
 
