@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.backend import get_xp
 
 __all__ = ["Array", "blocks", "contiguous", "empty", "flat", "instead_of", "like", "vector"]
@@ -23,6 +25,13 @@ def empty(like: Array, shape: Sequence[int], dtype: Any = None) -> Array:
     xp = get_xp(like)
     with like.device:
         return xp.empty(tuple(shape), dtype=like.dtype if dtype is None else dtype)
+
+
+def zeros(like: Array, shape: Sequence[int], dtype: Any = None) -> Array:
+    """Return zeros on the device of `like`."""
+    out = empty(like, shape, dtype)
+    out.fill(0)
+    return out
 
 
 def contiguous(x: Array) -> Array:
@@ -65,24 +74,41 @@ def blocks(work: int, threads: int = THREADS) -> int:
     return -(-work // threads)
 
 
-def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
+def accumulator(dtype: Any) -> Any:
+    """Return the dtype in which sums over `dtype` are taken."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def instead_of(formula: Kernel, arrays: int = 1) -> Callable[[Kernel], Kernel]:
     """Say which formula a CUDA kernel stands for; it takes over for other element types.
 
     Parameters
     ----------
     formula : callable
         The kernel of the same name in `minigrad.kernels.reference`.
+    arrays : int, default 1
+        How many of the first arguments have the dtype of the first. The others, parameters, may be
+        float32 beside two-byte types: so they are in mixed precision.
     """
 
     def decorate(kernel: Kernel) -> Kernel:
         @functools.wraps(kernel)
         def run(x: Array, *args: Any, **options: Any) -> Any:
-            if x.dtype.name in FLOATS and all(
-                a.dtype == x.dtype for a in args if hasattr(a, "dtype")
-            ):
+            if fits(x, args[: arrays - 1], args[arrays - 1 :]):
                 return kernel(x, *args, **options)
             return formula(get_xp(x), x, *args, **options)
 
         return run
 
     return decorate
+
+
+def fits(x: Array, same: Sequence[Any], parameters: Sequence[Any]) -> bool:
+    """Return True if the kernels know the dtype of x, and the others go with it."""
+    if x.dtype.name not in FLOATS:
+        return False
+    given = {p.dtype for p in parameters if hasattr(p, "dtype")}
+    known: list[set[Any]] = [set(), {x.dtype}]
+    if x.itemsize == 2:
+        known.append({np.dtype(np.float32)})
+    return given in known and all(a.dtype == x.dtype for a in same if hasattr(a, "dtype"))

@@ -62,3 +62,44 @@ __device__ inline A sum_over_lanes(A value) {
 __device__ inline long long thread_number() {
   return (long long)blockIdx.x * blockDim.x + threadIdx.x;
 }
+
+constexpr int THREADS = 256;  // of every block; arrays.py has it too
+
+// Where a thread stands when the threads of a block form a table of `height` rows; those that are
+// left over stand below it.
+struct Place {
+  int x, y, width, height;
+};
+
+__device__ inline Place place_in(int width) {
+  const int thread = threadIdx.x;
+  return {thread % width, thread / width, width, THREADS / width};
+}
+
+// Sums down the columns of such a table, V at a time; the thread in row 0 gets the result. Every
+// thread of the block must call it.
+template <class A, int V>
+__device__ inline void sum_over_rows(A (&values)[V], Place at) {
+  __shared__ A all[V][THREADS];
+#pragma unroll
+  for (int i = 0; i < V; ++i) all[i][threadIdx.x] = values[i];
+  __syncthreads();
+  if (at.y == 0)
+    for (int row = 1; row < at.height; ++row)
+#pragma unroll
+      for (int i = 0; i < V; ++i) values[i] += all[i][row * at.width + at.x];
+  __syncthreads();  // the memory may be used again
+}
+
+// Sum over all threads of a block; each gets the result.
+template <class A>
+__device__ inline A sum_over_block(A value) {
+  __shared__ A all[THREADS / 32];
+  value = sum_over_lanes<32>(value);
+  if (threadIdx.x % 32 == 0) all[threadIdx.x / 32] = value;
+  __syncthreads();
+  A total = 0;
+  for (int warp = 0; warp < THREADS / 32; ++warp) total += all[warp];
+  __syncthreads();
+  return total;
+}

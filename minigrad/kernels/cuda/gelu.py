@@ -29,7 +29,7 @@ def gelu(x: Array) -> Array:
     return _elementwise("gelu", x)
 
 
-@instead_of(reference.gelu_vjp)
+@instead_of(reference.gelu_vjp, arrays=2)
 def gelu_vjp(g: Array, x: Array) -> Array:
     """Gradient of `gelu`."""
     return _elementwise("gelu_vjp", g, x)
@@ -41,7 +41,7 @@ def gelu_tanh(x: Array) -> Array:
     return _elementwise("gelu_tanh", x)
 
 
-@instead_of(reference.gelu_tanh_vjp)
+@instead_of(reference.gelu_tanh_vjp, arrays=2)
 def gelu_tanh_vjp(g: Array, x: Array) -> Array:
     """Gradient of `gelu_tanh`."""
     return _elementwise("gelu_tanh_vjp", g, x)

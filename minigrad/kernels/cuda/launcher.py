@@ -220,9 +220,9 @@ def _cast(declaration: Declaration, args: Sequence[Any]) -> tuple[dict[str, str]
     types: dict[str, str] = {}
     values: list[Any] = list(args)
     device = None
-    for i, (parameter, arg) in enumerate(zip(declaration.parameters, args, strict=True)):
-        if not parameter.pointer:
-            continue
+    pointers = [(i, p) for i, p in enumerate(declaration.parameters) if p.pointer]
+    for i, parameter in sorted(pointers, key=lambda item: item[1].type.startswith("Acc<")):
+        arg = args[i]
         if arg is None and parameter.optional:
             values[i] = _NULL
             continue

@@ -1,0 +1,25 @@
+// The second pass of every sum over rows: adds up the parts that blocks have written.
+//
+// The first pass leaves a part per block, (count, columns). Here the parts of one column are added
+// in an order that depends on nothing but their number: the same sum, bit by bit, at every run.
+// (atomicAdd would need no second pass, but adds in the order in which blocks happen to end.)
+#include "common.cuh"
+
+// total[n, column] = sum over i of parts[n, i, column]
+//
+//                    thread:  column 0 .. 31
+//     row 0 of the block:     part 0, 8, 16, ...       then the 8 sums of a column are added
+//     row 1:                  part 1, 9, 17, ...
+template <class P>
+__global__ void sum_parts(const Acc<P>* parts, P* total, int count, int columns) {
+  const Place at = place_in(32);
+  const int column = blockIdx.x * 32 + at.x;
+  parts += (long long)blockIdx.y * count * columns;
+  Acc<P> sum[1] = {0};
+  if (column < columns)
+    for (int i = at.y; i < count; i += at.height)
+      sum[0] += parts[(long long)i * columns + column];
+  sum_over_rows(sum, at);
+  if (at.y == 0 && column < columns)
+    narrow(total[(long long)blockIdx.y * columns + column], sum[0]);
+}
