@@ -11,6 +11,7 @@ from minigrad.models.isotropic import (
     convnext_isotropic_small,
 )
 from minigrad.models.registry import create_model, list_models, register
+from minigrad.models.sliding_window import sliding_window_inference
 from minigrad.models.unet import AttentionUNet, UNet, UNetPlusPlus
 from minigrad.models.variants import *  # noqa: F403
 from minigrad.models.variants import __all__ as _variants
@@ -34,5 +35,6 @@ __all__ = [
     "from_fcmae",
     "list_models",
     "register",
+    "sliding_window_inference",
 ]
 __all__ += _variants
