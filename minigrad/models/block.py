@@ -9,6 +9,7 @@ from minigrad.dtypes import float32, float64
 from minigrad.errors import OptionError, unknown
 from minigrad.kernels import is_compiled
 from minigrad.models.activations import activation_by_name
+from minigrad.modes import is_grad_enabled
 from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.nn.layers import (
@@ -173,16 +174,17 @@ class Block(Module):
         return x + branch
 
     def _can_fuse(self, x: Tensor) -> bool:
-        """Return True where one compiled kernel can do all that follows the convolution.
+        """Return True where one kernel is to do all that follows the convolution.
 
-        It passes the layers by: so only while they are the plain ones, nobody listens to them, and
+        A compiled one, or NumPy's, which goes tile by tile and keeps nothing for backward. It
+        passes the layers by: so only while they are the plain ones, nobody listens to them, and
         none of them has an error to report.
         """
         if self.grn_last or self.act is not F.gelu or vars(self.grn).get("norm") == "sum":
             return False
         return (
             full_precision(x)
-            and is_compiled("mlp", x.array)
+            and (is_compiled("mlp", x.array) or not is_grad_enabled())
             and x.dtype == self.pwconv1.weight.dtype
             and x.dtype in (float32, float64)
             and x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]

@@ -8,11 +8,10 @@ machine must fix it.
 
 from __future__ import annotations
 
-import ctypes
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import product
+
+from minigrad.kernels.threads import openblas as _openblas
 
 __all__ = ["blas_threads"]
 
@@ -42,24 +41,6 @@ def blas_threads(count: int) -> Iterator[None]:
         yield
     finally:
         set_(before)
-
-
-def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """Return the functions that get and set the number of threads, or None."""
-    extension = importlib.import_module("numpy._core._multiarray_umath")
-    try:
-        library = ctypes.CDLL(extension.__file__)  # finds the names of what it was linked with too
-    except (OSError, TypeError):
-        return None
-    for prefix, suffix in product(("scipy_openblas", "openblas"), ("64_", "")):
-        try:
-            get = getattr(library, f"{prefix}_get_num_threads{suffix}")
-            set_ = getattr(library, f"{prefix}_set_num_threads{suffix}")
-        except AttributeError:
-            continue
-        get.restype, set_.restype, set_.argtypes = ctypes.c_int, None, [ctypes.c_int]
-        return get, set_
-    return None
 
 
 def _threadpool_limits(count: int) -> AbstractContextManager[object]:

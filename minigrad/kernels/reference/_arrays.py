@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.kernels.threads import alone, share
+
 __all__ = [
     "channels_first",
     "channels_last",
@@ -23,10 +25,10 @@ __all__ = [
 Array = Any
 Kernel = Callable[..., Any]
 
-# A formula makes a handful of temporaries. In blocks of 64 k elements they stay in the cache, and
-# the Python calls per block hardly show: gelu on 2.4 M float32 elements takes 4.3 ms, in one piece
-# 11.6 ms.
-BLOCK = 1 << 16
+# A formula makes a handful of temporaries. In blocks they stay in the cache; and the blocks are
+# large enough for several threads: between two NumPy functions each wants the lock of Python.
+BLOCK = 1 << 17
+SMALL = 1 << 13  # up to here BLAS takes no second thread by itself
 
 
 def in_float32(kernel: Kernel) -> Kernel:
@@ -65,7 +67,7 @@ def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
         def run(xp: Any, *args: Any) -> Any:
             size = max(a.size for a in args[:arrays]) if xp is np else 0
             if size <= BLOCK:
-                return whole(xp, *args)
+                return alone(whole, xp, *args) if size > SMALL else whole(xp, *args)
             x, narrow = args[0], _is_narrow(args[0])
             lead = x.shape[: x.ndim - row_axes]
             rows = math.prod(lead)
@@ -73,17 +75,20 @@ def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
             shared = [_widen(a) for a in args[arrays:]] if narrow else args[arrays:]
             step = max(1, BLOCK * rows // size)
             out: Array = None
-            sums: list[Array | None] = []
-            for start in range(0, rows, step):
-                block = [a[start : start + step] for a in split]
-                results = formula(np, *(map(_widen, block) if narrow else block), *shared)
+
+            def block(start: int) -> list[Array | None]:
+                nonlocal out
+                part = [a[start : start + step] for a in split]
+                results = formula(np, *(map(_widen, part) if narrow else part), *shared)
                 first, *more = results if isinstance(results, tuple) else (results,)
                 if out is None:
                     out = np.empty((rows, *first.shape[1:]), x.dtype)
-                    sums = more
-                else:
-                    sums = [None if s is None else s + m for s, m in zip(sums, more, strict=True)]
                 out[start : start + step] = first
+                return more
+
+            sums = block(0)
+            for more in share(np, block, range(step, rows, step)):
+                sums = [None if s is None else s + m for s, m in zip(sums, more, strict=True)]
             out = out.reshape(lead + out.shape[1:])
             return (out, *(_narrow(s, x.dtype) for s in sums)) if sums else out
 
@@ -105,8 +110,12 @@ def elementwise(formula: Kernel) -> Kernel:
         order = sorted(range(x.ndim), key=lambda axis: -out.strides[axis])
         flat = [a.transpose(order).reshape(-1) for a in arrays]
         result = out.transpose(order).reshape(-1)  # a view, for `out` has no gaps
-        for start in range(0, x.size, BLOCK):
-            result[start : start + BLOCK] = whole(np, *(a[start : start + BLOCK] for a in flat))
+
+        def block(start: int) -> None:
+            part = slice(start, start + BLOCK)
+            result[part] = whole(np, *(a[part] for a in flat))
+
+        share(np, block, range(0, x.size, BLOCK))
         return out
 
     return run

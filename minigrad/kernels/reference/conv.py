@@ -11,7 +11,7 @@ y (N, O, *out).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -21,12 +21,14 @@ from minigrad.kernels.reference._arrays import (
     channels_last,
     in_float32,
 )
+from minigrad.kernels.threads import share
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "out_size", "pad"]
 
 Padding = Sequence[tuple[int, int]]
 
-COLUMNS = 1 << 19  # elements of the window matrix made at a time: 2 MB in float32
+COLUMNS = 1 << 18  # elements of the window matrix made at a time: 1 MB in float32
+AT_ONCE = 16  # gradients of a weight that are kept until they are added up, at most
 
 
 def out_size(
@@ -100,14 +102,19 @@ def _windows(
     )
 
 
-def _tiles(n: int, rows: int, row_size: int) -> Iterator[tuple[slice, slice, slice]]:
+Tile = tuple[slice, slice, slice]
+
+
+def _tiles(n: int, rows: int, row_size: int) -> list[Tile]:
     """Cut the windows (groups, N, rows, …) into pieces of at most COLUMNS elements."""
     step = max(1, COLUMNS // max(1, row_size))
     images = max(1, step // max(1, rows))
     step = max(1, min(step, rows))
-    for i in range(0, n, images):
-        for r in range(0, rows, step):
-            yield slice(None), slice(i, i + images), slice(r, r + step)
+    return [
+        (slice(None), slice(i, i + images), slice(r, r + step))
+        for i in range(0, n, images)
+        for r in range(0, rows, step)
+    ]
 
 
 def _weight_matrix(w: Array, groups: int) -> Array:
@@ -141,12 +148,16 @@ def conv(
     windows = _windows(xp, x, out, kernel, stride, dilation, groups)
     matrix = _weight_matrix(w, groups)
     y = xp.empty((x.shape[0], *out, w.shape[0]), dtype=x.dtype)
-    for tile in _tiles(x.shape[0], out[0], math.prod(out[1:]) * math.prod(w.shape[1:]) * groups):
+    tiles = _tiles(x.shape[0], out[0], math.prod(out[1:]) * math.prod(w.shape[1:]) * groups)
+
+    def convolve(tile: Tile) -> None:
         part = y[tile[1:]]
         columns = windows[tile].reshape(groups, math.prod(part.shape[:-1]), -1)
         xp.matmul(columns, matrix, out=_rows(part, groups))
         if bias is not None:
             part += bias
+
+    share(xp, convolve, tiles)
     return channels_first(y)
 
 
@@ -175,12 +186,18 @@ def conv_input_grad(
     padded = [s + lo + hi for s, (lo, hi) in zip(size, padding, strict=True)]
     gx = xp.zeros((n, *padded, w.shape[1] * groups), dtype=g.dtype)
     windows = _windows(xp, gx, out, kernel, stride, dilation, groups)
-    for tile in _tiles(n, out[0], math.prod(out[1:]) * math.prod(w.shape[1:]) * groups):
+    tiles = _tiles(n, out[0], math.prod(out[1:]) * math.prod(w.shape[1:]) * groups)
+
+    def scatter(tile: Tile) -> None:
         target = windows[tile]
         columns = xp.matmul(_rows(g[tile[1:]], groups), matrix).reshape(target.shape)
         for tap in product(*map(range, kernel)):  # the windows of one tap do not overlap
             at = (..., *tap, slice(None))
             target[at] += columns[at]
+
+    together = len(tiles) if dilation[0] * (kernel[0] - 1) < stride[0] else 1  # else tiles overlap
+    for i in range(0, len(tiles), max(1, together)):
+        share(xp, scatter, tiles[i : i + together])
     inside = tuple(slice(lo, lo + s) for s, (lo, _) in zip(size, padding, strict=True))
     return channels_first(gx[(slice(None), *inside)])
 
@@ -204,8 +221,14 @@ def conv_weight_grad(
     windows = _windows(xp, x, out, kernel, stride, dilation, groups)
     row = math.prod(kernel) * inner
     gw = xp.zeros((groups, channels // groups, row), dtype=x.dtype)
-    for tile in _tiles(n, out[0], math.prod(out[1:]) * row * groups):
+    tiles = _tiles(n, out[0], math.prod(out[1:]) * row * groups)
+
+    def correlate(tile: Tile) -> Array:
         part = _rows(g[tile[1:]], groups)
         columns = windows[tile].reshape(groups, part.shape[1], row)
-        gw += xp.matmul(part.swapaxes(1, 2), columns)
+        return xp.matmul(part.swapaxes(1, 2), columns)
+
+    for i in range(0, len(tiles), AT_ONCE):
+        for part in share(xp, correlate, tiles[i : i + AT_ONCE]):
+            gw += part
     return channels_first(gw.reshape(channels, *kernel, inner))

@@ -22,13 +22,14 @@ respect to w is ``box.T @ g``, summed along the diagonals. Arguments are those o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
 from minigrad.kernels.reference._arrays import Array, channels_first, channels_last, in_float32
 from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
+from minigrad.kernels.threads import share
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
 
@@ -74,7 +75,8 @@ def _plan(
     """Choose the tile that makes one output cheapest.
 
     Per output there are `box` multiply-adds, box / tile copied numbers, and a share of the making
-    of T. A copied number costs about as much as 16 multiply-adds, a number of T twice that.
+    of T. A copied number costs about as much as 16 multiply-adds, a row of a box ten of these, and
+    a number of T two.
     """
     choices = []
     for m, o, k, s, (lo, _), d in zip(size, out, kernel, stride, padding, dilation, strict=True):
@@ -85,7 +87,11 @@ def _plan(
         box = math.prod(a.box for a in axes)
         tile = math.prod(a.tile for a in axes)
         waste = math.prod(a.tile * a.number for a in axes)
-        return box * waste * (1.0 + 16.0 / tile + 32.0 * tile / (max(1, n) * math.prod(out)))
+        whole = [a.number == 1 for a in axes[1:]]  # rows of these run on into the next
+        first = max((i for i, w in enumerate(whole, 1) if not w), default=0)
+        run = math.prod(a.box for a in axes[first:])
+        copies = (1.0 + 10.0 / max(1, run)) / tile
+        return box * waste * (1.0 + 16.0 * copies + 32.0 * tile / (max(1, n) * math.prod(out)))
 
     return min(product(*choices), key=cost)
 
@@ -141,12 +147,11 @@ def _band(
     return band, band[(slice(None), *(slice(a.skip, a.skip + a.box) for a in axes))]
 
 
-def _channel_groups(n: int, channels: int, axes: Sequence[_Axis]) -> Iterator[slice]:
+def _channel_groups(n: int, channels: int, axes: Sequence[_Axis]) -> list[slice]:
     """Cut the channels into groups whose boxes fit in the cache."""
     size = max(1, n) * math.prod(a.number * a.box for a in axes)
     step = max(1, BOXES // max(1, size))
-    for c in range(0, channels, step):
-        yield slice(c, c + step)
+    return [slice(c, c + step) for c in range(0, channels, step)]
 
 
 @in_float32
@@ -165,20 +170,23 @@ def depthwise_conv(
     kernel = w.shape[2:]
     out = out_size(size, kernel, stride, padding, dilation)
     axes = _plan(n, tuple(size), out, kernel, tuple(stride), tuple(padding), tuple(dilation))
-    whole, band = _band(xp, channels, axes, kernel, stride, dilation, x.dtype)
     weights = w.reshape(channels, *kernel, *(1 for _ in kernel))
-    _diagonals(xp, whole, kernel, stride, dilation)[...] = weights
-    matrix = band.reshape(channels, -1, math.prod(a.tile for a in axes))
-
     x = channels_last(x)
     y = xp.empty((n, *(a.number * a.tile for a in axes), channels), dtype=x.dtype)
     tiles = _tiles_of(y, axes)
-    for c in _channel_groups(n, channels, axes):
-        part = xp.matmul(_boxes(xp, x[..., c], axes), matrix[c])
+
+    def convolve(c: slice) -> None:
+        filters = weights[c]
+        whole, band = _band(xp, len(filters), axes, kernel, stride, dilation, x.dtype)
+        _diagonals(xp, whole, kernel, stride, dilation)[...] = filters
+        matrix = band.reshape(len(filters), -1, math.prod(a.tile for a in axes))
+        part = xp.matmul(_boxes(xp, x[..., c], axes), matrix)
         if bias is not None:
             part += bias[c, None, None]
         target = tiles[c]
         target[...] = part.reshape(target.shape)
+
+    share(xp, convolve, _channel_groups(n, channels, axes))
     return channels_first(y[(slice(None), *map(slice, out))])
 
 
@@ -228,15 +236,16 @@ def depthwise_conv_weight_grad(
     kernel = tuple(kernel)
     axes = _plan(n, tuple(size), out, kernel, tuple(stride), tuple(padding), tuple(dilation))
     plain = [_cut(o, o, 1, 1, 0, 1, a.tile) for o, a in zip(out, axes, strict=True)]
-    whole, band = _band(xp, channels, axes, kernel, stride, dilation, x.dtype)
     x = channels_last(x)
     g = channels_last(g)
-    for c in _channel_groups(n, channels, axes):
+
+    def correlate(c: slice) -> Array:
         boxes = _boxes(xp, x[..., c], axes)
-        target = band[c]
-        target[...] = xp.matmul(boxes.swapaxes(1, 2), _boxes(xp, g[..., c], plain)).reshape(
-            target.shape
-        )
-    diagonals = _diagonals(xp, whole, kernel, stride, dilation)
-    gw = diagonals.sum(axis=tuple(range(1 + len(kernel), diagonals.ndim)))
+        whole, band = _band(xp, len(boxes), axes, kernel, stride, dilation, x.dtype)
+        products = xp.matmul(boxes.swapaxes(1, 2), _boxes(xp, g[..., c], plain))
+        band[...] = products.reshape(band.shape)
+        diagonals = _diagonals(xp, whole, kernel, stride, dilation)
+        return diagonals.sum(axis=tuple(range(1 + len(kernel), diagonals.ndim)))
+
+    gw = xp.concatenate(share(xp, correlate, _channel_groups(n, channels, axes)))
     return gw.reshape(channels, 1, *kernel)

@@ -40,9 +40,12 @@ def _erf32(xp: Any, z: Array) -> Array:
     z = xp.clip(z, -4.5, 4.5)  # there tanh is 1 already
     u = z * z
     p = u * _P[-1]
-    for coefficient in _P[-2:0:-1]:
-        p = (p + coefficient) * u
-    return xp.tanh((p + _P[0]) * z)
+    for coefficient in _P[-2:0:-1]:  # in place: twice as fast
+        p += coefficient
+        p *= u
+    p += _P[0]
+    p *= z
+    return xp.tanh(p)
 
 
 def _erf64(xp: Any, z: Array) -> Array:

@@ -2,18 +2,30 @@
 
 Liu et al.: A ConvNet for the 2020s, arXiv:2201.03545, figure 4; with GRN, Woo et al.: ConvNeXt V2,
 arXiv:2301.00808, figure 5.
+
+The hidden values are four times as large as x, and their way to memory and back takes as long as
+the products. So on NumPy forward takes tiles through all steps, one per thread: rows, or with GRN,
+which needs the norms over all positions, samples.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigrad.kernels.reference._arrays import Array, sum_rows
 from minigrad.kernels.reference.gelu import gelu, gelu_vjp
 from minigrad.kernels.reference.grn import grn, grn_vjp
 from minigrad.kernels.reference.layer_norm import layer_norm, layer_norm_vjp
+from minigrad.kernels.reference.matmul import matmul
+from minigrad.kernels.threads import share
 
 __all__ = ["Parameters", "mlp", "mlp_vjp"]
+
+TILE = 1 << 18  # hidden values of a tile, about
+ROWS = 192  # of a tile at least, for the sake of the products
+FEW = 4  # tiles, of which the steps share out the work better
 
 
 class Parameters(NamedTuple):
@@ -32,14 +44,14 @@ class Parameters(NamedTuple):
 
 def _product(xp: Any, x: Array, w: Array) -> Array:
     """``x @ w`` as one product of two matrices."""
-    rows = xp.matmul(xp.reshape(x, (-1, x.shape[-1])), w)
+    rows = matmul(xp, xp.reshape(x, (-1, x.shape[-1])), w)
     return xp.reshape(rows, (*x.shape[:-1], w.shape[1]))
 
 
 def _outer(xp: Any, g: Array, x: Array) -> Array:
     """Sum over the rows of ``outer(g[row], x[row])``: the gradient of a weight."""
     g, x = xp.reshape(g, (-1, g.shape[-1])), xp.reshape(x, (-1, x.shape[-1]))
-    return xp.matmul(xp.transpose(g, (1, 0)), x)
+    return matmul(xp, xp.transpose(g, (1, 0)), x)
 
 
 def _positions(xp: Any, x: Array) -> Array:
@@ -78,14 +90,45 @@ def mlp(
     x and skip are (N, *spatial, C), `factor` (N,) that of drop path. What a compiled version keeps
     for `mlp_vjp` comes second; the formula keeps nothing.
     """
-    p = parameters
+    if xp is np and x.size:
+        return _in_tiles(x, skip, parameters, factor, eps, grn_eps), None
+    return _formula(xp, x, skip, parameters, factor, eps, grn_eps), None
+
+
+def _formula(
+    xp: Any, x: Array, skip: Array, p: Parameters, factor: Array | None, eps: float, grn_eps: float
+) -> Array:
     *_, z = _hidden(xp, x, p, eps, grn_eps)
     branch = _product(xp, z, xp.transpose(p.w2, (1, 0))) + p.b2
     if p.scale is not None:
         branch = branch * p.scale
     if factor is not None:
         branch = branch * _per_sample(xp, factor, x)
-    return skip + branch, None
+    return skip + branch
+
+
+def _in_tiles(
+    x: Array, skip: Array, p: Parameters, factor: Array | None, eps: float, grn_eps: float
+) -> Array:
+    y = np.empty(x.shape, np.result_type(x, skip, p.w1))
+    out, hidden = y, len(p.w1)
+    if p.grn_weight is None:
+        if factor is not None:
+            factor = np.repeat(factor, x.size // len(x) // x.shape[-1])
+        x, skip, out = (a.reshape(-1, a.shape[-1]) for a in (x, skip, y))
+    rows = x.size // len(x) // x.shape[-1]  # of the least that can be a tile
+    tiles = -(-len(x) // max(1, max(ROWS, TILE // hidden) // rows))
+    if tiles < FEW:
+        return _formula(np, x, skip, p, factor, eps, grn_eps).reshape(y.shape)
+    step = -(-len(x) // (tiles + tiles % 2))
+
+    def tile(start: int) -> None:
+        at = slice(start, start + step)
+        part = None if factor is None else factor[at]
+        out[at] = _formula(np, x[at], skip[at], p, part, eps, grn_eps)
+
+    share(np, tile, range(0, len(x), step))
+    return y
 
 
 def mlp_vjp(
