@@ -23,6 +23,10 @@ def test_values(cupy: Any, rng: np.random.Generator, shape: tuple[int, ...], aff
 
 @pytest.mark.parametrize("dtype", DTYPES[1:])
 def test_element_types(cupy: Any, rng: np.random.Generator, dtype: str) -> None:
-    x, g, (weight, bias) = rng.normal(1, 2, (2, 5, 48)), rng.normal(0, 1, (2, 5, 48)), rng.normal(1, 1, (2, 48))
+    x, g, (weight, bias) = (
+        rng.normal(1, 2, (2, 5, 48)),
+        rng.normal(0, 1, (2, 5, 48)),
+        rng.normal(1, 1, (2, 48)),
+    )
     assert_formula(cupy, "layer_norm", [x, weight, bias, 1e-6], dtype)
     assert_formula(cupy, "layer_norm_vjp", [g, x, weight, 1e-6], dtype)

@@ -83,7 +83,6 @@ def _upload(cupy: Any, a: Any) -> Any:
     return cupy.asarray(a) if isinstance(a, np.ndarray) else a
 
 
-def _map(f: Any, args: Any) -> Any:
-    if isinstance(args, tuple) and hasattr(args, "_fields"):
-        return type(args)(*(_map(f, a) for a in args))
-    return [f(a) if not isinstance(a, tuple) else _map(f, a) for a in args]
+def _map(f: Any, args: Sequence[Any]) -> list[Any]:
+    """Apply f to every argument, and within a group of parameters to each of them."""
+    return [type(a)(*_map(f, a)) if hasattr(a, "_fields") else f(a) for a in args]
