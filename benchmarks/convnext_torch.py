@@ -49,9 +49,10 @@ class Block(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    def __init__(self, depths, dims, grn, num_classes=1000):
+    def __init__(self, depths, dims, grn, num_classes=1000, in_channels=3, patch_size=4):
         super().__init__()
-        stem = nn.Sequential(nn.Conv2d(3, dims[0], 4, 4), LayerNorm2d(dims[0], eps=1e-6))
+        patchify = nn.Conv2d(in_channels, dims[0], patch_size, patch_size)
+        stem = nn.Sequential(patchify, LayerNorm2d(dims[0], eps=1e-6))
         self.downsample_layers = nn.ModuleList([stem])
         for a, b in itertools.pairwise(dims):
             self.downsample_layers.append(

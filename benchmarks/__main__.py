@@ -1,0 +1,45 @@
+"""``python -m benchmarks NAME``: the benchmarks by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from minigrad.errors import MinigradError, unknown
+
+COMMANDS = {
+    "cpu": "kernels, inference and training on the CPU beside PyTorch, onnxruntime, OpenVINO, JAX",
+    "fashion": "the default training on Fashion-MNIST beside the same in PyTorch: step and epoch",
+    "overhead": "what one recorded operation costs beside PyTorch, HIPS autograd, MyGrad",
+    "scaling": "time and memory per image as batch, side and depth grow",
+    "claims": "what the recorded figures say about each claim of speed",
+}
+
+
+def usage() -> str:
+    """Return the list of benchmarks."""
+    lines = [f"  {name:10} {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        ["usage: python -m benchmarks NAME [options]", "", *lines, "", "NAME --help: its options"]
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the benchmark named first, with the other arguments; return the exit status."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    name, *rest = arguments
+    try:
+        if name not in COMMANDS:
+            raise unknown("benchmark", name, COMMANDS)
+        importlib.import_module(f"benchmarks.{name}").main(rest)
+    except MinigradError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,312 @@
+"""Training on Fashion-MNIST beside the same in PyTorch: ``python -m benchmarks fashion``.
+
+Same network, same first weights, same recipe: batch 128, AdamW with decay of the matrices alone,
+warm-up and cosine, label smoothing, mirrored at random. ``step`` times single optimizer steps on
+one batch; ``epoch`` (minutes) a pass over the 60,000 images with their augmentation and the test
+on 10,000 after it, as ``minigrad train --data fashion-mnist`` does them. PyTorch is fed whole
+tensors without a DataLoader, the fastest way it has.
+
+    python -m benchmarks fashion step --rounds 60
+    python -m benchmarks fashion epoch --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import moment
+from benchmarks.mkl import unlocked
+from benchmarks.networks import Options, load_torch, weights
+from benchmarks.peers import KEEP_MEMORY, TUNED, UNLOCKED, Peer
+from benchmarks.results import add_option, record
+from benchmarks.turns import Run, Worker, environment, middle, serve, take_turns
+from minigrad.errors import DataError, unknown
+
+TASKS = ("step", "epoch")
+TEST_BATCH = 256  # as in minigrad.train.setup
+
+
+def _experiment() -> Any:
+    from minigrad.train import TrainConfig, prepare
+
+    return prepare(TrainConfig.from_values({"data": "fashion-mnist"}))
+
+
+def write_start(folder: Path) -> None:
+    """Save the first weights and the first batch."""
+    experiment = _experiment()
+    model = experiment.trainer.model
+    arrays = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    x, y = next(iter(experiment.train))
+    np.savez(folder / "weights.npz", **arrays)
+    np.savez(folder / "batch.npz", x=x.numpy(), y=y.numpy())
+
+
+def batch(options: Options) -> tuple[Any, Any]:
+    saved = np.load(Path(options["folder"]) / "batch.npz")
+    return saved["x"], saved["y"]
+
+
+# ---- minigrad ---------------------------------------------------------------------------------
+
+
+def minigrad_step(options: Options) -> Run:
+    import minigrad as mg
+    from minigrad.train.threads import blas_threads
+
+    experiment = _experiment()
+    x, y = map(mg.tensor, batch(options))
+
+    def run() -> Any:
+        with blas_threads(experiment.config.threads):
+            return experiment.trainer.train_on_batch(x, y)["loss"]
+
+    return run
+
+
+def minigrad_epoch(options: Options) -> Run:
+    from minigrad.train.threads import blas_threads
+
+    experiment = _experiment()
+    trainer = experiment.trainer
+
+    def run() -> Any:
+        with blas_threads(experiment.config.threads):
+            rows = trainer.fit(experiment.train, experiment.test, trainer.epoch + 1)
+        return rows[-1]["val_accuracy"]
+
+    return run
+
+
+# ---- PyTorch ----------------------------------------------------------------------------------
+
+
+class Twin:
+    """The recipe of ``minigrad train --data fashion-mnist``, in PyTorch."""
+
+    def __init__(self, options: Options, last: bool, compiled: bool) -> None:
+        import torch
+
+        from benchmarks.convnext_torch import ConvNeXt
+        from minigrad.optim import decays, warmup_cosine
+        from minigrad.train import TrainConfig
+
+        torch.set_num_threads(options["threads"])
+        config = TrainConfig.from_values({"data": "fashion-mnist"})
+        self.config = config
+        model = ConvNeXt(
+            config.depths, config.dims, grn=True, num_classes=10, in_channels=1,
+            patch_size=config.patch_size,
+        )  # fmt: skip
+        load_torch(model, weights(options))
+        self.format = torch.channels_last if last else torch.contiguous_format
+        self.model = model.to(memory_format=self.format)
+        self.forward = torch.compile(self.model) if compiled else self.model
+        groups = [
+            {
+                "params": [p for n, p in model.named_parameters() if decays(n, p.ndim) == decayed],
+                "weight_decay": config.weight_decay if decayed else 0.0,
+            }
+            for decayed in (True, False)
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        steps = 60_000 // config.batch_size
+        rate = partial(
+            warmup_cosine, total=config.epochs * steps, lr=1.0,
+            warmup=round(config.warmup_epochs * steps),
+        )  # fmt: skip
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
+
+    def step(self, x: Any, y: Any) -> float:
+        import torch
+
+        self.optimizer.zero_grad()
+        logits = self.forward(x.to(memory_format=self.format))
+        smoothing = self.config.label_smoothing
+        loss = torch.nn.functional.cross_entropy(logits, y, label_smoothing=smoothing)
+        value = loss.item()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        (logits.argmax(1) == y).float().mean().item()  # the accuracy that minigrad counts too
+        return value
+
+
+def torch_step(options: Options, last: bool = True, compiled: bool = False) -> Run:
+    import torch
+
+    twin = Twin(options, last, compiled)
+    x, y = map(torch.from_numpy, batch(options))
+    return lambda: twin.step(x, y)
+
+
+def torch_epoch(options: Options, last: bool = True, compiled: bool = False) -> Run:
+    import torch
+
+    from minigrad.data import load_split
+
+    twin = Twin(options, last, compiled)
+    split = load_split("fashion-mnist")
+    mean, std = split.spec.mean[0], split.spec.std[0]
+
+    def tensors(part: Any) -> tuple[Any, Any]:
+        images = torch.from_numpy((np.asarray(part.images, np.float32) / 255 - mean) / std)
+        return images, torch.from_numpy(np.asarray(part.labels, np.int64))
+
+    train, test = tensors(split.train), tensors(split.test)
+    torch.manual_seed(0)
+
+    def run() -> Any:
+        twin.model.train()
+        size = twin.config.batch_size
+        order = torch.randperm(len(train[0]))
+        for start in range(0, len(order) - size + 1, size):
+            chosen = order[start : start + size]
+            x, y = train[0][chosen], train[1][chosen]
+            mirrored = torch.rand(size, 1, 1, 1) < 0.5
+            twin.step(torch.where(mirrored, x.flip(-1), x), y)
+        twin.model.eval()
+        good = 0
+        with torch.no_grad():
+            for x, y in zip(test[0].split(TEST_BATCH), test[1].split(TEST_BATCH), strict=True):
+                logits = twin.model(x.to(memory_format=twin.format))
+                good += int((logits.argmax(1) == y).sum())
+        return good / len(test[0])
+
+    return run
+
+
+# ---- taking turns -----------------------------------------------------------------------------
+
+
+def peers(task: str) -> dict[str, Peer]:
+    """Return the peers of a task that can run on this machine."""
+    ours, theirs = (minigrad_step, torch_step) if task == "step" else (minigrad_epoch, torch_epoch)
+    package = "numba" if importlib.util.find_spec("numba") else "numpy"
+    found = {"minigrad": Peer(ours, package)}
+    kinds: dict[str, tuple[Callable[..., Run], dict[str, str]]] = {
+        "torch": (partial(theirs, last=False), {}),
+        "torch channels_last": (theirs, {}),
+        TUNED: (theirs, KEEP_MEMORY),
+    }
+    if preload := unlocked():
+        kinds[UNLOCKED] = (theirs, KEEP_MEMORY | preload)
+    kinds["torch.compile"] = (partial(theirs, compiled=True), {})
+    found |= {name: Peer(make, "torch", given) for name, (make, given) in kinds.items()}
+    return {name: peer for name, peer in found.items() if peer.installed}
+
+
+def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row per peer."""
+    found = peers(task)
+    for name in names:
+        if name not in found:
+            raise unknown("peer", name, found)
+    chosen = {name: peer for name, peer in found.items() if not names or name in names}
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+        write_start(Path(folder))
+        text = json.dumps({"threads": threads, "folder": folder})
+        workers = {
+            name: Worker(
+                "benchmarks.fashion", ["--worker", task, name, text],
+                environment(threads) | peer.environment,
+            )
+            for name, peer in chosen.items()
+        }  # fmt: skip
+        try:
+            take_turns(workers, rounds)
+        finally:
+            for worker in workers.values():
+                worker.close()
+    ours = next(iter(workers.values()))
+    return [
+        {
+            "peer": name,
+            "rounds": rounds,
+            "ms": middle([1e3 * turn["seconds"] for turn in worker.turns]),
+            "ratio": middle(
+                [
+                    theirs["seconds"] / own["seconds"]
+                    for theirs, own in zip(worker.turns, ours.turns, strict=True)
+                ]
+            ),
+            "first": worker.ready["result"],
+            "last": worker.turns[-1]["value"],
+        }
+        for name, worker in workers.items()
+    ]
+
+
+def show(task: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print the rows as a table."""
+    scale, unit = (1.0, "ms/step") if task == "step" else (1e-3, "s/epoch")
+    last = "last loss" if task == "step" else "accuracy"
+    width = max(len(row["peer"]) for row in rows) + 2
+    print(f"{'':{width}}{unit:>9}{'quartiles':>16}{'to minigrad':>13}{last:>11}")
+    for row in rows:
+        ms = row["ms"]
+        spread = f"{scale * ms['low']:.1f} to {scale * ms['high']:.1f}"
+        print(
+            f"{row['peer']:{width}}{scale * ms['median']:9.1f}{spread:>16}"
+            f"{row['ratio']['median']:13.2f}{row['last']:11.4f}",
+            flush=True,
+        )
+
+
+def worker(task: str, name: str, text: str) -> None:
+    options = json.loads(text)
+    peer = peers(task)[name]
+    serve(lambda: peer.make(options), options["threads"], warm=2 if task == "step" else 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks fashion", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("tasks", nargs="*", default=["step"], help=", ".join(TASKS))
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, help="default: 60 steps, 3 epochs")
+    parser.add_argument("--peers", nargs="*", default=[], help="the first one is compared with")
+    add_option(parser)
+    args = parser.parse_args(arguments)
+    from minigrad.data.fashion import find_fashion_mnist
+
+    for task in args.tasks:
+        if task not in TASKS:
+            raise unknown("task", task, TASKS)
+    if find_fashion_mnist() is None:
+        raise DataError(
+            "Fashion-MNIST is not on this machine; install it with 'apt-get install "
+            "dataset-fashion-mnist' or 'minigrad data --download fashion-mnist'"
+        )
+    for task in args.tasks:
+        rounds = args.rounds or (60 if task == "step" else 3)
+        section = moment() | {
+            "kind": f"fashion {task}",
+            "command": f"python -m benchmarks fashion {task} --rounds {rounds}",
+        }
+        rows = compare(task, args.threads, rounds, args.peers)
+        print(
+            f"\nFashion-MNIST, default training, {task}, {args.threads} threads ({rounds} rounds)"
+        )
+        show(task, rows)
+        if args.json:
+            record(args.json, f"fashion {task}", section | {"rows": rows})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        worker(*sys.argv[2:])
+    else:
+        main()

@@ -1,0 +1,115 @@
+"""What the machine is, what is installed on it, how busy it is, and what a process holds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import resource
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PACKAGES = (
+    "numpy", "numba", "torch", "jax", "onnxruntime", "openvino", "autograd", "mygrad",
+)  # fmt: skip
+VECTORS = ("avx512f", "avx2", "asimd")  # names in /proc/cpuinfo, the widest first
+
+
+def machine() -> dict[str, Any]:
+    """Return what does not change from run to run."""
+    cpu = _cpuinfo()
+    processor = cpu.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in cpu:  # a virtual machine often hides the number on the chip
+        processor += f" (family {cpu['cpu family']}, model {cpu['model']})"
+    flags = (cpu.get("flags") or cpu.get("Features") or "").split()
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)),
+        "vectors": next((v for v in VECTORS if v in flags), "unknown"),
+        "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+        "system": f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}",
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def name_of(machine: dict[str, Any]) -> str:
+    """Return the machine's name in that of a file.
+
+    Examples
+    --------
+    >>> name_of({"processor": "AMD EPYC (family 26, model 2)", "cores": 2})
+    'amd-epyc-family-26-model-2-2-cores'
+    """
+    words = re.findall(r"[a-z0-9.]+", machine["processor"].lower())
+    return "-".join([*words, str(machine["cores"]), "cores"])
+
+
+def moment() -> dict[str, Any]:
+    """Return what belongs to one run: when, with which source, beside how much other work."""
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "load": [round(x, 2) for x in os.getloadavg()],  # over 1, 5 and 15 minutes
+    }
+
+
+def memory_now() -> float:
+    """Return the MB of memory that this process holds."""
+    try:
+        return _status("VmRSS")
+    except OSError:
+        return memory_peak()
+
+
+def memory_peak() -> float:
+    """Return the most MB of memory that this process has held.
+
+    ``ru_maxrss`` says the same but starts at the peak of the parent process.
+    """
+    try:
+        return _status("VmHWM")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _status(name: str) -> float:
+    text = Path("/proc/self/status").read_text()
+    found = re.search(rf"{name}:\s+(\d+) kB", text)
+    if found is None:
+        raise OSError(f"/proc/self/status has no {name}")
+    return int(found[1]) / 1024
+
+
+def _cpuinfo() -> dict[str, str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    first = text.split("\n\n")[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=HERE, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "../minigrad", "*.py")
+        return git("rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,100 @@
+"""Does pre-training without labels help when labels are few? Fine-tuning beside from scratch.
+
+    python -m benchmarks.pretraining
+
+For every seed a masked autoencoder is pre-trained on all training images without their labels;
+then the same ConvNeXt V2 is trained twice on a tenth of the labels, by the same recipe, with the
+same images in the same order: once from random weights, once from the pre-trained encoder. The
+table shows the accuracy on the held-out images after the last epoch. Results are added to
+FOLDER/results.json, so seeds can be computed one by one; what is there is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from minigrad import io
+from minigrad.models import from_fcmae
+from minigrad.train import Progress, TrainConfig, prepare, prepare_pretraining
+from minigrad.train.pretrain import PretrainConfig
+
+SIZES: dict[str, Any] = {"depths": (2, 2), "dims": (32, 64), "patch_size": 2}
+
+
+def pretrain(folder: Path, **options: Any) -> dict[str, float]:
+    """Pre-train, save the encoder into `folder`, and return the last row of the history."""
+    experiment = prepare_pretraining(PretrainConfig.from_values(SIZES, options), [Progress()])
+    row = experiment.fit()[-1]
+    io.save(from_fcmae(experiment.trainer.model.state_dict()), folder / "encoder.safetensors")
+    return row
+
+
+def train(**options: Any) -> dict[str, float]:
+    """Train on some of the labels, and return the last row of the history."""
+    return prepare(TrainConfig.from_values(SIZES, options), [Progress()]).fit()[-1]
+
+
+def seed_results(folder: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Return what came out for one seed."""
+    start = folder / f"seed-{seed}"
+    start.mkdir(parents=True, exist_ok=True)
+    common = {"data": args.data, "seed": seed}
+    print(f"seed {seed}: masked autoencoder, no labels")
+    before = pretrain(start, epochs=args.pretrain_epochs, **common)
+    found = {"reconstruction_loss": before["val_loss"]}
+    for name, init_from in (("scratch", ""), ("pretrained", str(start))):
+        print(f"seed {seed}: {100 * args.labels:g} % of the labels, {name}")
+        row = train(init_from=init_from, labels=args.labels, epochs=args.epochs, **common)
+        found[name] = row["val_accuracy"]
+    return found
+
+
+def table(results: dict[str, dict[str, float]]) -> str:
+    """Return accuracies in per cent: one line per seed, then the mean.
+
+    Examples
+    --------
+    >>> print(table({"0": {"scratch": 0.8, "pretrained": 0.85}}))
+    seed      scratch  pretrained      gain
+       0        80.00       85.00     +5.00
+    mean        80.00       85.00     +5.00
+    """
+    pairs = [(seed, 100 * r["scratch"], 100 * r["pretrained"]) for seed, r in results.items()]
+    pairs.append(("mean", fmean(a for _, a, _ in pairs), fmean(b for _, _, b in pairs)))
+    lines = [f"{'seed':>4} {'scratch':>12} {'pretrained':>11} {'gain':>9}"]
+    lines += [f"{seed:>4} {a:12.2f} {b:11.2f} {b - a:+9.2f}" for seed, a, b in pairs]
+    if len(pairs) > 2:
+        gains = [b - a for _, a, b in pairs[:-1]]
+        lines.append(f"standard deviation of the gain: {stdev(gains):.2f}")
+    return "\n".join(lines)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Compute what is missing, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="fashion-mnist", help="as for 'minigrad train'")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument("--labels", type=float, default=0.1, help="share of them (default: 0.1)")
+    parser.add_argument("--pretrain-epochs", type=int, default=8, help="default: 8")
+    parser.add_argument("--epochs", type=int, default=20, help="of fine-tuning (default: 20)")
+    parser.add_argument("--folder", default="runs/pretraining", help="default: runs/pretraining")
+    args = parser.parse_args(words)
+    folder = Path(args.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "results.json"
+    results = json.loads(file.read_text()) if file.is_file() else {}
+    for seed in args.seeds:
+        if str(seed) not in results:
+            results[str(seed)] = seed_results(folder, args, seed)
+            io.write_text(file, json.dumps(results, indent=1) + "\n")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

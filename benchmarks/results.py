@@ -1,0 +1,77 @@
+"""The file of results: one per machine, a section per table, each with how it was taken.
+
+A run replaces its own section and leaves the others, so the long set can be taken in parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import HERE, machine, name_of
+from minigrad.errors import DataError
+from minigrad.io import write_text
+
+FOLDER = HERE / "results"
+Section = dict[str, Any]
+
+
+def path_here() -> Path:
+    """Return the file of this machine."""
+    return FOLDER / f"cpu-{name_of(machine())}.json"
+
+
+def newest() -> Path | None:
+    """Return the file with the latest section, or None if nothing was ever recorded."""
+    files = sorted(FOLDER.glob("cpu-*.json"), key=lambda path: _latest(read(path)))
+    return files[-1] if files else None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return ``{"machine": …, "sections": {name: section}}``."""
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+def record(path: Path, name: str, section: Section) -> None:
+    """Write one section into the file, in place of an older one of the same name.
+
+    Raises
+    ------
+    DataError
+        If the file is of another machine, or of other versions of the same packages.
+    """
+    here = machine()
+    whole = read(path) if path.exists() else {"machine": here, "sections": {}}
+    there = whole["machine"]
+    packages = there["packages"]
+    changed = [p for p, version in here["packages"].items() if packages.get(p, version) != version]
+    for what in ("processor", "cores"):
+        if there[what] != here[what]:
+            raise DataError(
+                f"{path} has figures of another machine ({what} {there[what]!r}, here "
+                f"{here[what]!r}); choose another file"
+            )
+    if changed:
+        raise DataError(
+            f"{path} was taken with other versions of {', '.join(changed)}; delete it and take all "
+            "of it again, or choose another file"
+        )
+    packages |= here["packages"]
+    whole["sections"][name] = section
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--json [FILE]``."""
+    parser.add_argument(
+        "--json", type=Path, nargs="?", const=path_here(), metavar="FILE",
+        help="record the figures; without FILE in benchmarks/results, under this machine's name",
+    )  # fmt: skip
+
+
+def _latest(whole: dict[str, Any]) -> str:
+    return max((section["date"] for section in whole["sections"].values()), default="")
