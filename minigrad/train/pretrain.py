@@ -45,7 +45,6 @@ class PretrainConfig(Config):
     minigrad.errors.OptionError: mask_ratio must lie between 0 and 1, got 1.0
     """
 
-    lr: float = option(2e-3, "largest learning rate")
     mask_ratio: float = option(0.6, "share of the patches that are removed")
     decoder_depth: int = option(1, "blocks of the decoder")
     decoder_dim: int = option(64, "channels of the decoder")
