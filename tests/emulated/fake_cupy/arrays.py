@@ -354,6 +354,8 @@ def call(path: str, args: Any, kwargs: Any) -> Any:
     for part in path.split("."):
         place = getattr(place, part)
     f: Callable[..., Any] = place
+    if (path == "matmul" or path == "dot") and out is None:
+        f = _in_one_type(f)
     if path not in UFUNCS and out is None and not _holds_device(args, kwargs):
         for leaf in _flat(list(args)):
             if isinstance(leaf, np.ndarray):
@@ -382,6 +384,15 @@ def _check_product(x: Any, y: Any) -> None:
         raise TypeError(f"Unsupported type {type(y if isinstance(x, ndarray) else x)}")
     if max(x.ndim, y.ndim) > 2 and "bfloat16" in (x.dtype.name, y.dtype.name):
         raise TypeError("matmul of more than two dimensions has no bfloat16")
+
+
+def _in_one_type(product: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a product that is bfloat16 for bfloat16, as cuBLAS gives it; NumPy gives float32."""
+
+    def f(x: Any, y: Any) -> Any:
+        return np.asarray(product(x, y)).astype(np.result_type(x, y), copy=False)
+
+    return f
 
 
 def array_from_host(values: Any) -> ndarray:
