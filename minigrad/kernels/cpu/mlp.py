@@ -41,7 +41,7 @@ from minigrad.kernels.reference.mlp import Parameters
 __all__ = ["Saved", "mlp", "mlp_vjp"]
 
 CHUNK = 384  # hidden columns at a time
-TILE = 1 << 19  # bytes of a tile and its chunks
+TILE = 15 << 16  # bytes of a tile and its chunks: a little less than a cache of 1 MiB
 SLAB = 1 << 23  # bytes of the hidden values of a slab
 FEW = 256  # rows for which weights are not packed
 PARTS = 8  # of the hidden columns then, at most, and rows of a weight that stay in the cache
