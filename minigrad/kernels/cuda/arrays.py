@@ -10,13 +10,25 @@ import numpy as np
 
 from minigrad.backend import get_xp
 
-__all__ = ["Array", "blocks", "contiguous", "empty", "flat", "instead_of", "like", "vector"]
+__all__ = [
+    "THREADS",
+    "Array",
+    "accumulator",
+    "blocks",
+    "contiguous",
+    "empty",
+    "fits",
+    "flat",
+    "instead_of",
+    "vector",
+    "zeros",
+]
 
 Array = Any
 Kernel = Callable[..., Any]
 
 FLOATS = {"float16", "bfloat16", "float32", "float64"}
-THREADS = 256  # of a block, where nothing speaks for another number
+THREADS = 256  # of a block: as in common.cuh
 PACK = 16  # bytes that one thread reads at once
 
 

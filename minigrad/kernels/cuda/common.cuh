@@ -63,7 +63,7 @@ __device__ inline long long thread_number() {
   return (long long)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
-constexpr int THREADS = 256;  // of every block; arrays.py has it too
+constexpr int THREADS = 256;  // of a block, at most; arrays.py has it too
 
 // Where a thread stands when the threads of a block form a table of `height` rows; those that are
 // left over stand below it.
@@ -73,7 +73,7 @@ struct Place {
 
 __device__ inline Place place_in(int width) {
   const int thread = threadIdx.x;
-  return {thread % width, thread / width, width, THREADS / width};
+  return {thread % width, thread / width, width, (int)blockDim.x / width};
 }
 
 // Sums down the columns of such a table, V at a time; the thread in row 0 gets the result. Every
@@ -91,7 +91,7 @@ __device__ inline void sum_over_rows(A (&values)[V], Place at) {
   __syncthreads();  // the memory may be used again
 }
 
-// Sum over all threads of a block; each gets the result.
+// Sum over all THREADS of a block; each gets the result.
 template <class A>
 __device__ inline A sum_over_block(A value) {
   __shared__ A all[THREADS / 32];

@@ -12,9 +12,9 @@
 //     next row: sums[2] = sums[1], sums[1] = sums[0], sums[0] = bias
 //
 // Weights, sums and the input row stay in registers: no shared memory, no barrier, and for 7 x 7
-// 343 multiply-adds to 13 reads. Four blocks of ROW_THREADS fit on a core of the GPU if a thread
-// has 128 registers at most; 49 + 49 + 13 of them hold numbers. (So double is left to the plain
-// kernels below.) TILE is 7 because ConvNeXt's images are 56, 28, 14 and 7 wide.
+// 343 multiply-adds to 13 reads. 49 + 49 + 13 registers hold numbers; with the addresses they are
+// some 160, so that three blocks of ROW_THREADS fit on a core of the GPU. (In double they would not:
+// it takes the plain kernels below.) TILE is 7 because ConvNeXt's images are 56, 28, 14 and 7 wide.
 #include "common.cuh"
 
 constexpr int TILE = 7;           // depthwise_conv.py has both, too
@@ -23,27 +23,26 @@ constexpr int ROW_THREADS = 128;
 // Read the strip from column `left` on; what lies outside the image is 0.
 template <int N, class T>
 __device__ inline void read_strip(float (&to)[N], const T* row, int left, int width, int channels) {
+  row += (long long)left * channels;
 #pragma unroll
-  for (int j = 0; j < N; ++j) {
-    const int at = left + j;
-    to[j] = at >= 0 && at < width ? widen(row[(long long)at * channels]) : 0.0f;
-  }
+  for (int j = 0; j < N; ++j, row += channels)
+    to[j] = left + j >= 0 && left + j < width ? widen(*row) : 0.0f;
 }
 
 // y[n, h, w] = bias + sum over i, j of x[n, h + i - top, w + j - left] * weight[i, j], per channel.
 // With `flip` the filter is turned by 180 degrees: so the gradient of x is a convolution of g.
 template <class T, int KH, int KW>
-__global__ void __launch_bounds__(ROW_THREADS, 4)
+__global__ void __launch_bounds__(ROW_THREADS, 3)
 depthwise_rows(const T* x, const T* weight, OPTIONAL const T* bias, T* y, int height, int width,
-               int out_height, int out_width, int channels, long long strips, int share, int top,
+               int out_height, int out_width, int channels, int strips, int share, int top,
                int left, bool flip) {
   const int c = thread_number() % channels;
-  long long strip = thread_number() / channels;
+  int strip = thread_number() / channels;
   if (strip >= strips) return;
   const int across = (out_width + TILE - 1) / TILE, down = (out_height + share - 1) / share;
   const int w0 = strip % across * TILE;
   const int h0 = strip / across % down * share, h1 = min(h0 + share, out_height);
-  const long long n = strip / ((long long)across * down);
+  const long long n = strip / (across * down);
   x += n * height * width * channels + c;
   y += n * out_height * out_width * channels + c;
 
@@ -95,22 +94,22 @@ depthwise_rows(const T* x, const T* weight, OPTIONAL const T* bias, T* y, int he
 //                           --- * grads[1] ---> sums[1]       r + top - 1
 //                           --- * grads[2] ---> sums[2]       r + top - 2    is not needed again
 //
-// A block takes 32 channels and THREADS / 32 strips at a time, and strips as far apart as all
+// A block takes 32 channels and ROW_THREADS / 32 strips at a time, and strips as far apart as all
 // blocks reach. Then its threads add up: parts[block, channel, tap].
 template <class T, int KH, int KW>
-__global__ void __launch_bounds__(THREADS, 2)
+__global__ void __launch_bounds__(ROW_THREADS, 3)
 depthwise_rows_weight(const T* g, const T* x, float* parts, int height, int width, int out_height,
-                      int out_width, int channels, long long strips, int share, int top, int left) {
+                      int out_width, int channels, int strips, int share, int top, int left) {
   const Place at = place_in(32);
   const int c = blockIdx.x * 32 + at.x;
   const int across = (out_width + TILE - 1) / TILE, down = (out_height + share - 1) / share;
   float sums[KH][KW] = {};
-  long long strip = (long long)blockIdx.y * at.height + at.y;
+  int strip = blockIdx.y * at.height + at.y;
   if (c >= channels) strip = strips;  // only the barriers are left for this thread
-  for (; strip < strips; strip += (long long)gridDim.y * at.height) {
+  for (; strip < strips; strip += gridDim.y * at.height) {
     const int w0 = strip % across * TILE;
     const int h0 = strip / across % down * share, h1 = min(h0 + share, out_height);
-    const long long n = strip / ((long long)across * down);
+    const long long n = strip / (across * down);
     const T* xs = x + n * height * width * channels + c;
     const T* gs = g + n * out_height * out_width * channels + c;
     float grads[KH][TILE] = {};

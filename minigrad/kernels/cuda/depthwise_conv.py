@@ -31,7 +31,7 @@ Ints = Sequence[int]
 
 TILE = 7  # outputs side by side, made by one thread: as in depthwise_conv.cu
 ROW_THREADS = 128
-WALKS = 1 << 17  # threads that keep a GPU busy; an image is cut into shorter walks to have them
+WALKS = 1 << 16  # threads that keep a GPU busy; an image is cut into shorter walks to have them
 PARTS = 512  # blocks, for the gradient of the weight
 KERNELS = {(1, 3), (1, 5), (1, 7), (3, 3), (5, 5), (7, 7)}
 
@@ -159,14 +159,13 @@ def depthwise_conv_weight_grad(
     out = g.shape[1:-1]
     taps = math.prod(kernel)
     across = blocks(channels, 32)
-    rows = THREADS // 32  # of a block
     if _walks(x.dtype, kernel, stride, dilation):
         strips, share = _strips(n, channels, out)
-        count = max(1, min(blocks(strips, rows), PARTS // across))
+        count = max(1, min(blocks(strips, ROW_THREADS // 32), PARTS // across))
         parts = empty(x, (1, count, channels * taps), accumulator(x.dtype))
         top, left = _three([lo for lo, _ in padding], 0)[1:]
         launch(
-            "depthwise_rows_weight", (across, count), (THREADS,),
+            "depthwise_rows_weight", (across, count), (ROW_THREADS,),
             (
                 g, x, parts, *_three(size, 1)[1:], *_three(out, 1)[1:], channels, strips, share,
                 top, left,
@@ -175,7 +174,7 @@ def depthwise_conv_weight_grad(
         )  # fmt: skip
     else:
         positions = n * math.prod(out)
-        count = max(1, min(blocks(positions, 16 * rows), PARTS // (across * taps)))
+        count = max(1, min(blocks(positions, THREADS // 2), PARTS // (across * taps)))
         parts = empty(x, (1, count, channels * taps), accumulator(x.dtype))
         launch(
             "depthwise_plain_weight", (across, taps, count), (THREADS,),

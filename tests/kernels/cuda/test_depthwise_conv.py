@@ -43,7 +43,7 @@ def check(cupy: Any, rng: np.random.Generator, case: Any, dtype: str = "float32"
 
 @pytest.mark.parametrize("case", [*WALKS, *PLAIN])
 def test_values(cupy: Any, rng: np.random.Generator, case: str) -> None:
-    shape, kernel, stride, _, dilation = (WALKS | PLAIN)[case]
+    _, kernel, stride, _, dilation = (WALKS | PLAIN)[case]
     walks = depthwise_conv._walks(np.dtype("float32"), kernel, stride, dilation)
     assert walks == (case in WALKS)
     check(cupy, rng, (WALKS | PLAIN)[case])

@@ -33,7 +33,7 @@ def assert_formula(
     expected = exact(*_map(lambda a: a.astype(np.float64) if _floating(a) else a, rounded))
     first = None
     for order in ORDERS:
-        device = _map(lambda a: _upload(cupy, a), rounded)
+        device = _map(lambda a: upload(cupy, a), rounded)
         assert is_compiled(name, cupy.empty(1)), f"there is no CUDA version of {name}"
         kernel = pick(name, cupy.empty(1))
         before, Program.order = Program.order, order
@@ -79,7 +79,7 @@ def _floating(a: Any) -> bool:
     return isinstance(a, np.ndarray) and a.dtype.kind in "fV"
 
 
-def _upload(cupy: Any, a: Any) -> Any:
+def upload(cupy: Any, a: Any) -> Any:
     return cupy.asarray(a) if isinstance(a, np.ndarray) else a
 
 

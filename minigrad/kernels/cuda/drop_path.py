@@ -1,0 +1,29 @@
+"""Scaling by a random mask: dropout (one number per element) and drop path (one per sample)."""
+
+from __future__ import annotations
+
+from minigrad.backend import get_xp
+from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, contiguous, empty, fits, vector
+from minigrad.kernels.cuda.launcher import launch
+from minigrad.kernels.reference import drop_path as reference
+
+__all__ = ["scale_by_mask"]
+
+
+def scale_by_mask(x: Array, mask: Array, scale: float) -> Array:
+    """``y = x * mask * scale``; the mask is boolean and broadcasts."""
+    per_sample = mask.ndim == x.ndim and mask.shape == (len(x), *(1 for _ in x.shape[1:]))
+    known = mask.dtype == bool and (per_sample or mask.shape == x.shape)
+    if not (known and fits(x, (), ())):
+        return reference.scale_by_mask(get_xp(x), x, mask, scale)
+    order = list(range(x.ndim))
+    order[per_sample:] = sorted(order[per_sample:], key=lambda axis: -x.strides[axis])
+    values, mask = contiguous(x.transpose(order)), contiguous(mask.transpose(order))
+    y = empty(x, values.shape)
+    run = x.size // len(x) if per_sample and x.size else 1
+    v = vector(y.size, values, y)
+    launch(
+        "scale_by_mask", (blocks(y.size // v),), (THREADS,),
+        (values, mask, y, y.size, run, scale), (v,),
+    )  # fmt: skip
+    return y.transpose(sorted(order, key=order.__getitem__))

@@ -1,0 +1,150 @@
+"""The pointwise half of a ConvNeXt block: cuBLAS for the products, one kernel between any two.
+
+    normed = layer_norm(x)
+    x1 = normed @ w1.T                        cuBLAS
+    z = gelu(x1 + b1), then GRN               hidden.cu
+    x2 = z @ w2.T                             cuBLAS
+    y = skip + (x2 + b2) * scale * factor     residual.cu
+
+Forward leaves x1 to backward, and with GRN the sums of squares; normed and z are made again, for
+that costs less than to keep them. In mixed precision the weights are rounded to the type of x
+for the products; other parameters are read as they are, and gradients have the types of what they
+belong to.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minigrad.backend import get_xp
+from minigrad.kernels.cuda.arrays import THREADS, Array, contiguous, empty, fits
+from minigrad.kernels.cuda.hidden import Hidden
+from minigrad.kernels.cuda.launcher import launch
+from minigrad.kernels.cuda.layer_norm import layer_norm, layer_norm_vjp
+from minigrad.kernels.cuda.reduce import sum_parts
+from minigrad.kernels.cuda.table import MOST_SAMPLES, Table
+from minigrad.kernels.reference import mlp as reference
+from minigrad.kernels.reference.mlp import Parameters
+
+__all__ = ["Saved", "mlp", "mlp_vjp"]
+
+
+class Saved(NamedTuple):
+    """What forward leaves to backward."""
+
+    x1: Array  # (rows, H)
+    squares: Array | None  # (samples, H)
+
+
+def _known(x: Array, skip: Array | None, p: Parameters, factor: Array | None) -> bool:
+    others = (skip,) if factor is None else (skip, factor)
+    return x.size > 0 and len(x) <= MOST_SAMPLES and fits(x, others, p)
+
+
+def _rows(x: Array) -> Array:
+    return contiguous(x).reshape(-1, x.shape[-1])
+
+
+def _samples(x: Array, values: Array, split: bool) -> Array:
+    """View rows as (samples, positions, columns); as one sample if none is treated by itself."""
+    return values.reshape(len(x) if split else 1, -1, values.shape[-1])
+
+
+def _product(x: Array, w: Array) -> Array:
+    """Multiply two matrices, which is what cuBLAS does best."""
+    return get_xp(x).matmul(x, w.astype(x.dtype, copy=False))
+
+
+def _first_product(x: Array, p: Parameters, eps: float) -> Array:
+    return _product(_rows(layer_norm(x, p.norm_weight, p.norm_bias, eps)), p.w1.T)
+
+
+def _hidden(x: Array, x1: Array, p: Parameters, grn_eps: float) -> Hidden:
+    values = _samples(x, x1, p.grn_weight is not None)
+    return Hidden(values, p.b1, p.grn_weight, p.grn_bias, grn_eps, gelu=True)
+
+
+def mlp(
+    x: Array,
+    skip: Array,
+    parameters: Parameters,
+    factor: Array | None = None,
+    eps: float = 1e-6,
+    grn_eps: float = 1e-6,
+    keep: bool = True,
+) -> tuple[Array, Saved | None]:
+    """``y = skip + (grn(gelu(norm(x) @ w1.T + b1)) @ w2.T + b2) * scale * factor``."""
+    if not _known(x, skip, parameters, factor):
+        return reference.mlp(get_xp(x), x, skip, parameters, factor, eps, grn_eps, keep)
+    p = _contiguous(parameters)
+    hidden = _hidden(x, _first_product(x, p, eps), p, grn_eps)
+    squares = hidden.squares()
+    x2 = _samples(x, _product(_rows(hidden.forward(squares)), p.w2.T), factor is not None)
+    y = empty(x2, x2.shape)
+    table = Table.of(x2.shape, x2, y)
+    skip = contiguous(skip).reshape(x2.shape)
+    launch(
+        "residual", table.grid, (THREADS,), (x2, skip, p.b2, p.scale, factor, y, *table.sizes),
+        (table.vector,),
+    )  # fmt: skip
+    return y.reshape(x.shape), Saved(_rows(hidden.x), squares) if keep else None
+
+
+def mlp_vjp(
+    g: Array,
+    x: Array,
+    parameters: Parameters,
+    saved: Saved | None = None,
+    factor: Array | None = None,
+    eps: float = 1e-6,
+    grn_eps: float = 1e-6,
+) -> tuple[Array, Parameters]:
+    """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
+    if not _known(x, g, parameters, factor):
+        return reference.mlp_vjp(get_xp(x), g, x, parameters, None, factor, eps, grn_eps)
+    p = _contiguous(parameters)
+    kept, g2, total = _branch_vjp(contiguous(g), p, factor)
+    normed = _rows(layer_norm(x, p.norm_weight, p.norm_bias, eps))
+    hidden = _hidden(x, _product(normed, p.w1.T) if saved is None else saved.x1, p, grn_eps)
+    squares = hidden.squares() if saved is None else saved.squares
+
+    g_z = _product(g2, p.w2).reshape(hidden.x.shape)
+    g1, z, g_b1, g_gamma, g_beta = hidden.backward(g_z, squares, again=True)
+    g1 = _rows(g1)
+    gx, g_weight, g_bias = layer_norm_vjp(
+        _product(g1, p.w1).reshape(x.shape), contiguous(x), p.norm_weight, eps
+    )
+    g_w1 = _product(g1.T, normed).astype(p.w1.dtype, copy=False)
+    # The gradient of w2 before the scale also holds that of the scale: no product is made twice.
+    g_w2 = _product(kept.T, _rows(z)).astype(p.w2.dtype, copy=False)
+    g_b2, g_scale = total, None
+    if p.scale is not None:
+        g_scale = (g_w2 * p.w2).sum(axis=1) + total * p.b2
+        g_w2, g_b2 = g_w2 * p.scale[:, None], total * p.scale
+    return gx, Parameters(
+        g_weight, g_bias, g_w1, g_b1, g_w2, g_b2, g_scale, g_gamma, g_beta,
+    )  # fmt: skip
+
+
+def _branch_vjp(g: Array, p: Parameters, factor: Array | None) -> tuple[Array, Array, Array]:
+    """Return g * factor and g * factor * scale, as rows, and the sum over rows of the first."""
+    values = _samples(g, g, factor is not None)
+    kept = values if factor is None else empty(g, values.shape)
+    scaled = kept if p.scale is None else empty(g, values.shape)
+    table = Table.of(values.shape, values, kept, scaled)
+    parts = table.parts(g)
+    launch(
+        "residual_vjp", table.grid, (THREADS,),
+        (
+            values, p.scale, factor, None if p.scale is None else scaled,
+            None if factor is None else kept, parts, *table.sizes,
+        ),
+        (table.vector,),
+    )  # fmt: skip
+    total = sum_parts(parts.reshape(1, -1, parts.shape[2]), p.b2.dtype).reshape(-1)
+    return _rows(kept), _rows(scaled), total
+
+
+def _contiguous(p: Parameters) -> Parameters:
+    """Return the vectors in C order; for the two matrices cuBLAS takes any."""
+    return Parameters(*(a if a is None or a.ndim > 1 else contiguous(a) for a in p))

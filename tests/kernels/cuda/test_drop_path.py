@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.kernels.cuda.tools import DTYPES, assert_formula
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mask_shape", [(4, 1, 1, 1), (4, 3, 5, 2), (1, 3, 1, 1)])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_values(
+    cupy: Any, rng: np.random.Generator, mask_shape: Any, channels_last: bool, dtype: str
+) -> None:
+    x = (
+        rng.normal(0, 1, (4, 5, 2, 3)).transpose(0, 3, 1, 2)
+        if channels_last
+        else rng.normal(0, 1, (4, 3, 5, 2))
+    )
+    assert_formula(cupy, "scale_by_mask", [x, rng.random(mask_shape) < 0.7, 1.25], dtype)
