@@ -232,8 +232,9 @@ class ConvNeXt(Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last stage's map, (N, dims[-1], *spatial)."""
-        *_, last = self.forward_stages(x)
-        return last
+        for x in self.forward_stages(x):  # noqa: B020 - one map at a time is alive, not all
+            pass
+        return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool and norm a map, and classify it unless `pre_logits`."""
