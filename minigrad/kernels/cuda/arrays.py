@@ -19,6 +19,7 @@ __all__ = [
     "empty",
     "fits",
     "flat",
+    "in_memory_order",
     "instead_of",
     "vector",
     "zeros",
@@ -62,6 +63,18 @@ def flat(*arrays: Array) -> tuple[Array, ...]:
     result = empty(first, rows[0].shape)
     back = sorted(range(first.ndim), key=order.__getitem__)
     return result.transpose(back), result, *rows
+
+
+def in_memory_order(*arrays: Array) -> list[Array] | None:
+    """View arrays of one shape in C order, for kernels that change them; None if that needs a copy.
+
+    They must lie in memory in the same order of axes, without gaps.
+    """
+    first = arrays[0]
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    views = [a.transpose(order) for a in arrays]
+    fit = all(v.flags.c_contiguous and v.shape == views[0].shape for v in views)
+    return views if fit else None
 
 
 def vector(length: int, *arrays: Array | None) -> int:

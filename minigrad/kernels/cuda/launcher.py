@@ -247,6 +247,8 @@ def _check_array(
     where = f"CUDA kernel {declaration.name}: {parameter.name}"
     if not hasattr(arg, "flags"):
         raise DTypeError(f"{where} must be an array, got {type(arg).__name__}")
+    if isinstance(arg, (np.ndarray, np.generic)):
+        raise DeviceError(f"{where} is a NumPy array; move it with minigrad.backend.to_device(…)")
     if not arg.flags.c_contiguous:
         raise ShapeError(
             f"{where}, shape {arg.shape}, must be contiguous; use arrays.contiguous(…)"

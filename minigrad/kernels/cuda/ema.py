@@ -1,0 +1,34 @@
+"""Exponential moving average, in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.backend import get_xp
+from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, fits, in_memory_order, vector
+from minigrad.kernels.cuda.launcher import launch
+from minigrad.kernels.reference import ema as reference
+
+__all__ = ["ema", "ema_many"]
+
+
+def ema(average: Array, value: Array, decay: float) -> None:
+    """``average = decay average + (1 - decay) value``."""
+    arrays = in_memory_order(average, value)
+    if arrays is None or not fits(average, (value,), ()):
+        reference.ema(get_xp(average), average, value, decay)
+        return
+    lanes = vector(average.size, *arrays)
+    launch(
+        "ema",
+        (blocks(average.size // lanes),),
+        (THREADS,),
+        (*arrays, average.size, decay),
+        (lanes,),
+    )
+
+
+def ema_many(averages: Any, values: Any, decay: float) -> None:
+    """Follow several arrays: lists in place of the two."""
+    for average, value in zip(averages, values, strict=True):
+        ema(average, value, decay)

@@ -1,0 +1,69 @@
+"""Kernels that change arrays in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad.kernels import is_compiled, pick
+from tests.kernels.cuda.tools import DTYPES, TOLERANCE, assert_close, dtype_of, upload
+
+NUMBERS = (1e-2, 0.3, 0.9, 0.99, 1e-8, 0.999, 0.1)
+
+
+def check(
+    cupy: Any, name: str, arrays: list[Any], changed: list[int], numbers: Any, dtype: str
+) -> None:
+    """Compare what becomes of the `changed` arrays."""
+    rounded = [np.asarray(a).astype(dtype_of(dtype)) for a in arrays]
+    exact = [a.astype(np.float64) for a in rounded]
+    device = [upload(cupy, a) for a in rounded]
+    one = cupy.empty(1)
+    assert is_compiled(name, one)
+    if name == "adam_flat":
+        pick(name, np.ones(1))(*exact, np.array(numbers, np.float32).astype(np.float64))
+        pick(name, one)(*device, cupy.asarray(np.array(numbers, np.float32)))
+    else:
+        pick(name, np.ones(1))(*exact, *numbers)
+        pick(name, one)(*device, *numbers)
+    for i in range(len(arrays)):
+        if i in changed:
+            assert_close(device[i], exact[i], TOLERANCE[dtype], dtype)
+        else:
+            assert device[i].get().tobytes() == rounded[i].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["adam", "adam_flat"])
+@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 8), (700,), ()])
+def test_adam(
+    cupy: Any, rng: np.random.Generator, shape: tuple[int, ...], name: str, dtype: str
+) -> None:
+    p, g, m = rng.normal(0, 1, (3, *shape))
+    if dtype == "float64" and name == "adam_flat":  # numbers of float32
+        dtype = "float32"
+    check(cupy, name, [p, g, m, rng.random(shape)], [0, 2, 3], NUMBERS, dtype)
+
+
+def test_parameters_in_another_order_of_axes(cupy: Any, rng: np.random.Generator) -> None:
+    arrays = [a.transpose(0, 2, 1) for a in rng.random((4, 2, 3, 4))]
+    check(cupy, "adam", arrays, [0, 2, 3], NUMBERS, "float32")
+    arrays[1] = np.ascontiguousarray(arrays[1])  # the gradient lies differently
+    check(cupy, "adam", arrays, [0, 2, 3], NUMBERS, "float32")
+
+
+def test_lists(cupy: Any, rng: np.random.Generator) -> None:
+    lists = [[rng.random(5), rng.random((2, 3))] for _ in range(4)]
+    device = [[cupy.asarray(a.astype(np.float32)) for a in arrays] for arrays in lists]
+    pick("adam_many", np.ones(1))(*lists, *NUMBERS)
+    pick("adam_many", cupy.empty(1))(*device, *NUMBERS)
+    for got, expected in zip(device, lists, strict=True):
+        for g, e in zip(got, expected, strict=True):
+            assert_close(g, e, TOLERANCE["float32"], "float32")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ema(cupy: Any, rng: np.random.Generator, dtype: str) -> None:
+    check(cupy, "ema", list(rng.normal(0, 1, (2, 9, 31))), [0], (0.9,), dtype)
