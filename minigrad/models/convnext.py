@@ -7,6 +7,7 @@ are the official ones, so the official checkpoints load as they are.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -232,9 +233,8 @@ class ConvNeXt(Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last stage's map, (N, dims[-1], *spatial)."""
-        for x in self.forward_stages(x):  # noqa: B020 - one map at a time is alive, not all
-            pass
-        return x
+        last = deque(self.forward_stages(x), maxlen=1)  # one map at a time is alive, not all
+        return last.pop()
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool and norm a map, and classify it unless `pre_logits`."""
