@@ -21,12 +21,13 @@ __all__ = ["is_compiled", "pick"]
 
 # kernel file -> the kernels in it
 _FILES = {
-    "adam": "adam",
+    "adam": "adam adam_flat adam_many",
     "batch_norm": "batch_norm batch_norm_vjp",
     "conv": "conv conv_input_grad conv_weight_grad",
     "cross_entropy": "cross_entropy cross_entropy_vjp",
     "depthwise_conv": "depthwise_conv depthwise_conv_input_grad depthwise_conv_weight_grad",
     "drop_path": "scale_by_mask",
+    "ema": "ema ema_many",
     "gelu": "erf gelu gelu_vjp gelu_tanh gelu_tanh_vjp",
     "grn": "grn grn_vjp",
     "group_norm": "group_norm group_norm_vjp",
@@ -35,6 +36,7 @@ _FILES = {
     "mlp": "mlp mlp_vjp",
     "pool": "max_pool pool_gather pool_scatter",
     "separable": "separable",
+    "sgd": "sgd sgd_many",
     "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
 }
 _file_of = {name: file for file, names in _FILES.items() for name in names.split()}

@@ -56,22 +56,33 @@ class Adam(Optimizer):
         defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
 
-    def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
-        xp = get_xp(param)
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = xp.zeros(param.shape, param.dtype)
-            state["exp_avg_sq"] = xp.zeros(param.shape, param.dtype)
-        state["step"] += 1
-        lr, eps, decay = group["lr"], group["eps"], group["weight_decay"]
+    def update_all(
+        self, params: list[Any], grads: list[Any], states: list[dict[str, Any]], group: Group
+    ) -> None:
+        alike: dict[Any, list[tuple[Any, ...]]] = {}  # those that one call can update
+        for p, g, state in zip(params, grads, states, strict=True):
+            if not state:
+                xp = get_xp(p)
+                state["step"] = 0
+                state["exp_avg"] = xp.zeros(p.shape, p.dtype)
+                state["exp_avg_sq"] = xp.zeros(p.shape, p.dtype)
+            row = (p, g, state["exp_avg"], state["exp_avg_sq"], state)
+            alike.setdefault((state["step"], p.dtype, type(p)), []).append(row)
+        for rows in alike.values():
+            *arrays, counts = map(list, zip(*rows, strict=True))
+            pick("adam_many", arrays[0][0])(*arrays, *self._numbers(counts, group))
+
+    def _numbers(self, states: list[dict[str, Any]], group: Group) -> tuple[float, ...]:
+        """Count the step; return the numbers of the kernel for it."""
+        for state in states:
+            state["step"] += 1
+        step: int = states[0]["step"]
+        lr, eps, decay = (float(group[name]) for name in ("lr", "eps", "weight_decay"))
         beta1, beta2 = group["betas"]
-        step_size = lr / (1.0 - beta1 ** state["step"])
-        v_scale = math.sqrt(1.0 - beta2 ** state["step"])
+        step_size = lr / (1.0 - beta1**step)
+        v_scale = math.sqrt(1.0 - beta2**step)
         shrink, penalty = (1.0 - lr * decay, 0.0) if self.decoupled else (1.0, decay)
-        pick("adam", param)(
-            param, grad, state["exp_avg"], state["exp_avg_sq"],
-            step_size, v_scale, beta1, beta2, eps, shrink, penalty,
-        )  # fmt: skip
+        return step_size, v_scale, beta1, beta2, eps, shrink, penalty
 
 
 class AdamW(Adam):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+from minigrad.dtypes import float32, float64
 from minigrad.errors import OptionError
+from minigrad.kernels import pick
 from minigrad.modes import no_grad
 from minigrad.nn.module import Module
 
@@ -51,10 +54,18 @@ class ModelEma:
         Buffers are averaged too; integers (a counter of batches) are copied.
         """
         current = model.state_dict()
-        with no_grad():
-            for name, average in self.module.state_dict().items():
-                value = current[name]
-                if average.is_floating_point():
-                    average.mul_(self.decay).add_(value, alpha=1.0 - self.decay)
-                else:
-                    average.copy_(value)
+        alike: dict[Any, list[tuple[Any, Any]]] = {}  # those that one call can update
+        for name, average in self.module.state_dict().items():
+            value = current[name].array
+            if average.dtype in (float32, float64) and average.shape == value.shape:
+                kind = average.dtype, type(value)
+                alike.setdefault(kind, []).append((average.array, value))
+                average._version[0] += 1
+            elif average.is_floating_point():
+                with no_grad():
+                    average.mul_(self.decay).add_(current[name], alpha=1.0 - self.decay)
+            else:
+                average.copy_(current[name])
+        for pairs in alike.values():
+            averages, values = map(list, zip(*pairs, strict=True))
+            pick("ema_many", averages[0])(averages, values, self.decay)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -17,13 +17,11 @@ __all__ = ["Optimizer"]
 
 Group = dict[str, Any]
 
-# Elements updated at a time on the CPU: pieces of this size stay in the second-level cache, so that
-# a dozen operations on a parameter read it from memory once.
-CHUNK = 1 << 15
-
 
 class Optimizer:
-    """Updates parameters from their gradients; a subclass gives `update` for one parameter.
+    """Updates parameters from their gradients; a subclass says how.
+
+    It gives `update` for one parameter, or `update_all` for all parameters of a group at once.
 
     Parameters
     ----------
@@ -49,7 +47,6 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
-        self._scratch: dict[Any, Any] = {}
         given = list(params)
         if not given:
             raise OptionError(
@@ -141,41 +138,38 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._step_one(p, group)
+            params = [p for p in group["params"] if p.grad is not None]
+            arrays = [p.array for p in params]
+            grads = [self._gradient(p) for p in params]
+            if params:
+                states = [self.state.setdefault(p, {}) for p in params]
+                self.update_all(arrays, grads, states, group)
+            for p in params:
+                p._version[0] += 1
         return loss
 
-    def _step_one(self, p: Tensor, group: Group) -> None:
+    def _gradient(self, p: Tensor) -> Any:
+        """Return the gradient's array, in C order if the parameter is."""
         param, grad = p.array, p.grad.array  # type: ignore[union-attr]
         if grad.shape != param.shape:
             raise ShapeError(
                 f"{self._name}: the gradient has shape {grad.shape} but its parameter "
                 f"{param.shape}; compute it again after a parameter has changed its shape"
             )
-        if param.flags.c_contiguous:
-            grad = get_xp(param).ascontiguousarray(grad)
-        self.update(param, grad, self.state.setdefault(p, {}), group)
-        p._version[0] += 1
+        if param.flags.c_contiguous and not grad.flags.c_contiguous:
+            return get_xp(param).ascontiguousarray(grad)
+        return grad
+
+    def update_all(
+        self, params: list[Any], grads: list[Any], states: list[dict[str, Any]], group: Group
+    ) -> None:
+        """Change all arrays of a group that have a gradient; one by one, unless overridden."""
+        for param, grad, state in zip(params, grads, states, strict=True):
+            self.update(param, grad, state, group)
 
     def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
         """Change the array `param` in place; `state` starts empty and lives on."""
         raise NotImplementedError
-
-    def _chunks(self, *arrays: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield matching pieces of arrays of one shape, and two pieces of scratch memory."""
-        first = arrays[0]
-        if not isinstance(first, np.ndarray) or not first.flags.c_contiguous:
-            xp = get_xp(first)  # a GPU, or an unusual layout: all in one piece
-            yield (*arrays, xp.empty_like(first), xp.empty_like(first))
-            return
-        scratch = self._scratch.get(first.dtype)
-        if scratch is None:
-            scratch = self._scratch[first.dtype] = np.empty((2, CHUNK), first.dtype)
-        flat = [a.reshape(-1) for a in arrays]
-        for start in range(0, first.size, CHUNK):
-            pieces = [a[start : start + CHUNK] for a in flat]
-            yield (*pieces, *scratch[:, : pieces[0].size])
 
     # --- saved form ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.backend import get_xp
 from minigrad.errors import OptionError
+from minigrad.kernels import pick
 from minigrad.optim.optimizer import Group, Optimizer
 
 __all__ = ["SGD"]
@@ -67,25 +68,20 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0.0 or group["dampening"] != 0.0):
             raise OptionError("SGD: nesterov needs momentum > 0 and dampening = 0")
 
-    def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
-        xp = get_xp(param)
-        lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-        first = momentum and "momentum_buffer" not in state
-        if first:
-            state["momentum_buffer"] = xp.zeros(param.shape, param.dtype)
-        buffer = state["momentum_buffer"] if momentum else param
-        for p, g, b, d, tmp in self._chunks(param, grad, buffer):
-            xp.multiply(p, decay, out=d)
-            d += g
-            if momentum:
-                if first:
-                    b[...] = d
-                else:
-                    b *= momentum
-                    b += xp.multiply(d, 1.0 - group["dampening"], out=tmp)
-                if group["nesterov"]:
-                    d += xp.multiply(b, momentum, out=tmp)
-                else:
-                    d[...] = b
-            d *= lr
-            p -= d
+    def update_all(
+        self, params: list[Any], grads: list[Any], states: list[dict[str, Any]], group: Group
+    ) -> None:
+        momentum = float(group["momentum"])
+        alike: dict[Any, list[tuple[Any, ...]]] = {}  # those that one call can update
+        for p, g, state in zip(params, grads, states, strict=True):
+            first = momentum and "momentum_buffer" not in state
+            if first:
+                state["momentum_buffer"] = get_xp(p).zeros(p.shape, p.dtype)
+            row = (p, g, state["momentum_buffer"] if momentum else p)
+            alike.setdefault((first, p.dtype, type(p)), []).append(row)
+        for (first, *_), rows in alike.items():
+            arrays = map(list, zip(*rows, strict=True))
+            keep, take = (0.0, 1.0) if first else (momentum, 1.0 - group["dampening"])
+            ahead = momentum if group["nesterov"] else 0.0
+            numbers = (group["lr"], keep, take, ahead, group["weight_decay"])
+            pick("sgd_many", rows[0][0])(*arrays, *map(float, numbers))

@@ -7,11 +7,10 @@ from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, contiguous, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel, serial
+from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
 from minigrad.kernels.reference import adam as reference
 
-__all__ = ["adam"]
-
-BLOCK = 1 << 14  # elements in one task
+__all__ = ["adam", "adam_many"]
 
 
 @compiled
@@ -36,6 +35,20 @@ def _large(p, g, m, v, *numbers):  # type: ignore[no-untyped-def]
         _update(p[part], g[part], m[part], v[part], *numbers)
 
 
+@parallel
+def _many(ends, addresses, like, *numbers):  # type: ignore[no-untyped-def]
+    for block in prange(-(-ends[-1] // BLOCK)):
+        at, stop = block * BLOCK, min((block + 1) * BLOCK, ends[-1])
+        while at < stop:
+            i, offset, count = place(ends, at, stop)
+            p = piece(addresses, 0, i, offset, count, like)
+            g = piece(addresses, 1, i, offset, count, like)
+            m = piece(addresses, 2, i, offset, count, like)
+            v = piece(addresses, 3, i, offset, count, like)
+            _update(p, g, m, v, *numbers)
+            at += count
+
+
 @instead_of(reference.adam)
 def adam(
     p: Array,
@@ -58,3 +71,11 @@ def adam(
     for array, row in zip(changed, (rows[0], *rows[2:]), strict=True):
         if not array.flags.c_contiguous:
             array[...] = row.reshape(array.shape)
+
+
+@instead_of(reference.adam_many)
+def adam_many(
+    p: list[Array], g: list[Array], m: list[Array], v: list[Array], *numbers: float
+) -> None:
+    """Change all p, m and v; see `minigrad.kernels.reference.adam`."""
+    over_lists(_many, adam, (p, g, m, v), *map(p[0].dtype.type, numbers))

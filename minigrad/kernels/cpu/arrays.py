@@ -92,8 +92,9 @@ def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
         @functools.wraps(kernel)
         def run(x: Array, *args: Any, **options: Any) -> Any:
             nonlocal broken
-            known = x.dtype.char in "fd" and all(
-                a.dtype == x.dtype for a in args if isinstance(a, np.ndarray)
+            dtype = (x[0] if x.__class__ is list else x).dtype
+            known = dtype.char in "fd" and all(
+                a.dtype == dtype for a in args if isinstance(a, np.ndarray)
             )
             if broken or not known:
                 return formula(np, x, *args, **options)

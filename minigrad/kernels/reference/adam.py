@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.reference._arrays import Array
+from minigrad.kernels.reference.lists import one_by_one
 
-__all__ = ["adam"]
+__all__ = ["adam", "adam_flat", "adam_many", "chunks"]
 
 # Elements at a time on the CPU: pieces of this size stay in the second-level cache, so that a
 # dozen operations read a parameter from memory once.
@@ -40,8 +41,21 @@ def adam(
     ``p = shrink p - step_size m / (sqrt(v) / v_scale + eps)``, where g has ``penalty p`` added.
     """
     numbers = (step_size, v_scale, beta1, beta2, eps, shrink, penalty)
-    for pc, gc, mc, vc, a, b in _chunks(xp, p, g, m, v):
+    for pc, gc, mc, vc, a, b in chunks(xp, p, g, m, v):
         _update(xp, pc, gc, mc, vc, a, b, *numbers)
+
+
+adam_many = one_by_one(adam, 4)
+
+
+def adam_flat(xp: Any, p: Array, g: Array, m: Array, v: Array, numbers: Array) -> None:
+    """Take one step with all of `adam`'s numbers, ``step_size`` to ``penalty``, in one array.
+
+    They are read where they lie when the kernel runs, so a CUDA graph that is launched again takes
+    the step with those of the day.
+    """
+    a, b = xp.empty_like(p), xp.empty_like(p)
+    _update(xp, p, g, m, v, a, b, *[numbers[i] for i in range(7)])
 
 
 def _update(
@@ -61,11 +75,11 @@ def _update(
     penalty: float,
 ) -> None:
     """Take the step on a chunk, with a and b to work in."""
-    if penalty:
+    if not isinstance(penalty, float) or penalty:
         xp.multiply(p, penalty, out=b)
         b += g
         g = b
-    if shrink != 1.0:
+    if not isinstance(shrink, float) or shrink != 1.0:
         p *= shrink
     xp.subtract(g, m, out=a)
     a *= 1.0 - beta1
@@ -82,7 +96,7 @@ def _update(
     p -= a
 
 
-def _chunks(xp: Any, *arrays: Array) -> Iterator[tuple[Array, ...]]:
+def chunks(xp: Any, *arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Yield matching pieces of arrays of one shape, and two pieces of scratch memory."""
     first = arrays[0]
     if xp is not np or not first.flags.c_contiguous:

@@ -1,0 +1,19 @@
+"""Exponential moving average, in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.kernels.reference._arrays import Array
+from minigrad.kernels.reference.lists import one_by_one
+
+__all__ = ["ema", "ema_many"]
+
+
+def ema(xp: Any, average: Array, value: Array, decay: float) -> None:
+    """``average = decay average + (1 - decay) value``."""
+    average *= decay
+    average += value * (1.0 - decay)
+
+
+ema_many = one_by_one(ema, 2)
