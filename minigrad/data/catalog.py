@@ -9,6 +9,7 @@ from pathlib import Path
 from minigrad.data.dataset import Dataset, random_split
 from minigrad.data.fashion import CLASSES, fashion_mnist, find_fashion_mnist
 from minigrad.data.folder import ImageFolder
+from minigrad.data.signals import find_mnist1d, mnist1d
 from minigrad.data.uci_digits import digits
 from minigrad.errors import DataError, unknown
 
@@ -27,6 +28,7 @@ class ImageSpec:
     size: int | None  # side of the square images; None where pictures have any size
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    spatial_dims: int = 2  # 1 for signals, whose length `size` is
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ def _fashion_mnist(download: bool) -> Split:
     return Split(train, test, ImageSpec(CLASSES, 1, 28, (0.2860,), (0.3530,)))
 
 
+def _mnist1d(download: bool) -> Split:
+    train, test = mnist1d(train=True), mnist1d(train=False)
+    names = tuple(map(str, range(10)))
+    return Split(train, test, ImageSpec(names, 1, 40, (0.0,), (1.0,), spatial_dims=1))
+
+
 def _fashion_mnist_place() -> str | None:
     folder = find_fashion_mnist()
     return None if folder is None else str(folder)
@@ -82,6 +90,13 @@ sources: dict[str, Source] = {
             _fashion_mnist_place,
             _fashion_mnist,
         ),
+        Source(
+            "mnist1d",
+            "5,000 signals of length 40 that draw digits, 4,000 to train on",
+            "Apache-2.0 (Greydanus, Kobak 2024)",
+            find_mnist1d,
+            _mnist1d,
+        ),
     )
 }
 
@@ -92,7 +107,7 @@ def list_datasets() -> list[str]:
     Examples
     --------
     >>> list_datasets()
-    ['digits', 'fashion-mnist']
+    ['digits', 'fashion-mnist', 'mnist1d']
     """
     return sorted(sources)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.errors import OptionError
 from minigrad.models.convnext import ConvNeXt, ConvNeXtV2
 from minigrad.models.registry import register
 
@@ -31,85 +32,95 @@ __all__ = [
 ]
 
 
+def _free(options: dict[str, Any]) -> dict[str, Any]:
+    """Refuse the two options that the name sets."""
+    if options.keys() & {"depths", "dims"}:
+        raise OptionError(
+            "a named model sets depths and dims itself; for sizes of your own use "
+            "models.ConvNeXt(depths=…, dims=…) or models.ConvNeXtV2(…)"
+        )
+    return options
+
+
 @register(family="convnext")
 def convnext_tiny(**options: Any) -> ConvNeXt:
     """ConvNeXt-T: 28.6 M parameters, 4.5 G multiply-adds, 82.1 % top-1."""
-    return ConvNeXt(depths=(3, 3, 9, 3), dims=(96, 192, 384, 768), **options)
+    return ConvNeXt(depths=(3, 3, 9, 3), dims=(96, 192, 384, 768), **_free(options))
 
 
 @register(family="convnext")
 def convnext_small(**options: Any) -> ConvNeXt:
     """ConvNeXt-S: 50.2 M parameters, 8.7 G multiply-adds, 83.1 % top-1."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(96, 192, 384, 768), **options)
+    return ConvNeXt(depths=(3, 3, 27, 3), dims=(96, 192, 384, 768), **_free(options))
 
 
 @register(family="convnext")
 def convnext_base(**options: Any) -> ConvNeXt:
     """ConvNeXt-B: 88.6 M parameters, 15.4 G multiply-adds, 83.8 % top-1."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(128, 256, 512, 1024), **options)
+    return ConvNeXt(depths=(3, 3, 27, 3), dims=(128, 256, 512, 1024), **_free(options))
 
 
 @register(family="convnext")
 def convnext_large(**options: Any) -> ConvNeXt:
     """ConvNeXt-L: 197.8 M parameters, 34.4 G multiply-adds, 84.3 % top-1."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(192, 384, 768, 1536), **options)
+    return ConvNeXt(depths=(3, 3, 27, 3), dims=(192, 384, 768, 1536), **_free(options))
 
 
 @register(family="convnext")
 def convnext_xlarge(**options: Any) -> ConvNeXt:
     """ConvNeXt-XL: 350.2 M parameters, 60.9 G multiply-adds, 87.0 % top-1 from ImageNet-22k."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(256, 512, 1024, 2048), **options)
+    return ConvNeXt(depths=(3, 3, 27, 3), dims=(256, 512, 1024, 2048), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_atto(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-A: 3.7 M parameters, 0.55 G multiply-adds, 76.7 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(40, 80, 160, 320), **options)
+    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(40, 80, 160, 320), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_femto(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-F: 5.2 M parameters, 0.78 G multiply-adds, 78.5 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(48, 96, 192, 384), **options)
+    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(48, 96, 192, 384), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_pico(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-P: 9.1 M parameters, 1.4 G multiply-adds, 80.3 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(64, 128, 256, 512), **options)
+    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(64, 128, 256, 512), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_nano(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-N: 15.6 M parameters, 2.4 G multiply-adds, 81.9 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 8, 2), dims=(80, 160, 320, 640), **options)
+    return ConvNeXtV2(depths=(2, 2, 8, 2), dims=(80, 160, 320, 640), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_tiny(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-T: 28.6 M parameters, 4.5 G multiply-adds, 83.0 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 9, 3), dims=(96, 192, 384, 768), **options)
+    return ConvNeXtV2(depths=(3, 3, 9, 3), dims=(96, 192, 384, 768), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_small(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-S: 50.3 M parameters, 8.7 G multiply-adds; not an official size."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(96, 192, 384, 768), **options)
+    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(96, 192, 384, 768), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_base(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-B: 88.7 M parameters, 15.4 G multiply-adds, 84.9 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(128, 256, 512, 1024), **options)
+    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(128, 256, 512, 1024), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_large(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-L: 198.0 M parameters, 34.4 G multiply-adds, 85.8 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(192, 384, 768, 1536), **options)
+    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(192, 384, 768, 1536), **_free(options))
 
 
 @register(family="convnext")
 def convnextv2_huge(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-H: 660.3 M parameters, 114.9 G multiply-adds, 86.3 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(352, 704, 1408, 2816), **options)
+    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(352, 704, 1408, 2816), **_free(options))

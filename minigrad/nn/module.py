@@ -262,6 +262,23 @@ class Module:
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
+    def count_params(self) -> int:
+        """Return how many numbers the parameters and the statistics (of batch norms) hold.
+
+        Examples
+        --------
+        >>> from minigrad import nn
+        >>> nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8)).count_params()
+        112
+        """
+        statistics = (
+            buffer
+            for module in self.modules()
+            for name, buffer in _own_buffers(module)
+            if module._persistent[name] and buffer.is_floating_point()
+        )
+        return sum(t.numel() for t in [*self.parameters(), *statistics])
+
     def apply(self: M, fn: Callable[[Module], object]) -> M:
         """Call ``fn`` on every module, children before parents, and return self."""
         for child in self.children():

@@ -170,7 +170,18 @@ FOLDER: dict[str, Any] = {
     "erase": 0.25,
     "threads": 0,
 }
-RECIPES: dict[str, dict[str, Any]] = {"digits": {}, "fashion-mnist": FASHION_MNIST}
+MNIST1D: dict[str, Any] = {
+    "depths": (2, 2),
+    "dims": (32, 64),
+    "patch_size": 1,
+    "epochs": 60,
+    "batch_size": 100,
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {},
+    "fashion-mnist": FASHION_MNIST,
+    "mnist1d": MNIST1D,
+}
 """What differs from `TrainConfig`'s defaults, by data set; folders have `FOLDER`."""
 
 

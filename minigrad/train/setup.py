@@ -10,6 +10,7 @@ from typing import Any
 from minigrad import models, optim, random
 from minigrad.data import DataLoader, ImageSpec, Mix, Split, load_split, stratified_subset
 from minigrad.data import transforms as T
+from minigrad.errors import OptionError
 from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.train.callbacks import Callback
@@ -136,6 +137,7 @@ def build_model(config: Config, spec: ImageSpec) -> Module:
         "drop_path_rate": config.drop_path if isinstance(config, TrainConfig) else 0.0,
         "patch_size": config.patch_size,
         "kernel_size": config.kernel_size,
+        "spatial_dims": spec.spatial_dims,
     }
     if config.model.lower() in OWN_SIZE:
         own = OWN_SIZE[config.model.lower()]
@@ -147,6 +149,11 @@ def train_transform(
     config: Config, spec: ImageSpec, area: tuple[float, float] = (0.08, 1.0), erase: float = 0.0
 ) -> T.Transform:
     """Return what happens to a training image; `area` is the part of a picture that is cut out."""
+    if spec.spatial_dims != 2 and config.image_size not in (0, spec.size):
+        raise OptionError(
+            f"image_size scales pictures; these signals keep their length of {spec.size}: leave it "
+            "out"
+        )
     steps: list[T.Transform] = []
     if spec.size is None:
         steps.append(T.RandomResizedCrop(config.image_size or 224, area))

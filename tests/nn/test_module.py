@@ -223,3 +223,10 @@ def test_parameter_shares_memory_and_says_what_it_is() -> None:
     assert not nn.Parameter(mg.zeros(1), requires_grad=False).requires_grad
     with pytest.raises(DTypeError, match="floating"):
         nn.Parameter(mg.zeros(2, dtype=mg.int64))
+
+
+def test_count_params_has_statistics_and_no_number_twice() -> None:
+    layer = nn.Linear(3, 4)
+    norm = nn.BatchNorm1d(4)  # weight, bias, mean, variance; the counter of batches is no weight
+    norm.register_buffer("helper", mg.zeros(5), persistent=False)
+    assert nn.Sequential(layer, norm, layer).count_params() == 16 + 16

@@ -1,0 +1,73 @@
+"""What the Keras-like systems share: from names and channels-last shapes to a `Model`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad import io, models
+from minigrad.compat.keras.model import Model
+from minigrad.errors import DataError, OptionError
+from minigrad.nn.state import LoadReport
+
+__all__ = ["classifier", "load_pretrained", "spatial"]
+
+
+def spatial(input_shape: Sequence[int | None]) -> dict[str, Any]:
+    """Return in_channels and spatial_dims for a channels-last shape without the batch.
+
+    Examples
+    --------
+    >>> spatial((96, 96, 96, 4))
+    {'in_channels': 4, 'spatial_dims': 3}
+    """
+    shape = tuple(input_shape)
+    if not 2 <= len(shape) <= 4 or shape[-1] is None:
+        raise OptionError(
+            "input_shape is one sample, channels last: (length, channels), (height, width, "
+            f"channels) or (depth, height, width, channels), got {shape}"
+        )
+    return {"in_channels": shape[-1], "spatial_dims": len(shape) - 1}
+
+
+def classifier(
+    net: models.ConvNeXt,
+    input_shape: Sequence[int | None],
+    name: str,
+    config: tuple[str, str, dict[str, Any]] | None,
+) -> Model:
+    """Put a ConvNeXt behind Keras's methods; its shapes are checked before any forward."""
+    *sides, channels = input_shape
+    shape: tuple[int | None, ...] = (net.num_classes or net.dims[-1],)
+    if None not in sides:
+        last = [*net.pyramid_shapes((channels or 0, *(s or 0 for s in sides))).values()][-1]
+        shape = shape if net.include_top else (*last[1:], last[0])
+    elif not net.include_top:
+        shape = (*(None for _ in sides), net.dims[-1])
+    return Model(net, input_shape, shape, name, config)
+
+
+def load_pretrained(model: Model, path: Any) -> LoadReport:
+    """Load what fits from a file: the weights of another model, whose head may differ.
+
+    Returns
+    -------
+    LoadReport
+        What was loaded, and what was not; it is printed if anything was left out.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged, or nothing in it fits.
+    """
+    state = io.load(path)
+    for key in ("weights", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: a file of weights holds tensors by name")
+    values = {name.removeprefix("net."): value for name, value in state.items()}
+    report = model.net.load_state_dict(values, strict=False)
+    if not report.complete:
+        print(f"{path}: {report}")
+    return report

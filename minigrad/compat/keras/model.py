@@ -1,0 +1,393 @@
+"""Model: a network of minigrad behind Keras's methods, channels-last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad import io
+from minigrad.compat.keras import mixed_precision
+from minigrad.compat.keras.losses import find_loss
+from minigrad.compat.keras.metrics import find_metrics
+from minigrad.compat.keras.optimizers import Spec, find_optimizer
+from minigrad.data import DataLoader
+from minigrad.errors import OptionError, ShapeError
+from minigrad.models.convnext import ConvNeXt
+from minigrad.models.features import FeatureInfo, pyramid_shapes
+from minigrad.nn import DropPath, Module
+from minigrad.tensor import Tensor
+from minigrad.train import Callback, Trainer
+from minigrad.viz.summary import summary
+
+__all__ = ["History", "KerasTensor", "Model"]
+
+Shape = tuple[int | None, ...]
+FREE_SIDE = 224  # what `summary` puts in for a side that input_shape leaves open
+
+
+class KerasTensor(NamedTuple):
+    """Shape and dtype of a result that is not computed yet; the first axis is the batch."""
+
+    shape: Shape
+    dtype: str = "float32"
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}>"
+
+
+class History:
+    """What `Model.fit` returns: ``history`` has a list per number, one entry per epoch."""
+
+    def __init__(self, rows: Sequence[Mapping[str, float]]) -> None:
+        self.epoch = [int(row["epoch"]) - 1 for row in rows]
+        self.history: dict[str, list[float]] = {}
+        for row in rows:
+            for name, value in row.items():
+                if name not in ("epoch", "lr", "seconds"):
+                    self.history.setdefault(name.removeprefix("train_"), []).append(value)
+
+
+class Model(Module):
+    """A network that takes and gives channels last, with compile, fit, evaluate, predict, save.
+
+    Parameters
+    ----------
+    net : Module
+        The network, (N, C, *spatial) to (N, classes) or to a map; it is the attribute `net`.
+    input_shape : sequence of int or None
+        (*spatial, C) of one sample; None for a side of any length.
+    output_shape : sequence of int or None
+        Of one result, channels last.
+    name : str, optional
+        Shown by `summary`.
+    config : tuple, optional
+        (module, function, keyword arguments) by which `keras.models.load_model` builds it again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minigrad import models
+    >>> net = models.ConvNeXt(num_classes=3, depths=(1, 1), dims=(4, 8))
+    >>> model = Model(net, (16, 16, 3), (3,))
+    >>> model.compile(optimizer="adamw", loss="cross_entropy", metrics=["accuracy"])
+    >>> model.predict(np.zeros((5, 16, 16, 3), np.float32)).shape
+    (5, 3)
+    """
+
+    def __init__(
+        self,
+        net: Module,
+        input_shape: Sequence[int | None],
+        output_shape: Sequence[int | None],
+        name: str | None = None,
+        config: tuple[str, str, dict[str, Any]] | None = None,
+    ) -> None:
+        self.net = net
+        self.input_shape: Shape = (None, *input_shape)
+        self.output_shape: Shape = (None, *output_shape)
+        self.name = name or type(net).__name__.lower()
+        self.config = config
+        self.trainer: Trainer | None = None
+        self.compiled: dict[str, Any] | None = None  # what `save` keeps of `compile`
+
+    # ---- calling --------------------------------------------------------------------------------
+
+    def forward(self, x: Any) -> Tensor:
+        x = _tensor(x)
+        expected = self.input_shape
+        fits = x.ndim == len(expected) and all(
+            want in (None, have) for want, have in zip(expected[1:], x.shape[1:], strict=True)
+        )
+        if not fits:
+            raise ShapeError(
+                f"the model takes channels last, {expected}, got {x.shape}; move the channels "
+                "with np.moveaxis(x, 1, -1), or use the network inside, model.net"
+            )
+        # Both moves are free: this is how minigrad keeps images in memory.
+        y: Tensor = self.net(x.movedim(-1, 1))
+        return y if y.ndim == 2 else y.movedim(1, -1)
+
+    @property
+    def input(self) -> KerasTensor:
+        """Shape of the input."""
+        return KerasTensor(self.input_shape)
+
+    @property
+    def output(self) -> KerasTensor:
+        """Shape of the output."""
+        return KerasTensor(self.output_shape)
+
+    @property
+    def pyramid_outputs(self) -> dict[str, KerasTensor]:
+        """Shapes of the maps P1 to P4, known before any forward.
+
+        The maps themselves come from `minigrad.models.ConvNeXtFeatures(model.net)`.
+        """
+        net: Any = getattr(self.net, "encoder", self.net)
+        sides, channels = self.input_shape[1:-1], self.input_shape[-1]
+        info = FeatureInfo.of(net)
+        if None in sides:  # then no side is known for certain
+            free = (None,) * len(sides)
+            return {f.name: KerasTensor((None, *free, f.channels)) for f in info}
+        shapes = pyramid_shapes(net, (channels or 0, *(side or 0 for side in sides)))
+        return {k: KerasTensor((None, *shape[1:], shape[0])) for k, shape in shapes.items()}
+
+    def summary(self, depth: int = 3) -> None:
+        """Print the layers, their output shapes (channels first), parameters and multiply-adds."""
+        *sides, channels = (FREE_SIDE if n is None else n for n in self.input_shape[1:])
+        print(f'Model: "{self.name}"')
+        print(summary(self.net, (channels, *sides), depth))
+        if isinstance(self.net, ConvNeXt):
+            rates = [m.drop_prob for m in self.net.modules() if isinstance(m, DropPath)] or [0.0]
+            blocks = " + ".join(map(str, self.net.depths))
+            print(f"Blocks: {blocks}, drop path {rates[0]:.3g} to {rates[-1]:.3g}")
+        print(f"Total params: {self.count_params():,}")
+
+    # ---- training -------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "adamw",
+        loss: Any = "cross_entropy",
+        metrics: Sequence[Any] | None = None,
+    ) -> None:
+        """Choose how to train.
+
+        Parameters
+        ----------
+        optimizer : str, Spec or Optimizer, default "adamw"
+            A name, one of `minigrad.compat.keras.optimizers`, or an optimizer of minigrad.
+        loss : str or callable, default "cross_entropy"
+            See `minigrad.compat.keras.losses.find_loss`, which warns where loss and outputs do not
+            fit each other.
+        metrics : sequence of str or callable, optional
+            Names of `minigrad.compat.keras.metrics`, or functions ``metric(output, target)``.
+        """
+        activation = getattr(self.net, "classifier_activation", None)
+        found, spec = find_loss(loss, activation), find_optimizer(optimizer)
+        made = spec.build(self.parameters()) if isinstance(spec, Spec) else spec
+        precision = mixed_precision.POLICIES[mixed_precision.global_policy()]
+        options: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
+        self.trainer = Trainer(
+            self,
+            made,
+            found,
+            clip_grad=spec.clip_norm if isinstance(spec, Spec) else None,
+            metrics=find_metrics(metrics, activation),
+            **options,
+        )
+        names = [metric for metric in metrics or () if isinstance(metric, str)]
+        self.compiled = {"optimizer": optimizer, "loss": loss, "metrics": names}
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        validation_data: Any = None,
+        shuffle: bool = True,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Train for `epochs` epochs more.
+
+        Parameters
+        ----------
+        x : array, Tensor or DataLoader
+            Samples, channels last; a loader gives the labels too.
+        y : array or Tensor, optional
+            Labels, as the loss takes them.
+        batch_size : int, default 32
+            Samples per step.
+        epochs : int, default 1
+            Passes over the data.
+        verbose : {"auto", 0, 1, 2}
+            0 is silent; otherwise every epoch prints its numbers.
+        validation_data : (x, y) or DataLoader, optional
+            Evaluated after every epoch.
+        shuffle : bool, default True
+            Visit the samples in a new order every epoch.
+        callbacks : sequence of Callback
+            Of minigrad.
+        """
+        trainer = self._ready("fit")
+        train = _loader(x, y, batch_size, shuffle)
+        val = validation_data
+        if isinstance(val, (tuple, list)):
+            inputs, labels = val
+            val = _loader(inputs, labels, batch_size, False)
+        start, kept = len(trainer.history), trainer.callbacks
+        trainer.callbacks = [*kept, *callbacks, *([Lines()] if verbose else [])]
+        try:
+            trainer.fit(train, val, trainer.epoch + epochs)
+        finally:
+            trainer.callbacks = kept
+        return History(trainer.history[start:])
+
+    def train_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> Any:
+        """Take one step; return the loss and the metrics before it, as a list or by name."""
+        values = self._ready("train_on_batch").train_on_batch(_tensor(x), _labels(y))
+        return _result(values, return_dict)
+
+    def evaluate(
+        self, x: Any, y: Any = None, batch_size: int = 32, return_dict: bool = False
+    ) -> Any:
+        """Return the loss and the metrics over all samples, as a list or by name."""
+        values = self._ready("evaluate").evaluate(_loader(x, y, batch_size, False))
+        return _result(values, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> Any:
+        """Return the loss and the metrics of one batch, without a step."""
+        return self.evaluate(x, y, len(y), return_dict)
+
+    def predict(self, x: Any, batch_size: int = 32) -> NDArray[Any]:
+        """Return the outputs for all samples, in evaluation mode, batch by batch."""
+        trainer = self.trainer or Trainer(self)
+        if isinstance(x, DataLoader):
+            return trainer.predict(x)
+        return trainer.predict(_loader(x, np.zeros(len(x), np.int64), batch_size, False))
+
+    def predict_on_batch(self, x: Any) -> NDArray[Any]:
+        """Return the outputs for one batch."""
+        return self.predict(x, len(x))
+
+    def _ready(self, what: str) -> Trainer:
+        if self.trainer is None:
+            raise OptionError(f"{what}: call model.compile(optimizer=…, loss=…) first")
+        return self.trainer
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def save(self, path: Any) -> None:
+        """Write architecture, weights and, where it was compiled, the optimizer's state.
+
+        The file is safetensors, whatever its name ends in; `keras.models.load_model` reads it. A
+        loss, metric or optimizer that is a function or object of your own is not kept: compile
+        again after loading.
+        """
+        if self.config is None:
+            raise OptionError(
+                "save: this model was put together by hand, so a file could not say how to build "
+                "it again; save model.net.state_dict() with minigrad.io.save"
+            )
+        state: dict[str, Any] = {"kind": "keras model", "config": list(self.config)}
+        state |= {
+            "weights": self.state_dict(),
+            "compiled": _describe(self.compiled),
+            "trainer": None,
+        }
+        if self.trainer is not None and state["compiled"] is not None:
+            state["trainer"] = {
+                key: value for key, value in self.trainer.state_dict().items() if key != "model"
+            }
+        io.save(state, path)
+
+    def load_weights(self, path: Any) -> None:
+        """Read the weights of a file that `save` wrote; every name and shape must match."""
+        state = io.load(path)
+        self.load_state_dict(state["weights"] if "weights" in state else state)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the keyword arguments that the model was made with."""
+        return dict(self.config[2]) if self.config else {}
+
+
+class Lines(Callback):
+    """Prints one line per epoch, as Keras does with ``verbose=2``."""
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.first = trainer.epoch
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        row = trainer.history[-1]
+        done, wanted = trainer.epoch - self.first, trainer.epochs - self.first
+        numbers = [
+            f"{name.removeprefix('train_')}: {value:.4f}"
+            for name, value in row.items()
+            if name not in ("epoch", "lr", "seconds")
+        ]
+        print(f"Epoch {done}/{wanted}")
+        print(" - ".join([f"{row['seconds']:.0f}s", *numbers]))
+
+
+class _Pairs:
+    """Samples and labels of any shape."""
+
+    def __init__(self, x: Any, y: Any) -> None:
+        self.x, self.y = _array(x), _array(y)
+        if len(self.x) != len(self.y):
+            raise ShapeError(f"{len(self.x)} samples cannot have {len(self.y)} labels")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int, /) -> Any:
+        return self.x[index], self.y[index]
+
+    def __repr__(self) -> str:
+        return f"{len(self)} samples {self.x.shape[1:]}"
+
+
+def _collate(x: Sequence[Any], y: Sequence[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return _numbers(np.stack(x)), np.stack(y)
+
+
+def _loader(x: Any, y: Any, batch_size: int, shuffle: bool) -> DataLoader:
+    if isinstance(x, DataLoader):
+        return x
+    if y is None:
+        raise OptionError("labels are missing: give y, or a DataLoader as x")
+    return DataLoader(_Pairs(x, y), batch_size, shuffle, collate=_collate)
+
+
+def _numbers(x: NDArray[Any]) -> NDArray[Any]:
+    """Return what a network computes with: float32, unless it is float already."""
+    return x if x.dtype.kind == "f" and x.dtype != np.float64 else x.astype(np.float32)
+
+
+def _array(x: Any) -> NDArray[Any]:
+    return x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+
+
+def _tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(_numbers(np.asarray(x)))
+
+
+def _labels(y: Any) -> Tensor:
+    return y if isinstance(y, Tensor) else Tensor(np.asarray(y))
+
+
+def _result(values: Mapping[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return dict(values)
+    found = list(values.values())
+    return found if len(found) > 1 else found[0]
+
+
+def _describe(compiled: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return how to compile again in plain values; None where something has no such form."""
+    if compiled is None:
+        return None
+    optimizer, loss = compiled["optimizer"], compiled["loss"]
+    if isinstance(optimizer, Spec):
+        optimizer = {
+            "name": optimizer.name,
+            "options": dict(optimizer.options),
+            "clip_norm": optimizer.clip_norm,
+        }
+    if hasattr(loss, "from_logits"):
+        loss = {
+            "name": loss.name,
+            "from_logits": loss.from_logits,
+            "label_smoothing": loss.label_smoothing,
+        }
+    if not isinstance(optimizer, (str, dict)) or not isinstance(loss, (str, dict)):
+        return None
+    return {"optimizer": optimizer, "loss": loss, "metrics": list(compiled["metrics"])}
+
+
+Factory = Callable[..., Model]
