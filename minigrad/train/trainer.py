@@ -29,6 +29,7 @@ from minigrad.train.callbacks import Callback
 from minigrad.train.config import PRECISIONS
 from minigrad.train.interrupt import Interrupt
 from minigrad.train.metrics import Means, accuracy
+from minigrad.train.outputs import warn_of_outputs
 
 __all__ = ["LOSSES", "Trainer"]
 
@@ -112,6 +113,7 @@ class Trainer:
             if loss not in LOSSES:
                 raise unknown("loss", loss, LOSSES)
             loss = LOSSES[loss]
+        warn_of_outputs(model, loss)
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.schedule, self.ema, self.clip_grad = schedule, ema, clip_grad
         self.metrics = {"accuracy": accuracy} if metrics is None else dict(metrics)

@@ -1,0 +1,57 @@
+"""A warning where a loss and what the model gives do not fit each other."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+from minigrad import nn
+from minigrad.nn import functional as F
+
+__all__ = ["warn_of_outputs"]
+
+OF_LOGITS = (F.cross_entropy, F.binary_cross_entropy_with_logits)
+OF_PROBABILITIES = (F.binary_cross_entropy,)
+LAYERS_OF_LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
+LAYERS_OF_PROBABILITIES = (nn.BCELoss,)
+
+
+def warn_of_outputs(model: nn.Module, loss: Any) -> None:
+    """Warn if `loss` expects logits and `model` gives probabilities, or the other way round.
+
+    Only models that say what they do to their logits, in an attribute ``classifier_activation``,
+    can be judged: ConvNeXt and the U-Nets.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> options = {"num_classes": 2, "depths": (1,), "dims": (4,)}
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     warn_of_outputs(mg.models.ConvNeXt(**options), F.cross_entropy)
+    ...     warn_of_outputs(mg.models.ConvNeXt(**options), mg.nn.BCELoss())
+    >>> print(said[0].message)
+    the loss BCELoss expects probabilities, but the model gives logits; ...
+    """
+    activation = vars(model).get("classifier_activation", "unknown")
+    if activation == "unknown":
+        return
+    while isinstance(loss, partial):
+        loss = loss.func
+    name = getattr(loss, "__name__", type(loss).__name__)
+    logits = activation in (None, "linear", "none")
+    if logits and (loss in OF_PROBABILITIES or isinstance(loss, LAYERS_OF_PROBABILITIES)):
+        _warn(
+            f"the loss {name} expects probabilities, but the model gives logits; take the loss of "
+            "logits, or build the model with classifier_activation='sigmoid'"
+        )
+    if not logits and (loss in OF_LOGITS or isinstance(loss, LAYERS_OF_LOGITS)):
+        _warn(
+            f"the loss {name} expects logits, but the model's outputs went through {activation}; "
+            "build the model with classifier_activation=None"
+        )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=4)
