@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 
 from minigrad.cli.runs import add_trained_options, load_trained
-from minigrad.data import read_image
+from minigrad.data import read_image, read_signal
 from minigrad.data import transforms as T
 from minigrad.errors import OptionError
 from minigrad.modes import no_grad
@@ -32,10 +32,14 @@ def run(args: argparse.Namespace) -> int:
     trained = load_trained(args.checkpoint, args.device)
     images, rng = trained.images, np.random.default_rng(0)
     transform = eval_transform(trained.config, images)
-    if images.size is not None:  # a picture of any size is brought to that of the data's
+    signals = images.spatial_dims == 1
+    if images.size is not None and not signals:  # pictures of any size come to that of the data's
         transform = T.Compose([T.Resize((images.size, images.size)), transform])
     for path in args.images:
-        image = transform(read_image(path, images.channels), rng)
+        if signals:
+            image = transform(read_signal(path, images.channels, images.size or 0), rng)
+        else:
+            image = transform(read_image(path, images.channels), rng)
         with no_grad():
             logits = trained.model(Tensor(image[None]).to(args.device))
             chances = softmax(logits, 1).cpu().numpy()[0]

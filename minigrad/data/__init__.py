@@ -18,6 +18,7 @@ from minigrad.data.folder import ImageFolder, read_image
 from minigrad.data.idx import read_idx
 from minigrad.data.loader import DataLoader, default_collate
 from minigrad.data.mixing import Mix, cutmix, mixup, one_hot
+from minigrad.data.signals import mnist1d, read_signal
 from minigrad.data.uci_digits import digits
 
 __all__ = [
@@ -37,10 +38,12 @@ __all__ = [
     "list_datasets",
     "load_split",
     "mixup",
+    "mnist1d",
     "one_hot",
     "random_split",
     "read_idx",
     "read_image",
+    "read_signal",
     "stratified_subset",
     "transforms",
 ]

@@ -41,12 +41,15 @@ def warn_of_outputs(model: nn.Module, loss: Any) -> None:
         loss = loss.func
     name = getattr(loss, "__name__", type(loss).__name__)
     logits = activation in (None, "linear", "none")
-    if logits and (loss in OF_PROBABILITIES or isinstance(loss, LAYERS_OF_PROBABILITIES)):
+    chosen = getattr(loss, "from_logits", None)  # of the dice losses
+    of_probabilities = loss in OF_PROBABILITIES or isinstance(loss, LAYERS_OF_PROBABILITIES)
+    of_logits = loss in OF_LOGITS or isinstance(loss, LAYERS_OF_LOGITS)
+    if logits and (of_probabilities or chosen is False):
         _warn(
             f"the loss {name} expects probabilities, but the model gives logits; take the loss of "
             "logits, or build the model with classifier_activation='sigmoid'"
         )
-    if not logits and (loss in OF_LOGITS or isinstance(loss, LAYERS_OF_LOGITS)):
+    if not logits and (of_logits or chosen is True):
         _warn(
             f"the loss {name} expects logits, but the model's outputs went through {activation}; "
             "build the model with classifier_activation=None"

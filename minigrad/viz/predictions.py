@@ -26,12 +26,13 @@ def predictions_svg(
     side: int = 96,
     title: str = "predictions",
 ) -> SVG:
-    """Draw images with the predicted class below each: green if right, else red with the truth.
+    """Draw samples with the predicted class below each: green if right, else red with the truth.
 
     Parameters
     ----------
-    images : array of shape (N, C, H, W)
-        C = 1 or 3; every image is stretched to its own range of brightness.
+    images : array of shape (N, C, H, W) or (N, C, L)
+        Pictures with C = 1 or 3, every one stretched to its own range of brightness; or signals, a
+        curve for each of the C channels.
     labels, predictions : sequences of int
         True and predicted class numbers.
     classes : sequence of str, optional
@@ -51,9 +52,10 @@ def predictions_svg(
     (3, 1)
     """
     pixels = np.asarray(images, dtype=np.float32)
-    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
+    if pixels.ndim != 3 and (pixels.ndim != 4 or pixels.shape[1] not in (1, 3)):
         raise ShapeError(
-            f"predictions_svg: images must have shape (N, 1 or 3, H, W), got {pixels.shape}"
+            "predictions_svg: images must have shape (N, 1 or 3, H, W), signals (N, C, L), got "
+            f"{pixels.shape}"
         )
     if not len(pixels) == len(labels) == len(predictions):
         raise ShapeError(
@@ -68,8 +70,11 @@ def predictions_svg(
     for number, (image, label, guess) in enumerate(zip(pixels, labels, predictions, strict=True)):
         x = 12 + number % columns * cell_width
         y = head + number // columns * cell_height
-        canvas.add("image", x=x, y=y, width=side, height=side, style="image-rendering:pixelated",
-                   href=png(_to_bytes(image)))  # fmt: skip
+        if image.ndim == 2:
+            _curves(canvas, image, x, y, side)
+        else:
+            canvas.add("image", x=x, y=y, width=side, height=side, href=png(_to_bytes(image)),
+                       style="image-rendering:pixelated")  # fmt: skip
         good = label == guess
         name, truth = (str(classes[i]) if classes else str(i) for i in (guess, label))
         colour = RIGHT if good else WRONG
@@ -77,6 +82,17 @@ def predictions_svg(
         if not good:
             canvas.text(x + side / 2, y + side + 28, f"not {truth}", size=11, fill=colour)
     return canvas.svg()
+
+
+def _curves(canvas: Canvas, signal: NDArray[np.float32], x: float, y: float, side: int) -> None:
+    """Draw a signal (C, L) into a square, from its least to its largest value."""
+    low, high = float(signal.min()), float(signal.max())
+    scale = side / (high - low) if high > low else 0.0
+    across = x + np.arange(signal.shape[1]) * (side / max(signal.shape[1] - 1, 1))
+    for values in signal:
+        points = zip(across, y + (high - values) * scale, strict=True)
+        text = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        canvas.add("polyline", points=text, fill="none", stroke="#222", stroke_width=1.5)
 
 
 def _to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -149,6 +149,10 @@ def test_losses_of_maps_have_their_classes_last() -> None:
     expected = F.cross_entropy(z.reshape(-1, 3), labels.reshape(-1)).item()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     assert loss(z, labels).item() == pytest.approx(expected)
+    for own in ("cross_entropy", nn.CrossEntropyLoss()):
+        assert find_loss(own, None)(z, labels).item() == pytest.approx(expected)
+    hot = F.one_hot(labels, 3).to(z.dtype)
+    assert find_loss(nn.CrossEntropyLoss(), None)(z, hot).item() == pytest.approx(expected)
     assert keras.losses.MeanSquaredError()(z, z + 2).item() == pytest.approx(4)
     assert keras.losses.MeanAbsoluteError()(z, z + 2).item() == pytest.approx(2)
 

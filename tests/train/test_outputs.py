@@ -23,6 +23,8 @@ SMALL: dict[str, Any] = {"num_classes": 2, "depths": (1,), "dims": (4,)}
         ("softmax", partial(F.cross_entropy, label_smoothing=0.1), "cross_entropy expects logits"),
         ("sigmoid", "binary_cross_entropy", "binary_cross_entropy_with_logits expects logits"),
         (None, F.binary_cross_entropy, "binary_cross_entropy expects probabilities"),
+        ("sigmoid", nn.DiceLoss(), "DiceLoss expects logits"),
+        (None, nn.DiceLoss(from_logits=False), "DiceLoss expects probabilities"),
         (None, nn.BCELoss(), "BCELoss expects probabilities, but the model gives logits"),
     ],
 )

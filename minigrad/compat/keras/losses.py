@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minigrad.errors import unknown
+from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.tensor import Tensor
 from minigrad.train.trainer import LOSSES
@@ -28,7 +29,7 @@ EPSILON = 1e-7  # Keras's: probabilities are kept this far from 0 and 1
 
 
 @dataclass(frozen=True)
-class _Crossentropy:
+class Crossentropy:
     """A loss of classes, from logits or from probabilities.
 
     Parameters
@@ -44,7 +45,7 @@ class _Crossentropy:
     name: ClassVar[str]
 
 
-class CategoricalCrossentropy(_Crossentropy):
+class CategoricalCrossentropy(Crossentropy):
     """−Σ t log p for one-hot or soft labels (…, classes).
 
     Examples
@@ -70,7 +71,7 @@ class CategoricalCrossentropy(_Crossentropy):
         return -(target * p.log()).sum(-1).mean()
 
 
-class SparseCategoricalCrossentropy(_Crossentropy):
+class SparseCategoricalCrossentropy(Crossentropy):
     """−log p of the class whose number is given, (…) or (…, 1)."""
 
     name = "sparse_categorical_crossentropy"
@@ -82,7 +83,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return CategoricalCrossentropy(self.from_logits, self.label_smoothing)(output, hot)
 
 
-class BinaryCrossentropy(_Crossentropy):
+class BinaryCrossentropy(Crossentropy):
     """−(t log p + (1 − t) log(1 − p)) of every output by itself."""
 
     name = "binary_crossentropy"
@@ -116,7 +117,19 @@ class MeanAbsoluteError:
         return F.l1_loss(output, target.reshape(output.shape).to(output.dtype))
 
 
-CROSSENTROPIES: dict[str, type[_Crossentropy]] = {
+@dataclass(frozen=True)
+class ClassesLast:
+    """A loss of minigrad, whose classes lie on axis 1, for maps whose classes lie last."""
+
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        if target.ndim == output.ndim:
+            target = _classes_second(target)
+        return self.loss(_classes_second(output), target)
+
+
+CROSSENTROPIES: dict[str, type[Crossentropy]] = {
     kind.name: kind
     for kind in (CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy)
 }
@@ -169,8 +182,8 @@ def find_loss(loss: Any, activation: str | None) -> Callable[[Tensor, Tensor], T
             raise unknown("loss", loss, {*CROSSENTROPIES, *OTHERS, *LOSSES})
         if loss in FROM_LOGITS and not logits:
             _warn(_reverse(loss, activation))
-        return LOSSES[loss]
-    if isinstance(loss, _Crossentropy):
+        return ClassesLast(LOSSES[loss]) if loss == "cross_entropy" else LOSSES[loss]
+    if isinstance(loss, Crossentropy):
         if loss.from_logits and not logits:
             _warn(_reverse(type(loss).__name__ + "(from_logits=True)", activation))
         elif logits and not loss.from_logits:
@@ -178,7 +191,7 @@ def find_loss(loss: Any, activation: str | None) -> Callable[[Tensor, Tensor], T
                 f"the loss {type(loss).__name__}() expects probabilities, but the model gives "
                 "logits; pass from_logits=True"
             )
-    return loss  # type: ignore[no-any-return]
+    return ClassesLast(loss) if isinstance(loss, Module) else loss  # type: ignore[no-any-return]
 
 
 def _reverse(loss: str, activation: str | None) -> str:

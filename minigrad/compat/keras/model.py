@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minigrad import io
 from minigrad.compat.keras import mixed_precision
-from minigrad.compat.keras.losses import find_loss
+from minigrad.compat.keras.losses import Crossentropy, find_loss
 from minigrad.compat.keras.metrics import find_metrics
 from minigrad.compat.keras.optimizers import Spec, find_optimizer
 from minigrad.data import DataLoader
@@ -379,7 +379,7 @@ def _describe(compiled: dict[str, Any] | None) -> dict[str, Any] | None:
             "options": dict(optimizer.options),
             "clip_norm": optimizer.clip_norm,
         }
-    if hasattr(loss, "from_logits"):
+    if isinstance(loss, Crossentropy):
         loss = {
             "name": loss.name,
             "from_logits": loss.from_logits,
