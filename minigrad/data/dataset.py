@@ -197,7 +197,7 @@ def stratified_subset(dataset: Dataset, share: float, seed: int = 0) -> Subset:
     --------
     >>> import minigrad as mg
     >>> len(mg.data.stratified_subset(mg.data.digits(train=True), 0.1))
-    144
+    143
     """
     if not 0 < share <= 1:
         raise OptionError(f"stratified_subset: share must lie in (0, 1], got {share}")
