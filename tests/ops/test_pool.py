@@ -121,7 +121,9 @@ def test_a_bad_pixel_spoils_its_own_windows_only(bad: float) -> None:
 
 def test_nan_wins_over_numbers() -> None:
     x = mg.tensor([[[1.0, float("nan"), 3.0, 4.0]]])
-    assert np.isnan(pool.max_pool1d(x, 2).numpy()).tolist() == [[[True, False]]]
+    y, where = pool.max_pool1d(x, 2, return_indices=True)
+    assert np.isnan(y.numpy()).tolist() == [[[True, False]]]
+    assert where.numpy().tolist() == [[[1, 3]]]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float16", 1e-3)])

@@ -94,7 +94,7 @@ def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
             nonlocal broken
             dtype = (x[0] if x.__class__ is list else x).dtype
             known = dtype.char in "fd" and all(
-                a.dtype == dtype for a in args if isinstance(a, np.ndarray)
+                a.dtype in (dtype, np.int64) for a in args if isinstance(a, np.ndarray)
             )
             if broken or not known:
                 return formula(np, x, *args, **options)

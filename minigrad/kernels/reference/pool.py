@@ -55,7 +55,7 @@ def _max_along(
     dtype = np.min_scalar_type(len(taps) * inner)
     highest = None
     for tap, k in zip(taps, reversed(range(len(taps))), strict=True):
-        here = ~(x[tap] < best)  # true where both are NaN, too
+        here = (x[tap] == best) | (x[tap] != x[tap])  # a NaN is the maximum
         value = dtype.type(k * inner)
         mine = here * (value if rank is None else rank[tap] + value)
         highest = mine if highest is None else xp.maximum(highest, mine)

@@ -17,6 +17,8 @@ from minigrad.kernels.reference._arrays import Array, channels_first, channels_l
 
 __all__ = ["AxisMap", "separable"]
 
+Table = np.ndarray[Any, Any]
+
 BLOCK = 32  # output rows that share one product
 
 
@@ -27,7 +29,7 @@ class AxisMap:
     between their first and last entry, so a product costs what the band costs.
     """
 
-    def __init__(self, matrix: np.ndarray[Any, Any], transposed: AxisMap | None = None) -> None:
+    def __init__(self, matrix: Table, transposed: AxisMap | None = None) -> None:
         self.matrix = matrix
         if transposed is not None:
             self.T = transposed
@@ -44,6 +46,13 @@ class AxisMap:
         if out * size <= 64 * 64:
             return [(slice(0, out), slice(0, size))]
         return list(self._bands())
+
+    @cached_property
+    def entries(self) -> tuple[Table, Table, Table]:
+        """The entries that are not 0: where each row starts in the lists, columns and values."""
+        rows, columns = np.nonzero(self.matrix)
+        start = np.searchsorted(rows, np.arange(len(self.matrix) + 1))
+        return start, columns, self.matrix[rows, columns]
 
     def _bands(self) -> Iterator[tuple[slice, slice]]:
         for start in range(0, len(self.matrix), BLOCK):

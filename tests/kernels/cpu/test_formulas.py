@@ -15,6 +15,7 @@ from minigrad import kernels
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.reference.mlp import Parameters
+from minigrad.ops import pool, resize
 
 DTYPES = ("float32", "float64")
 LAYOUTS: dict[str, Callable[[Any], Any]] = {
@@ -47,7 +48,7 @@ def assert_equal(fast: list[Any], formula: list[Any], scale: float = 1.0) -> Non
     for a, b in zip(fast, formula, strict=True):
         assert a.shape == b.shape
         assert a.dtype == b.dtype
-        tolerance = {"float32": 1e-5, "float64": 1e-12}[str(b.dtype)] * scale
+        tolerance = {"float32": 1e-5, "float64": 1e-12, "int64": 0.0}[str(b.dtype)] * scale
         largest = np.abs(b[np.isfinite(b)]).max(initial=0.0)
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * largest)
 
@@ -260,6 +261,77 @@ def test_groups_take_the_formula() -> None:
     check_convolution("conv", case)
 
 
+# ---- pooling and interpolation ----------------------------------------------------------------
+
+
+@st.composite
+def images(draw: Any) -> Any:
+    """Draw an image of one to three dimensions with ties, of any layout."""
+    dims = draw(st.integers(1, 3))
+    size = [draw(st.integers(3, 7 if dims == 3 else 12)) for _ in range(dims)]
+    shape = (draw(st.sampled_from([0, 1, 3])), draw(st.sampled_from([1, 8, 70])), *size)
+    x = np.round(2.0 * np.random.default_rng(0).standard_normal(shape)).astype(
+        draw(st.sampled_from(DTYPES))
+    )
+    return LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](channels_last(x))
+
+
+@settings(max_examples=40, deadline=None)
+@given(x=images(), kernel=st.integers(1, 3), stride=st.integers(1, 3), adaptive=st.booleans())
+def test_max_pooling(x: Any, kernel: int, stride: int, adaptive: bool) -> None:
+    tables = tuple(
+        pool._adaptive_table(n, kernel)
+        if adaptive
+        else pool._window_table(n, kernel, stride, kernel // 2, 1, False)
+        for n in x.shape[2:]
+    )
+    check("max_pool", x, tables)
+    with use_kernels("reference"):
+        y, where = pick("max_pool", x)(x, tables)
+    check("pool_gather", x, where)
+    check("pool_scatter", y, where, x.shape[2:])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_max_pooling_of_special_values(dtype: str) -> None:
+    row = [1.0, np.nan, 3.0, -np.inf, -np.inf, -np.inf, np.nan, np.nan, np.inf, 2.0, 2.0, np.inf]
+    x = np.tile(np.array(row, dtype), (2, 9, 1))
+    for one, two in zip(
+        *both("max_pool", x, (pool._window_table(12, 3, 3, 0, 1, False),)), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+@settings(max_examples=40, deadline=None)
+@given(x=images(), data=st.data())
+def test_maps_along_axes(x: Any, data: Any) -> None:
+    def draw(n: int) -> Any:
+        out = data.draw(st.integers(1, 20), label="out")
+        return data.draw(
+            st.sampled_from([
+                None,
+                pool.adaptive_map(n, out),
+                pool._average_map(n, 3, 2, 1, False, "pixels"),
+                resize._nearest_map(n, out, n / out, False),
+                resize._smooth_map(n, out, n / out, "bicubic", False),
+            ])
+        )  # fmt: skip
+
+    maps = tuple(draw(n) for n in x.shape[2:])
+    check("separable", x, maps)
+    out = [n if m is None else len(m.matrix) for n, m in zip(x.shape[2:], maps, strict=True)]
+    g = np.random.default_rng(0).standard_normal((*x.shape[:2], *out)).astype(x.dtype)
+    check("separable", g, tuple(m and m.T for m in maps))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_bad_pixels_go_where_their_weights_are(bad: float) -> None:
+    x = np.ones((1, 8, 6, 6), "f")
+    x[0, 2, 1, 1], x[0, 2, 4, 4] = bad, -bad
+    fast, formula = both("separable", x, (resize._smooth_map(6, 9, 6 / 9, "bicubic", False),) * 2)
+    np.testing.assert_array_equal(np.isfinite(fast[0]), np.isfinite(formula[0]))
+
+
 # ---- the pointwise half of the block ----------------------------------------------------------
 
 
@@ -363,6 +435,9 @@ def test_results_do_not_depend_on_threads() -> None:
         "conv": (x, patch.astype("f"), None, [2, 2], [(0, 0)] * 2, [1, 1], 1),
         "conv_weight_grad": (x[:, :40, :15, :11], x, (2, 2), [2, 2], [(0, 0)] * 2, [1, 1], 1),
         "matmul": (x.reshape(48, -1), x.reshape(-1, 48)),
+        "max_pool": (x, (pool._adaptive_table(30, 7), pool._adaptive_table(22, 7))),
+        "pool_scatter": (x, np.zeros(x.shape, np.int64), (5, 5)),
+        "separable": (x, (pool.adaptive_map(30, 7), pool.adaptive_map(22, 40))),
     }
     for shape in ((500, 90), (6, 90, 40)):
         calls |= {

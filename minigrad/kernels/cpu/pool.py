@@ -1,0 +1,108 @@
+"""Max pooling, and the two ways between an image and the places of its maxima."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from minigrad.kernels.cpu.arrays import (
+    Array,
+    channels_first,
+    channels_last,
+    contiguous,
+    empty,
+    instead_of,
+    three,
+    volume,
+)
+from minigrad.kernels.cpu.compile import parallel
+from minigrad.kernels.reference import pool as reference
+
+__all__ = ["max_pool", "pool_gather", "pool_scatter"]
+
+CHANNELS = 64  # of one task of `pool_scatter`
+
+
+@parallel
+def _max_pool(y, where, x, depths, heights, widths):  # type: ignore[no-untyped-def]
+    n, out_d, out_h, out_w, channels = y.shape
+    height, width = x.shape[2:4]
+    for task in prange(n * out_d * out_h):
+        b, d, h = task // (out_d * out_h), task // out_h % out_d, task % out_h
+        for w in range(out_w):
+            best, at = y[b, d, h, w], where[b, d, h, w]
+            for c in range(channels):
+                best[c] = -np.inf
+                at[c] = (depths[d, 0] * height + heights[h, 0]) * width + widths[w, 0]
+            for i in depths[d]:
+                for j in heights[h]:
+                    for k in widths[w]:
+                        source, place = x[b, i, j, k], (i * height + j) * width + k
+                        for c in range(channels):
+                            value = source[c]  # NaN wins over every number
+                            if value > best[c] or (value != value and best[c] == best[c]):
+                                best[c] = value
+                                at[c] = place
+
+
+@parallel
+def _gather(y, x, where):  # type: ignore[no-untyped-def]
+    n, rows, channels = y.shape
+    for task in prange(n * rows):
+        b, row = task // rows, task % rows
+        for c in range(channels):
+            y[b, row, c] = x[b, where[b, row, c], c]
+
+
+@parallel
+def _scatter(y, g, where, chunk):  # type: ignore[no-untyped-def]
+    n, rows, channels = g.shape
+    chunks = -(-channels // chunk)
+    for task in prange(n * chunks):
+        b, first = task // chunks, task % chunks * chunk
+        last = min(channels, first + chunk)
+        for pixel in range(y.shape[1]):
+            for c in range(first, last):
+                y[b, pixel, c] = 0
+        for row in range(rows):
+            for c in range(first, last):
+                y[b, where[b, row, c], c] += g[b, row, c]
+
+
+@instead_of(reference.max_pool)
+def max_pool(x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
+    """Return the maximum of every window and where it stands, counted within (*spatial)."""
+    out = [len(table) for table in tables]
+    y = empty((len(x), *out, x.shape[1]), x.dtype)
+    where = empty(y.shape, np.int64)
+    axes = [np.zeros((1, 1), np.int64)] * (3 - len(out)) + list(map(contiguous, tables))
+    shape = (len(x), *three(out, 1), x.shape[1])
+    _max_pool(y.reshape(shape), where.reshape(shape), volume(x), *axes)
+    return channels_first(y), channels_first(where)
+
+
+def _rows(x: Array) -> Array:
+    """Return (N, C, *spatial) as contiguous (N, L, C)."""
+    return contiguous(channels_last(x)).reshape(len(x), math.prod(x.shape[2:]), x.shape[1])
+
+
+@instead_of(reference.pool_gather)
+def pool_gather(x: Array, where: Array) -> Array:
+    """Pick from every channel the elements at `where` (N, C, *out)."""
+    y = empty((len(x), *where.shape[2:], x.shape[1]), x.dtype)
+    places = _rows(where)
+    _gather(y.reshape(places.shape), _rows(x), places)
+    return channels_first(y)
+
+
+@instead_of(reference.pool_scatter)
+def pool_scatter(g: Array, where: Array, size: Sequence[int]) -> Array:
+    """Add every element at its place in an image of `size` zeros."""
+    n, channels = g.shape[:2]
+    y = empty((n, *size, channels), g.dtype)
+    _scatter(y.reshape(n, math.prod(size), channels), _rows(g), _rows(where), CHANNELS)
+    return channels_first(y)
