@@ -19,7 +19,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,30 +65,30 @@ def compare(
         finally:
             for worker in workers.values():
                 worker.close()
-    limit = _limit([worker for (kind, _), worker in workers.items() if kind == "product"])
+    products = {name: worker for (kind, name), worker in workers.items() if kind == "product"}
     flops = product_flops(task, options["depths"], options["dims"], options["size"])
     ours = workers[task, next(iter(chosen))]
-    return [
-        _row(name, workers[task, name], ours, options["batch"], flops, limit) for name in chosen
-    ]
+    rows = [_row(name, workers[task, name], ours, options["batch"], flops) for name in chosen]
+    if products:
+        limits = _limits(products)
+        for row in rows:
+            row |= {"products": limits, "share": row["gflops"] / limits["fastest"]}
+    return rows
 
 
-def _limit(workers: Sequence[Worker]) -> float | None:
-    """Return the operations per second of the fastest matrix product, median over the rounds."""
-    if not workers:
-        return None
-    work = PRODUCTS * 2 * PRODUCT**3
-    turns = zip(*(worker.turns for worker in workers), strict=True)
-    return middle([work / min(turn["seconds"] for turn in row) for row in turns])["median"]
+def _limits(workers: Mapping[str, Worker]) -> dict[str, float]:
+    """Return the GFLOP/s of each matrix product, and of the fastest of each round: medians."""
+    work = PRODUCTS * 2 * PRODUCT**3 / 1e9
+    turns = {name: [turn["seconds"] for turn in w.turns] for name, w in workers.items()}
+    turns["fastest"] = [min(row) for row in zip(*turns.values(), strict=True)]
+    return {name: work / middle(seconds)["median"] for name, seconds in turns.items()}
 
 
-def _row(
-    name: str, worker: Worker, ours: Worker, batch: int, flops: int, limit: float | None
-) -> dict[str, Any]:
+def _row(name: str, worker: Worker, ours: Worker, batch: int, flops: int) -> dict[str, Any]:
     seconds = [turn["seconds"] / batch for turn in worker.turns]
     pairs = zip(worker.turns, ours.turns, strict=False)  # a slow one takes fewer turns
     ms = middle([1e3 * s for s in seconds])
-    row = {
+    return {
         "peer": name,
         "rounds": len(seconds),
         "ms": ms,
@@ -100,9 +100,6 @@ def _row(
         ),
         "gflops": flops / ms["median"] / 1e6,
     }
-    if limit is not None:
-        row |= {"limit_gflops": limit / 1e9, "share": row["gflops"] * 1e9 / limit}
-    return row
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
@@ -122,9 +119,18 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             f"{between:>13}{share:>10}{row['before_mb']:10.0f}{row['peak_mb']:9.0f}"
             f"{row['difference']:12.1e}"
         )
-    if "limit_gflops" in rows[0]:
-        print(f"limit: {rows[0]['limit_gflops']:.0f} GFLOP/s in a product of {PRODUCT}³")
+    if "products" in rows[0]:
+        print(limit_line(rows[0]["products"]))
     sys.stdout.flush()
+
+
+def limit_line(products: Mapping[str, float]) -> str:
+    """Say what the limit is, and who multiplies how fast."""
+    *others, (_, fastest) = products.items()
+    each = ", ".join(f"{name} {gflops:.0f}" for name, gflops in others)
+    return (
+        f"The limit: {fastest:.0f} GFLOP/s in a product of {PRODUCT} × {PRODUCT} matrices ({each})."
+    )
 
 
 def name_of(task: str, options: networks.Options) -> str:

@@ -1,4 +1,4 @@
-"""What one recorded operation costs: ``python -m benchmarks.overhead``.
+"""What one recorded operation costs: ``python -m benchmarks overhead``.
 
 A chain of alternating `add` and `mul` on 10-element float32 tensors, forward, and forward plus
 backward, in microseconds per operation. The frameworks take turns, so that a change of the
@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+
+from benchmarks.machine import moment
+from benchmarks.results import add_option, record
+from benchmarks.turns import middle
 
 Pair = tuple[Callable[[], object], Callable[[], object]]
 START = np.ones(10, np.float32)
@@ -106,8 +109,8 @@ def seconds(f: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(length: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Return {framework: {'forward': µs, 'forward+backward': µs}} per operation."""
+def measure(length: int, rounds: int) -> list[dict[str, Any]]:
+    """Return a row per framework: microseconds per operation, medians and quartiles."""
     runs = {}
     for name, build in FRAMEWORKS.items():
         try:
@@ -122,30 +125,35 @@ def measure(length: int, rounds: int) -> dict[str, dict[str, float]]:
                 t = seconds(pair[kind])
                 if round_ >= 2:  # the first two warm up
                     times[name][kind].append(t / length * 1e6)
-    return {
-        name: {"forward": statistics.median(a), "forward+backward": statistics.median(b)}
-        for name, (a, b) in times.items()
-    }
+    return [
+        {"peer": name, "forward": middle(forward), "both": middle(both)}
+        for name, (forward, both) in times.items()
+    ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks overhead", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--length", type=int, default=200, help="operations in the chain")
     parser.add_argument("--rounds", type=int, default=100, help="timed rounds")
-    parser.add_argument("--json", help="write the figures to this file")
-    args = parser.parse_args()
-    table = measure(args.length, args.rounds)
-    ours = table["minigrad"]
+    add_option(parser)
+    args = parser.parse_args(arguments)
+    section = moment() | {
+        "kind": "overhead",
+        "command": f"python -m benchmarks overhead --length {args.length} --rounds {args.rounds}",
+    }
+    rows = measure(args.length, args.rounds)
+    ours = rows[0]
     print(f"{'µs per operation':18}{'forward':>10}{'ratio':>8}{'fwd+bwd':>10}{'ratio':>8}")
-    for name, row in table.items():
-        f, b = row["forward"], row["forward+backward"]
+    for row in rows:
+        forward, both = row["forward"]["median"], row["both"]["median"]
         print(
-            f"{name:18}{f:10.2f}{f / ours['forward']:8.2f}{b:10.2f}"
-            f"{b / ours['forward+backward']:8.2f}"
+            f"{row['peer']:18}{forward:10.2f}{forward / ours['forward']['median']:8.2f}"
+            f"{both:10.2f}{both / ours['both']['median']:8.2f}"
         )
     if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"length": args.length, "rounds": args.rounds, "microseconds": table}, file)
+        record(args.json, "overhead", section | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -227,6 +227,8 @@ def peers(task: str) -> dict[str, Peer]:
     """Return the peers of a task, minigrad first, that can run on this machine."""
     if task == "product":
         found = {who: Peer(partial(product, who=who), who) for who in ("numpy", "torch")}
+        if preload := unlocked():
+            found["torch, MKL tuned"] = Peer(partial(product, who="torch"), "torch", preload)
         found["minigrad"] = Peer(partial(product, who="minigrad"), "numba")
     else:
         found = _inference() if task == "inference" else _training()

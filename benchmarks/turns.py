@@ -49,7 +49,7 @@ def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
 
 
 class Worker:
-    """A process that runs its peer when asked."""
+    """A process that makes its peer, says when it is warm, and runs it when asked."""
 
     def __init__(self, module: str, words: list[str], environment: Mapping[str, str]) -> None:
         self.what = " ".join(words[:2])
@@ -59,10 +59,6 @@ class Worker:
             stderr=self.errors, text=True, env={**os.environ, **environment},
         )  # fmt: skip
         self.turns: list[dict[str, float]] = []
-        self.ready: dict[str, Any] = {}
-
-    def wait(self) -> None:
-        """Wait until the peer is made and warm."""
         self.ready = self._answer()
 
     def take_turn(self) -> None:
@@ -72,7 +68,8 @@ class Worker:
         self.turns.append(self._answer())
 
     def close(self) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
@@ -85,6 +82,7 @@ class Worker:
                 return json.loads(line)
         self.errors.seek(0)
         last = "\n".join(self.errors.read().splitlines()[-15:])
+        self.close()
         raise MinigradError(f"the worker of {self.what} ended; the last it said was\n{last}")
 
 
@@ -113,8 +111,6 @@ def take_turns(
     workers: Mapping[str, Worker], rounds: int, at_most: Mapping[str, int] | None = None
 ) -> None:
     """Let every worker run once per round, some in the first rounds only."""
-    for worker in workers.values():
-        worker.wait()
     for number in range(rounds):
         for name, worker in workers.items():
             if number < (at_most or {}).get(name, rounds):
