@@ -18,6 +18,7 @@ from minigrad.train.setup import build_model
 __all__ = [
     "CHECKPOINT",
     "PRETRAINING",
+    "SEGMENTATION",
     "Trained",
     "add_run_options",
     "add_trained_options",
@@ -30,7 +31,8 @@ __all__ = [
 
 CHECKPOINT = "checkpoint.safetensors"
 PRETRAINING = "pretraining.safetensors"  # the checkpoint of a run of 'minigrad pretrain'
-COMMANDS = {CHECKPOINT: "train", PRETRAINING: "pretrain"}
+SEGMENTATION = "segmentation.safetensors"  # … of 'minigrad segment'
+COMMANDS = {CHECKPOINT: "train", PRETRAINING: "pretrain", SEGMENTATION: "segment"}
 HARMLESS = {"workers", "checkpoint_every", "download"}  # may change on resume
 
 C = TypeVar("C", bound=Config)

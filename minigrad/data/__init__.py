@@ -4,6 +4,7 @@ Everything works on NumPy arrays; only `DataLoader` hands out tensors.
 """
 
 from minigrad.data import transforms
+from minigrad.data.brain import BrainTissue
 from minigrad.data.catalog import ImageSpec, Split, list_datasets, load_split
 from minigrad.data.dataset import (
     ArrayDataset,
@@ -18,13 +19,17 @@ from minigrad.data.folder import ImageFolder, read_image
 from minigrad.data.idx import read_idx
 from minigrad.data.loader import DataLoader, default_collate
 from minigrad.data.mixing import Mix, cutmix, mixup, one_hot
+from minigrad.data.nifti import read_nifti
+from minigrad.data.scenes import FashionScenes
 from minigrad.data.signals import mnist1d, read_signal
 from minigrad.data.uci_digits import digits
 
 __all__ = [
     "ArrayDataset",
+    "BrainTissue",
     "DataLoader",
     "Dataset",
+    "FashionScenes",
     "ImageFolder",
     "ImageSpec",
     "Mix",
@@ -43,6 +48,7 @@ __all__ = [
     "random_split",
     "read_idx",
     "read_image",
+    "read_nifti",
     "read_signal",
     "stratified_subset",
     "transforms",

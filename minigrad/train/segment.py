@@ -1,0 +1,227 @@
+"""Segmentation: a U-Net, and data whose every position has a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigrad import models, optim, random
+from minigrad.data import DataLoader, ImageSpec, Split
+from minigrad.data import transforms as T
+from minigrad.data.brain import BrainTissue
+from minigrad.data.scenes import FashionScenes
+from minigrad.errors import OptionError, unknown
+from minigrad.nn import functional as F
+from minigrad.tensor import Tensor
+from minigrad.train.callbacks import Callback
+from minigrad.train.config import Config, option
+from minigrad.train.confusion import ConfusionMatrix
+from minigrad.train.metrics import Means
+from minigrad.train.setup import OWN_SIZE, Experiment, optimizer_and_schedule
+from minigrad.train.trainer import Row, Trainer
+
+__all__ = [
+    "SegmentConfig",
+    "SegmentationTrainer",
+    "build_unet",
+    "prepare_segmentation",
+    "segmentation_data",
+]
+
+NETWORKS: dict[str, Callable[..., models.UNet]] = {
+    "unet": models.UNet,
+    "attention_unet": models.AttentionUNet,
+    "unet_plus_plus": models.UNetPlusPlus,
+}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": F.cross_entropy,
+    "dice": F.dice_loss,
+    "dice_ce": F.dice_ce_loss,
+    "generalized_dice": F.generalized_dice_loss,
+}
+DATA = ("fashion-scenes", "brain")
+
+
+@dataclass(frozen=True)
+class SegmentConfig(Config):
+    """All that decides the training of a U-Net; immutable.
+
+    Examples
+    --------
+    >>> config = SegmentConfig.from_values({"data": "brain", "network": "attention_unet"})
+    >>> config.decoder_filters, config.image_size
+    ((32, 16, 8), 32)
+    >>> SegmentConfig.from_values({"network": "unett"})
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: unknown network 'unett'; did you mean 'unet'? ...
+    """
+
+    data: str = option("fashion-scenes", "what is segmented: fashion-scenes or brain")
+    root: str = option("", "folder of the data's files, where they are in no usual place")
+    samples: int = option(0, "scenes or cubes that are made for training; 0: the data's own number")
+    network: str = option("unet", "unet, attention_unet or unet_plus_plus")
+    depths: tuple[int, ...] = option((1, 2, 3), "blocks of each stage of the encoder")
+    dims: tuple[int, ...] = option((32, 64, 128), "channels of each stage of the encoder")
+    decoder_filters: tuple[int, ...] = option((48, 16, 8), "channels of the decoder, from below")
+    decoder_block_type: str = option("upsampling", "how the decoder grows: upsampling, transpose")
+    decoder_normalization: str = option("batch", "batch, group, instance, layer, unit or none")
+    loss: str = option("dice_ce", "cross_entropy, dice, dice_ce or generalized_dice")
+    epochs: int = option(3, "passes over the training samples")
+    batch_size: int = option(32, "samples per step")
+    lr: float = option(4e-3, "largest learning rate")
+    warmup_epochs: float = option(0.3, "epochs in which the learning rate rises from 0")
+    ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
+
+    @classmethod
+    def recipe(cls, data: str) -> dict[str, Any]:
+        """Return what differs from the defaults for a data set: `RECIPES`."""
+        return RECIPES.get(data, {})
+
+    def check(self) -> None:
+        """Refuse values that make no sense."""
+        super().check()
+        for name, value, choices in (
+            ("data set to segment", self.data, DATA),
+            ("network", self.network, NETWORKS),
+            ("loss", self.loss, LOSSES),
+        ):
+            if value not in choices:
+                raise unknown(name, value, choices)
+        if self.model.lower() not in OWN_SIZE:
+            raise unknown("encoder", self.model, OWN_SIZE)
+        if self.ema > 1:
+            raise OptionError(f"ema must lie between 0 and 1, got {self.ema}")
+
+
+BRAIN: dict[str, Any] = {
+    "depths": (1, 1, 1),
+    "dims": (16, 32, 64),
+    "decoder_filters": (32, 16, 8),
+    "image_size": 32,
+    "kernel_size": 3,
+    "epochs": 6,
+    "batch_size": 4,
+}
+RECIPES: dict[str, dict[str, Any]] = {"brain": BRAIN}
+
+
+def segmentation_data(config: SegmentConfig) -> Split:
+    """Return training and held-out part, whose labels are maps of classes."""
+    made = {"count": config.samples} if config.samples else {}
+    root = config.root or None
+    if config.data == "brain":
+        cubes = BrainTissue(size=config.image_size, seed=config.seed, root=root, **made)
+        held_out = BrainTissue(False, root=root)
+        spec = ImageSpec(BrainTissue.classes, 1, config.image_size, (0.2,), (0.3,), 3)
+        return Split(cubes, held_out, spec)  # type: ignore[arg-type]  # labels are arrays
+    size = config.image_size or 64
+    options: dict[str, Any] = {"size": size, "seed": config.seed, "root": root}
+    train = FashionScenes(**options, **made, download=config.download)
+    spec = ImageSpec(FashionScenes.classes, 1, size, (0.3,), (0.3,))
+    return Split(train, FashionScenes(False, **options), spec)  # type: ignore[arg-type]
+
+
+def build_unet(config: SegmentConfig, spec: ImageSpec) -> models.UNet:
+    """Build the U-Net of a config for the channels and classes of the data."""
+    encoder = OWN_SIZE[config.model.lower()](
+        spec.channels,
+        0,
+        config.depths,
+        config.dims,
+        patch_size=config.patch_size,
+        kernel_size=config.kernel_size,
+        spatial_dims=spec.spatial_dims,
+    )
+    return NETWORKS[config.network](
+        encoder,
+        num_classes=len(spec.classes),
+        decoder_block_type=config.decoder_block_type,
+        decoder_filters=config.decoder_filters,
+        decoder_normalization=config.decoder_normalization,
+        head_upsample="auto",
+        classifier_activation=None,
+        pad=True,
+    )
+
+
+class SegmentationTrainer(Trainer):
+    """A `Trainer` whose `evaluate` counts every position of the data once, whatever the batches."""
+
+    def evaluate(self, loader: DataLoader) -> Row:
+        """Return loss, mean IoU and mean Dice over all of `loader`, in evaluation mode."""
+        means, matrix = Means(), None
+        for inputs, targets, outputs in self._outputs(loader):
+            means.add({"loss": float(self.loss(outputs, targets).item())}, len(inputs))
+            matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
+            matrix.update(outputs, targets)
+        scores = {} if matrix is None else {"iou": matrix.mean_iou(), "dice": matrix.mean_dice()}
+        return means.values() | scores
+
+    def confusion(self, loader: DataLoader) -> ConfusionMatrix:
+        """Return which class was taken for which, over all of `loader`, in evaluation mode."""
+        matrix = None
+        for _, targets, outputs in self._outputs(loader):
+            matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
+            matrix.update(outputs, targets)
+        if matrix is None:
+            raise OptionError("confusion: the loader has no batches")
+        return matrix
+
+
+def prepare_segmentation(config: SegmentConfig, callbacks: Sequence[Callback] = ()) -> Experiment:
+    """Build data, U-Net, optimizer, schedule and trainer.
+
+    Parameters
+    ----------
+    config : SegmentConfig
+        What to build. The global generator is seeded with ``config.seed``.
+    callbacks : sequence of Callback
+        Handed to the trainer.
+
+    Returns
+    -------
+    Experiment
+        Its trainer is a `SegmentationTrainer`.
+
+    Raises
+    ------
+    DataError
+        If the data are not on this machine; the message says how to get them.
+    """
+    random.manual_seed(config.seed)
+    split = segmentation_data(config)
+    model = build_unet(config, split.spec).to(config.device)
+    normalize = T.Normalize(split.spec.mean, split.spec.std)
+    train = DataLoader(
+        split.train,
+        config.batch_size,
+        shuffle=True,
+        transform=normalize,
+        num_workers=config.workers,
+        drop_last=len(split.train) > config.batch_size,
+        collate=collate_masks,
+        seed=config.seed,
+    )
+    test = DataLoader(split.test, 2 * config.batch_size, transform=normalize, collate=collate_masks)
+    optimizer, schedule = optimizer_and_schedule(config, model, len(train))
+    trainer = SegmentationTrainer(
+        model,
+        optimizer,
+        LOSSES[config.loss],
+        schedule=schedule,
+        ema=optim.ModelEma(model, config.ema) if config.ema else None,
+        clip_grad=config.clip_grad or None,
+        metrics={},
+        callbacks=callbacks,
+        precision=config.precision,
+    )
+    return Experiment(config, split, trainer, train, test)
+
+
+def collate_masks(images: Sequence[Any], masks: Sequence[Any]) -> tuple[Any, Any]:
+    """Stack images (N, C, *spatial) and their maps of classes (N, *spatial)."""
+    return np.stack(images), np.stack(masks).astype(np.int64, copy=False)
