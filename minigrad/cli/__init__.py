@@ -7,13 +7,24 @@ import sys
 from collections.abc import Sequence
 
 from minigrad import __version__
-from minigrad.cli import data, doctor, graph, models, predict, pretrain, summary, train, val
+from minigrad.cli import (
+    data,
+    doctor,
+    graph,
+    models,
+    predict,
+    pretrain,
+    segment,
+    summary,
+    train,
+    val,
+)
 from minigrad.cli.parser import Parser
 from minigrad.errors import MinigradError
 
 __all__ = ["main"]
 
-COMMANDS = (train, pretrain, val, predict, summary, models, data, graph, doctor)
+COMMANDS = (train, pretrain, segment, val, predict, summary, models, data, graph, doctor)
 ABOUT = "Train and use ConvNeXt models, and look inside them."
 EXAMPLES = """examples:
   minigrad train                                  a small ConvNeXt V2 on handwritten digits
