@@ -66,6 +66,7 @@ class Casting:
 class _State(threading.local):
     flags = GRAD
     autocast: Casting | None = None
+    tape: Any = None  # the CUDA graph that is being captured (`minigrad.train.graph`)
 
 
 state = _State()

@@ -13,6 +13,7 @@ from minigrad import backend
 from minigrad.autograd.node import Function
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
+from minigrad.modes import state
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.random import default_generator
 from minigrad.tensor import Tensor, wrap
@@ -35,7 +36,13 @@ class ScaleByMask(Function):
 
 def _mask(x: Tensor, shape: tuple[int, ...], keep: float) -> Any:
     """Draw a boolean mask that is true with probability `keep`."""
-    return backend.to_device(np.asarray(default_generator().random(shape) < keep), x.device)
+
+    def draw() -> Any:
+        return np.asarray(default_generator().random(shape) < keep)
+
+    if state.tape is not None:  # a CUDA graph: a new mask for every launch
+        return state.tape.input(shape, np.dtype(bool), draw)
+    return backend.to_device(draw(), x.device)
 
 
 def drop_path_factor(x: Tensor, p: float) -> Tensor:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from minigrad import modes
 from minigrad.backend import get_xp
+from minigrad.dtypes import float32, float64
 from minigrad.kernels import pick
 from minigrad.optim.optimizer import Group, Optimizer
 
@@ -70,7 +72,17 @@ class Adam(Optimizer):
             alike.setdefault((state["step"], p.dtype, type(p)), []).append(row)
         for rows in alike.values():
             *arrays, counts = map(list, zip(*rows, strict=True))
-            pick("adam_many", arrays[0][0])(*arrays, *self._numbers(counts, group))
+            if modes.state.tape is None:
+                pick("adam_many", arrays[0][0])(*arrays, *self._numbers(counts, group))
+            else:
+                numbers = self._later(arrays[0][0].dtype, counts, group)
+                for parts in zip(*arrays, strict=True):
+                    pick("adam_flat", parts[0])(*parts, numbers)
+
+    def _later(self, dtype: Any, states: list[dict[str, Any]], group: Group) -> Any:
+        """Return device memory with the numbers of the step in which a CUDA graph is launched."""
+        dtype = float64 if dtype == float64 else float32
+        return modes.state.tape.input((7,), dtype, lambda: self._numbers(states, group))
 
     def _numbers(self, states: list[dict[str, Any]], group: Group) -> tuple[float, ...]:
         """Count the step; return the numbers of the kernel for it."""

@@ -157,6 +157,14 @@ class GradScaler:
         progress.stage = UNSCALED
         self._optimizers[optimizer] = progress
 
+    def found_inf(self, optimizer: Optimizer) -> bool:
+        """Return True if `unscale_` has met a gradient that is infinite or NaN.
+
+        To look is to wait for the GPU.
+        """
+        progress = self._optimizers.get(optimizer)
+        return progress is not None and progress.overflow()
+
     def step(self, optimizer: Optimizer) -> Any:
         """Take the optimizer's step, unless a gradient is infinite or NaN.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
+from minigrad import modes
 from minigrad.backend import get_xp
 from minigrad.errors import OptionError
 from minigrad.kernels import pick
@@ -45,6 +46,8 @@ class SGD(Optimizer):
     tensor([0.8, 1.6], requires_grad=True)
     """
 
+    frozen: ClassVar[tuple[str, ...]] = ("momentum", "dampening", "weight_decay", "nesterov")
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -83,5 +86,8 @@ class SGD(Optimizer):
             arrays = map(list, zip(*rows, strict=True))
             keep, take = (0.0, 1.0) if first else (momentum, 1.0 - group["dampening"])
             ahead = momentum if group["nesterov"] else 0.0
-            numbers = (group["lr"], keep, take, ahead, group["weight_decay"])
-            pick("sgd_many", rows[0][0])(*arrays, *map(float, numbers))
+            numbers = (keep, take, ahead, group["weight_decay"])
+            lr: Any = float(group["lr"])
+            if modes.state.tape is not None:  # a CUDA graph: that of the step of each launch
+                lr = modes.state.tape.input((), rows[0][0].dtype, lambda: group["lr"])
+            pick("sgd_many", rows[0][0])(*arrays, lr, *map(float, numbers))

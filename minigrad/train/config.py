@@ -50,6 +50,7 @@ class Config:
     flip: bool = option(False, "mirror images at random")
     seed: int = option(0, "of the weights, the order and the augmentation")
     device: str = option("cpu", "cpu, cuda or cuda:<number>")
+    cuda_graph: bool = option(False, "launch a training step as one CUDA graph; needs a GPU")
     precision: str = option("float32", "of matrix products and convolutions: or bfloat16, float16")
     threads: int = option(1, "threads of a matrix product; 0: all cores. They change the last bits")
     workers: int = option(0, "threads that prepare batches; they change no result")
@@ -99,6 +100,10 @@ class Config:
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
+        if self.cuda_graph and Device(self.device).type != "cuda":
+            raise OptionError(
+                f"cuda_graph needs a GPU, and device is {self.device!r}; set device to 'cuda'"
+            )
         Device(self.device)
 
     def to_dict(self) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def prepare(
         clip_grad=config.clip_grad or None,
         callbacks=callbacks,
         precision=config.precision,
+        cuda_graph=config.cuda_graph,
     )
     return Experiment(config, split, trainer, train, test)
 

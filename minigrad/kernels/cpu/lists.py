@@ -23,7 +23,7 @@ __all__ = ["BLOCK", "over_lists", "piece", "place"]
 BLOCK = 1 << 14  # elements in one task
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _pointer(typing: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)

@@ -66,7 +66,7 @@ class ufunc:
         return call(self.__name__, args, kwargs)
 
     def at(self, array: Any, indices: Any, b: Any = None) -> None:
-        from tests.emulated.fake_cupy.arrays import ADD_AT, index
+        from tests.emulated.fake_cupy.arrays import ADD_AT, index, resolve
 
         if self.__name__ != "add":
             raise NotImplementedError(f"the stand-in has no {self.__name__}.at")
@@ -74,7 +74,7 @@ class ufunc:
             raise TypeError(f"cupy.add.at only supports {', '.join(ADD_AT)} as data type")
         key, _ = index(array, indices, reading=False)
         values, b = array._values, unwrap(b)
-        runs.execute(lambda: np.add.at(values, key, b))
+        runs.execute(lambda: np.add.at(values, resolve(key), b))
 
 
 def _array(obj: Any, dtype: Any, copy: Any, order: Any) -> ndarray:

@@ -157,13 +157,13 @@ class ndarray:
         if not advanced:
             return view(self, self._values[key])
         values = self._values
-        return fresh(lambda: values[key], (), {})
+        return fresh(lambda: values[resolve(key)], (), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
         key, _ = index(self, key, reading=False)
         value = unwrap(value)
         values = self._values
-        runs.execute(lambda: values.__setitem__(key, value))
+        runs.execute(lambda: values.__setitem__(resolve(key), value))
 
     # ---- NumPy's protocols ------------------------------------------------------------------
 
@@ -266,8 +266,7 @@ def index(array: ndarray, key: Any, reading: bool) -> tuple[Any, bool]:
                 if reading:
                     runs.synchronise("boolean index")
             elif values.dtype.kind in "iu":
-                n = array.shape[axis]
-                values = values % n if n else values
+                values = Wrapped(values, array.shape[axis])
             else:
                 raise IndexError(f"arrays used as indices must be integer or boolean ({part!r})")
             out.append(values)
@@ -275,6 +274,21 @@ def index(array: ndarray, key: Any, reading: bool) -> tuple[Any, bool]:
     if not advanced and Ellipsis not in out:
         out.append(Ellipsis)  # one element is a 0-d view, not a scalar
     return tuple(out), advanced
+
+
+class Wrapped:
+    """Indices, wrapped around when the work is done: a graph reads them anew at every launch."""
+
+    def __init__(self, values: Any, length: int) -> None:
+        self.values, self.length = values, length
+
+    def now(self) -> Any:
+        return self.values % self.length if self.length else self.values
+
+
+def resolve(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the key for NumPy with the indices as they are now."""
+    return tuple([part.now() if isinstance(part, Wrapped) else part for part in key])
 
 
 def _axes(part: Any) -> int:
@@ -362,6 +376,9 @@ def call(path: str, args: Any, kwargs: Any) -> Any:
                 raise TypeError(f"Unsupported type {type(leaf)}")
     if out is not None:
         return _into(f, args, kwargs, out)
+    if path in ("empty", "empty_like"):  # memory, and no work that a launch would repeat
+        plain = unwrap(list(args)), {k: unwrap(v) for k, v in kwargs.items()}
+        return wrap_fresh(f(*plain[0], **plain[1]), "K" if name in KEEP_ORDER else "C")
     return fresh(f, args, kwargs, "K" if name in KEEP_ORDER else "C")
 
 

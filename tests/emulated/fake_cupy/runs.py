@@ -111,9 +111,10 @@ def compute(f: Callable[..., Any], args: Any, kwargs: Any, owned: Callable[[Any]
     with np.errstate(all="ignore"):
         results = f(*args, **kwargs)
     several = results if isinstance(results, (tuple, list)) else (results,)
-    fresh = [np.asarray(r) for r in several]
-    if any(not owned(r) for r in fresh):  # a view: made on the host, nothing runs
+    if any(not owned(np.asarray(r)) for r in several):  # a view: made on the host, nothing runs
         return results
+    # Memory of their own, or who wraps them would copy what only the launches fill.
+    fresh = [np.array(r, order="K") for r in several]
 
     def again() -> None:
         values = f(*args, **kwargs)
