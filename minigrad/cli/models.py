@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from minigrad.models import list_models
 
@@ -15,6 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one name per line."""
-    print("\n".join(list_models(args.family)))
+    """Print the catalog on a terminal, one name per line elsewhere."""
+    found = list_models(args.family)
+    print(found if sys.stdout.isatty() else "\n".join(found))
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from minigrad.errors import OptionError, unknown
+from minigrad.errors import DataError, OptionError, unknown
 from minigrad.models.catalog import ModelList, Shelf
 from minigrad.models.features import ConvNeXtFeatures
 from minigrad.nn.module import Module
@@ -143,7 +143,9 @@ def list_models(family: str | None = None) -> ModelList:
     return ModelList(sorted(names), shelves)
 
 
-def create_model(name: str, *, features_only: bool = False, **options: Any) -> Module:
+def create_model(
+    name: str, *, pretrained: bool = False, features_only: bool = False, **options: Any
+) -> Module:
     """Build a model by name.
 
     Parameters
@@ -151,6 +153,8 @@ def create_model(name: str, *, features_only: bool = False, **options: Any) -> M
     name : str
         One of `list_models`. Case, hyphens and underscores do not matter: ``ConvNeXtV2Tiny`` and
         ``convnext-v2-tiny`` are ``convnextv2_tiny``.
+    pretrained : bool, default False
+        True raises: no weights come with minigrad.
     features_only : bool, default False
         Return the maps of the stages instead of classes: see `ConvNeXtFeatures`, whose options
         ``out_indices`` and ``norm`` may then be given too.
@@ -161,6 +165,8 @@ def create_model(name: str, *, features_only: bool = False, **options: Any) -> M
     ------
     OptionError
         If the name or an option is unknown; the nearest one is suggested.
+    DataError
+        If pretrained weights are asked for.
 
     Examples
     --------
@@ -171,6 +177,11 @@ def create_model(name: str, *, features_only: bool = False, **options: Any) -> M
     """
     if _key(name) not in _by_key():
         raise unknown("model", name, _models)
+    if pretrained:
+        raise DataError(
+            f"no weights of {name!r} come with minigrad; build the model without pretrained, and "
+            "load a file with model.load_state_dict(minigrad.io.load(path))"
+        )
     build = _by_key()[_key(name)].build
     if not features_only:
         return build(**options)

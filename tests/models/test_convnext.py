@@ -41,6 +41,7 @@ def test_parameter_counts(name: str) -> None:
 @pytest.mark.parametrize(
     ("table", "options"),
     [
+        ("classification_2d_224x224x3_1000", {}),
         ("classification_1d_3ch_1000", {"spatial_dims": 1}),
         ("classification_2d_3ch_10", {"num_classes": 10}),
         ("classification_3d_1ch_1000", {"spatial_dims": 3, "in_channels": 1}),

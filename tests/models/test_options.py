@@ -84,6 +84,28 @@ def test_gradcheck_of_the_block(options: dict[str, Any], spatial_dims: int) -> N
     assert gradcheck(run, (x, *values))
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda at: models.ConvNeXt(2, 3, pooling="max", classifier_activation="softmax", **at),
+        lambda at: models.ConvNeXt(2, 3, stem="auto", input_size=4, **at | {"patch_size": 4}),
+        lambda at: models.ConvNeXtV2(2, include_top=False, include_rescaling=True, **at),
+        lambda at: models.ConvNeXtFeatures(models.ConvNeXtV2(2, **at)),
+        lambda at: models.ConvNeXtIsotropic(2, 3, 2, 4, patch_size=2, grn=True, dtype=mg.float64),
+    ],
+)
+def test_gradcheck_of_whole_models(model: Any) -> None:
+    mg.manual_seed(2)
+    net = model(SMALL | {"dtype": mg.float64, "initializer": nn.init.xavier_normal_})
+    x = mg.randn(2, 2, 4, 4, dtype=mg.float64, requires_grad=True)
+
+    def run(x: Any) -> Any:
+        y = net(x)
+        return tuple(y) if isinstance(y, list) else y
+
+    assert gradcheck(run, (x,))
+
+
 # --- small inputs ------------------------------------------------------------------------------
 
 
