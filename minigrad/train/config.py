@@ -30,7 +30,7 @@ def option(default: Any, help: str) -> Any:
 class Config:
     """What every kind of run chooses, and how the choices are read and checked; immutable."""
 
-    data: str = option("digits", "data set: digits, fashion-mnist, mnist1d, or a folder of pictures")
+    data: str = option("digits", "data set: digits, fashion-mnist, mnist1d, or a picture folder")
     download: bool = option(False, "fetch the data set if it is not on this machine")
     image_size: int = option(0, "side to scale pictures to; 0: the data's own, 224 for folders")
     model: str = option("convnextv2", "convnext or convnextv2 of the sizes below, or a named model")
