@@ -157,6 +157,24 @@ def test_losses_of_maps_have_their_classes_last() -> None:
     assert keras.losses.MeanAbsoluteError()(z, z + 2).item() == pytest.approx(2)
 
 
+def test_a_unet_learns_from_a_loss_of_minigrad() -> None:
+    mg.manual_seed(0)
+    shape = (32, 32, 1)
+    options: dict[str, Any] = {"encoder_depth": 3, "head_upsample": 2, "num_classes": 2}
+    model = UNet(
+        encoder_name="convnextv2_atto", input_shape=shape, classifier_activation=None, **options
+    )
+    x = RNG.random((4, *shape)).astype(np.float32)
+    y = (x[..., 0] > 0.5).astype(np.int64)
+    model.compile("adamw", nn.DiceCELoss(), metrics=["accuracy"])
+    first, accuracy = model.train_on_batch(x, y)
+    assert 0.2 < accuracy < 0.8
+    for _ in range(3):
+        last, _ = model.train_on_batch(x, y)
+    assert last < first
+    assert model.predict(x).shape == (4, 32, 32, 2)
+
+
 def test_a_loss_of_probabilities_on_logits_is_warned_about() -> None:
     """Behaviour 7: a name is then computed from the logits, an object does as it is told."""
     model = small()
