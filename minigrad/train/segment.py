@@ -63,6 +63,7 @@ class SegmentConfig(Config):
     data: str = option("fashion-scenes", "what is segmented: fashion-scenes or brain")
     root: str = option("", "folder of the data's files, where they are in no usual place")
     samples: int = option(0, "scenes or cubes that are made for training; 0: the data's own number")
+    held_out: int = option(0, "scenes that are made for testing; 0: the data's own number")
     network: str = option("unet", "unet, attention_unet or unet_plus_plus")
     depths: tuple[int, ...] = option((1, 2, 3), "blocks of each stage of the encoder")
     dims: tuple[int, ...] = option((32, 64, 128), "channels of each stage of the encoder")
@@ -93,6 +94,11 @@ class SegmentConfig(Config):
                 raise unknown(name, value, choices)
         if self.model.lower() not in OWN_SIZE:
             raise unknown("encoder", self.model, OWN_SIZE)
+        if self.crop or self.flip:
+            raise OptionError(
+                "crop and flip are for pictures with one label each; scenes and cubes are mirrored "
+                "and cut at random anyway: leave the options out"
+            )
         if self.ema > 1:
             raise OptionError(f"ema must lie between 0 and 1, got {self.ema}")
 
@@ -121,8 +127,9 @@ def segmentation_data(config: SegmentConfig) -> Split:
     size = config.image_size or 64
     options: dict[str, Any] = {"size": size, "seed": config.seed, "root": root}
     train = FashionScenes(**options, **made, download=config.download)
+    test = FashionScenes(False, **options, count=config.held_out or None)
     spec = ImageSpec(FashionScenes.classes, 1, size, (0.3,), (0.3,))
-    return Split(train, FashionScenes(False, **options), spec)  # type: ignore[arg-type]
+    return Split(train, test, spec)  # type: ignore[arg-type]
 
 
 def build_unet(config: SegmentConfig, spec: ImageSpec) -> models.UNet:

@@ -1,0 +1,123 @@
+"""The U-Net of ``minigrad segment`` beside the same net in PyTorch, trained with the same recipe.
+
+Both begin with the same weights, see the same batches in the same order at the same learning
+rates, and are scored on the same held-out part::
+
+    python -m benchmarks.segmentation --data brain
+    python -m benchmarks.segmentation --data fashion-scenes --samples 2000 --epochs 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from minigrad.cli.parser import add_config_options, given_options
+from minigrad.train import ConfusionMatrix, Experiment, SegmentConfig, prepare_segmentation
+from tests.models.torch_unet import TorchUNet
+
+
+def dice_ce(x: Any, target: Any) -> Any:
+    """`minigrad.nn.functional.dice_ce_loss` with its defaults."""
+    p = x.softmax(1).flatten(2)
+    t = F.one_hot(target, x.shape[1]).movedim(-1, 1).flatten(2).to(x.dtype)
+    dice = 1 - (2 * (p * t).sum(2) + 1) / (p.sum(2) + t.sum(2) + 1)
+    return dice.mean() + F.cross_entropy(x, target)
+
+
+def groups(experiment: Experiment, model: Any) -> list[dict[str, Any]]:
+    """PyTorch's parameters in the groups of our optimizer, with their weight decay."""
+    names = {id(p): name for name, p in experiment.trainer.model.named_parameters()}
+    theirs = dict(model.named_parameters())
+    return [
+        {
+            "params": [theirs[names[id(p)]] for p in group["params"]],
+            "weight_decay": group["weight_decay"],
+        }
+        for group in experiment.trainer.optimizer.param_groups
+    ]
+
+
+def padded(model: Any, x: Any, multiple: int) -> Any:
+    """Fill up the ends with zeros, and cut the result, as pad=True does."""
+    sides = x.shape[2:]
+    fill = [n for side in reversed(sides) for n in (0, -side % multiple)]
+    y = model(F.pad(x, fill))
+    return y[(slice(None), slice(None), *(slice(n) for n in sides))]
+
+
+def train_torch(experiment: Experiment) -> tuple[ConfusionMatrix, float]:
+    """Train the PyTorch twin of an experiment that has not begun; return scores and seconds."""
+    ours = experiment.trainer.model
+    model = TorchUNet(ours)
+    model.load_state_dict(
+        {k: torch.from_numpy(np.array(v.numpy())) for k, v in ours.state_dict().items()}
+    )
+    optimizer = torch.optim.AdamW(groups(experiment, model), lr=experiment.config.lr)
+    schedule = experiment.trainer.schedule
+    seconds = 0.0
+    for epoch in range(experiment.config.epochs):
+        for x, target in experiment.train.batches(epoch):
+            start = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = experiment.trainer.optimizer.param_groups[0]["lr"]
+            optimizer.zero_grad()
+            dice_ce(model(torch.from_numpy(x.numpy())), torch.from_numpy(target.numpy())).backward()
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+            seconds += time.perf_counter() - start
+        print(f"PyTorch: epoch {epoch + 1}, {seconds:.1f} s", flush=True)
+    matrix = ConfusionMatrix(len(experiment.split.spec.classes))
+    model.eval()
+    with torch.no_grad():
+        for x, target in experiment.test.batches(0):
+            scores = padded(model, torch.from_numpy(x.numpy()), ours.reductions[-1])
+            matrix.update(scores.numpy(), target)
+    return matrix, seconds
+
+
+def train_ours(experiment: Experiment) -> tuple[ConfusionMatrix, float]:
+    """Train an experiment; return scores and seconds."""
+    start = time.perf_counter()
+    experiment.fit()
+    seconds = time.perf_counter() - start
+    return experiment.trainer.confusion(experiment.test), seconds  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("minigrad", "pytorch"), help="train one of the two")
+    parser.add_argument("--out", help="also write the scores to this JSON file")
+    add_config_options(parser, SegmentConfig)
+    args = parser.parse_args()
+    config = SegmentConfig.from_values(given_options(args, SegmentConfig))
+    if config.loss != "dice_ce" or config.ema:
+        parser.error("the comparison is written for --loss dice_ce without --ema")
+    results: dict[str, Any] = {}
+    for name, run in (("minigrad", train_ours), ("pytorch", train_torch)):
+        if args.only in (None, name):
+            experiment = prepare_segmentation(config)
+            matrix, seconds = run(experiment)
+            classes = experiment.split.spec.classes
+            results[name] = {
+                "seconds": round(seconds, 1),
+                "iou": dict(zip(classes, matrix.iou().round(4).tolist(), strict=True)),
+                "dice": dict(zip(classes, matrix.dice().round(4).tolist(), strict=True)),
+                "mean_iou": round(matrix.mean_iou(), 4),
+                "mean_dice": round(matrix.mean_dice(), 4),
+            }
+            print(name, json.dumps(results[name]), flush=True)
+    if args.out:
+        Path(args.out).write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
