@@ -1,4 +1,4 @@
-"""The device of these tests: the stand-in for CuPy, whose kernels g++ compiles."""
+"""The device of these tests: the stand-in for CuPy, whose kernels g++ compiles; or a real GPU."""
 
 from __future__ import annotations
 
@@ -8,30 +8,28 @@ import numpy as np
 import pytest
 
 from minigrad import backend
-from tests.emulated.conftest import cupy as cupy
+from tests.emulated.conftest import REAL
+from tests.emulated.conftest import cupy as stand_in
 from tests.emulated.shim.program import compiler
 
-pytest.importorskip("ml_dtypes", reason="the emulated GPU needs the ml_dtypes package")
+__all__ = ["stand_in"]
 
 
-@pytest.fixture(autouse=True)
-def _needs_a_compiler() -> None:
-    if compiler() is None:
+@pytest.fixture
+def cupy(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return CuPy with new arrays full of NaN, so that what a kernel leaves out is seen."""
+    if not REAL and compiler() is None:
         pytest.skip("the emulated GPU needs g++, which is not installed")
-
-
-@pytest.fixture(autouse=True)
-def _poisoned_memory(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill new arrays with NaN, so that what a kernel leaves out is seen."""
     backend._cupy()  # makes its arrays known
-    real = cupy.empty
+    real = stand_in.empty
 
     def empty(*args: Any, **kwargs: Any) -> Any:
         out = real(*args, **kwargs)
         out.fill(np.nan if out.dtype.kind in "fV" else 0)
         return out
 
-    monkeypatch.setattr(cupy, "empty", empty)
+    monkeypatch.setattr(stand_in, "empty", empty)
+    return stand_in
 
 
 @pytest.fixture

@@ -32,3 +32,9 @@ def test_values(cupy: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_element_types(cupy: Any, rng: np.random.Generator, dtype: str) -> None:
     check(cupy, rng, (2, 515, 20), dtype)
+
+
+def test_sums_are_taken_in_float32(cupy: Any, rng: np.random.Generator) -> None:
+    """In float16 two squares of 200 are too large already."""
+    x = np.ones((1, 600, 2)) * [100.0, 200.0]
+    assert_formula(cupy, "grn", [x, np.ones(2), np.zeros(2), 1e-6], "float16")

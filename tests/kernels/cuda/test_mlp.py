@@ -29,17 +29,21 @@ def parameters(rng: np.random.Generator, channels: int, version: str) -> Paramet
     return Parameters(*made, scale, gamma, beta)
 
 
+def check(cupy: Any, rng: np.random.Generator, shape: Any, version: str, dropping: bool) -> None:
+    x, skip, g = rng.normal(0, 1, (3, *shape))
+    p = parameters(rng, shape[-1], version)
+    factor = np.array([1.25, 0.0, 1.25])[: len(x)] if dropping else None
+    assert_formula(cupy, "mlp", [x, skip, p, factor, 1e-6, 1e-6, False], tolerance=2.0)
+    assert_formula(cupy, "mlp_vjp", [g, x, p, None, factor, 1e-6, 1e-6], tolerance=5.0)
+
+
 @pytest.mark.parametrize("dropping", [True, False])
 @pytest.mark.parametrize("version", ["V1", "V2", "neither"])
 @pytest.mark.parametrize("shape", [(3, 5, 7, 12), (2, 9, 8)])
 def test_values(
     cupy: Any, rng: np.random.Generator, shape: tuple[int, ...], version: str, dropping: bool
 ) -> None:
-    x, skip, g = rng.normal(0, 1, (3, *shape))
-    p = parameters(rng, shape[-1], version)
-    factor = np.array([1.25, 0.0, 1.25])[: len(x)] if dropping else None
-    assert_formula(cupy, "mlp", [x, skip, p, factor, 1e-6, 1e-6, False], tolerance=2.0)
-    assert_formula(cupy, "mlp_vjp", [g, x, p, None, factor, 1e-6, 1e-6], tolerance=5.0)
+    check(cupy, rng, shape, version, dropping)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

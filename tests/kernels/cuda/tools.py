@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
+import pytest
 
 from minigrad.kernels import is_compiled, pick
 from tests.emulated.shim.program import Program
+
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 needs the ml_dtypes package")
 
 DTYPES = ["float32", "float16", "bfloat16", "float64"]
 ORDERS = [0, 1, 7]  # ascending, descending, shuffled
