@@ -49,7 +49,7 @@ def sliding_window_inference(
         Sides of a window; None takes the whole axis. A side may be longer than the input: the
         window is filled up at both ends.
     predictor : callable
-        ``predictor(windows)``, (B, C, *roi_size) to (B, K, *roi_size), B at most `batch`. A
+        ``predictor(windows)``, from ``(B, C, *roi_size)`` to ``(B, K, *roi_size)``, B ≤ `batch`. A
         `Module` is called in evaluation mode; no graph is recorded.
     overlap : float or sequence of float, default 0.25
         Share of a window that it has in common with the next, 0 to less than 1; per axis, if so
