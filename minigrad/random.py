@@ -107,7 +107,9 @@ class Generator:
         DataError
             If `state` is not such a tensor.
         """
-        data = np.asarray(state.array if isinstance(state, Tensor) else state)
+        data = np.asarray(
+            backend.to_device(state.array, "cpu") if isinstance(state, Tensor) else state
+        )
         if data.dtype != np.uint8 or data.shape != (8 * _STATE_WORDS,):
             raise DataError(
                 f"set_rng_state: a state is a uint8 tensor of {8 * _STATE_WORDS} bytes, not "

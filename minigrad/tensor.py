@@ -258,6 +258,14 @@ class Tensor(TensorMethods):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype, copy=copy)
 
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        """Where a tensor on a GPU has its memory, for CuPy, Numba, PyTorch …; none on the CPU."""
+        interface = self.array.__cuda_array_interface__  # NumPy's has none: an AttributeError
+        if self.requires_grad:
+            raise GraphError("__cuda_array_interface__: the tensor requires grad; use x.detach()")
+        return interface
+
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:
             raise GraphError("__dlpack__: the tensor requires grad; write x.detach()")
@@ -433,8 +441,10 @@ def tensor(
 
 def _as_array(data: Any) -> Any:
     """Return an ndarray or CuPy array as it is, and what can become an ndarray as one."""
-    if type(data) is np.ndarray or hasattr(data, "__cuda_array_interface__"):
+    if type(data) is np.ndarray:
         return data
+    if hasattr(data, "__cuda_array_interface__"):
+        return backend.from_cuda(data)
     return np.asarray(data)  # subclasses too: for a matrix, `*` means something else
 
 
@@ -468,7 +478,7 @@ def _from_python(data: Any) -> tuple[np.ndarray[Any, Any], DType]:
 def _plain(data: Any) -> Any:
     """Replace tensors inside nested sequences by their arrays."""
     if isinstance(data, Tensor):
-        return data.array
+        return backend.to_device(data.array, "cpu")
     return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
@@ -513,7 +523,9 @@ def from_dlpack(source: Any) -> Tensor:
         )
     kind = source.__dlpack_device__()[0]
     if kind == 2:  # kDLCUDA
-        return Tensor(backend.namespace("cuda").from_dlpack(source))
+        number = source.__dlpack_device__()[1]
+        with backend.guard(f"cuda:{number}"):
+            return Tensor(backend.namespace(f"cuda:{number}").from_dlpack(source))
     return Tensor(np.from_dlpack(source))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from minigrad import dtypes
 from minigrad.autograd.engine import grad
+from minigrad.backend import to_device
 from minigrad.errors import DTypeError, GraphError
 from minigrad.modes import enable_grad, no_grad
 from minigrad.tensor import Tensor, wrap
@@ -83,11 +84,12 @@ def gradcheck(
                 f"gradcheck: input {i} is {args[i].dtype}; differences need float64: x.double()"
             )
     # Every evaluation works on fresh leaves: the caller's tensors and their graph stay untouched.
-    values = [x.array.astype(x.dtype, order="C") if isinstance(x, Tensor) else x for x in args]
+    values = [_host(x).astype(x.dtype, order="C") if isinstance(x, Tensor) else x for x in args]
 
     def call(arrays: list[Any]) -> list[Tensor]:
         leaves = [
-            wrap(np.asarray(a)) if isinstance(args[i], Tensor) else a for i, a in enumerate(arrays)
+            wrap(to_device(np.asarray(a), args[i].device)) if isinstance(args[i], Tensor) else a
+            for i, a in enumerate(arrays)
         ]
         for i in checked:
             leaves[i].requires_grad_()
@@ -97,9 +99,7 @@ def gradcheck(
 
     def numbers(arrays: list[Any]) -> list[Any]:
         # gradcheck of a gradient differentiates inside `function`, so recording stays on
-        return [
-            np.asarray(o.array, np.float64).copy() for o in call(arrays) if o.is_floating_point()
-        ]
+        return [_host(o).astype(np.float64) for o in call(arrays) if o.is_floating_point()]
 
     check = _check_directions if fast_mode else _check_entries
     problem = check(call, numbers, values, checked, eps, atol, rtol, np.random.default_rng(seed))
@@ -142,7 +142,10 @@ def gradgradcheck(
             out = function(*args)
         rng = np.random.default_rng(options.get("seed", 0) + 1)
         outs = [out] if isinstance(out, Tensor) else list(out)
-        grad_outputs = [wrap(rng.standard_normal(o.shape)) for o in outs if o.is_floating_point()]
+        grad_outputs = [
+            wrap(to_device(np.asarray(rng.standard_normal(o.shape)), o.device))
+            for o in _floating(outs)
+        ]
     seeds = [wrap(g.array.copy()).requires_grad_() for g in grad_outputs]
     count = len(args)
 
@@ -162,6 +165,10 @@ def gradgradcheck(
     return gradcheck(gradients, [*args, *seeds], **options)
 
 
+def _host(x: Tensor) -> Any:
+    return to_device(x.array, "cpu")
+
+
 def _floating(outs: list[Tensor]) -> list[Tensor]:
     return [o for o in outs if o.is_floating_point()]
 
@@ -173,9 +180,10 @@ def _analytical(call: Any, values: list[Any], vectors: Any) -> list[Any]:
     pairs = [(o, v) for o, v in zip(outs, vectors(outs), strict=True) if o.requires_grad]
     if not pairs:
         return [np.zeros(leaf.shape) for leaf in leaves]
-    found = grad([o for o, _ in pairs], leaves, [wrap(v) for _, v in pairs], allow_unused=True)
+    vs = [wrap(to_device(v, o.device)) for o, v in pairs]
+    found = grad([o for o, _ in pairs], leaves, vs, allow_unused=True)
     return [
-        np.zeros(x.shape) if g is None else np.asarray(g.array, np.float64)
+        np.zeros(x.shape) if g is None else _host(g).astype(np.float64)
         for g, x in zip(found, leaves, strict=True)
     ]
 

@@ -176,8 +176,9 @@ class Function:
                 f"{self.name}: forward gets arrays and must return one array, not "
                 f"{type(out).__name__}"
             )
-        if self.foreign and not self.view and isinstance(out, np.ndarray):
-            if any(isinstance(a, np.ndarray) and np.may_share_memory(out, a) for a in arrays):
+        if self.foreign and not self.view:
+            xp, kind = backend.get_xp(out), type(out)
+            if any(isinstance(a, kind) and xp.may_share_memory(out, a) for a in arrays):
                 return out.copy()  # a change of one would go unnoticed in the other
         return out
 

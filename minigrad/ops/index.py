@@ -219,7 +219,7 @@ def _item(item: Any) -> Any:
         item = item.array
     if not hasattr(item, "dtype") or (item.dtype.kind in "iu" and not item.ndim):
         try:
-            return operator.index(item)
+            return operator.index(item.item() if hasattr(item, "item") else item)
         except TypeError:
             pass
     elif item.dtype.kind in "iub":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigrad import dtypes
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
@@ -75,8 +77,10 @@ def _maps(
     xp = get_xp(labels)
     wanted = xp.arange(classes)[:, None] if classes > 1 else 1
     here = counts.reshape(n, 1, -1)
-    t = wrap(((labels.reshape(n, 1, -1) == wanted) & here).astype(x.dtype))
-    return Maps(p if counts.all() else p * wrap(here.astype(x.dtype)), t, dtype)
+    here = here.astype(x.dtype)
+    t = wrap((labels.reshape(n, 1, -1) == wanted) * here)
+    every = xp is np and counts.all()  # a GPU is not asked: it would have to be waited for
+    return Maps(p if every else p * wrap(here), t, dtype)
 
 
 def _probabilities(name: str, x: Tensor) -> Tensor:
@@ -366,5 +370,5 @@ def _binary(
     if counts is not None:
         each = each * counts
         if reduction == "mean":
-            return sum(each) / max(float(counts.array.sum()), 1.0)
+            return sum(each) / wrap(get_xp(counts.array).maximum(counts.array.sum(), 1.0))
     return mean(each) if reduction == "mean" else sum(each)

@@ -54,9 +54,7 @@ def trained(version: str, device: str, drop_path: float = 0.0) -> dict[str, Any]
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])
-def test_a_step_of_a_convnext_is_that_of_the_cpu(
-    cupy: Any, version: str, drop_path: float
-) -> None:
+def test_a_step_of_a_convnext_is_that_of_the_cpu(cupy: Any, version: str, drop_path: float) -> None:
     found, expected = [trained(version, device, drop_path) for device in ("cuda", "cpu")]
     assert found.keys() == expected.keys()
     for name, value in found.items():

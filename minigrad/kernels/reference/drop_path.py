@@ -11,4 +11,4 @@ __all__ = ["scale_by_mask"]
 
 def scale_by_mask(xp: Any, x: Array, mask: Array, scale: float) -> Array:
     """``y = x * mask * scale``; the mask is boolean and broadcasts. It is its own transpose."""
-    return x * (mask * xp.asarray(scale, dtype=x.dtype))
+    return x * (mask * xp.full((), scale, dtype=x.dtype))

@@ -237,9 +237,7 @@ class ExternalStream(Stream):
         self.ptr = ptr
 
 
-Stream.null = Stream(null=True)
-state.stream = Stream.null
-type(state).stream = Stream.null  # threads start on the default stream
+Stream.null = type(state).null = state.stream = Stream(null=True)  # where threads start
 
 
 def stream_at(ptr: int) -> Stream:

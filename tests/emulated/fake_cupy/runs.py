@@ -31,9 +31,11 @@ class Counts:
 class State(threading.local):
     """What a thread is doing."""
 
+    null: Any = None  # the default stream, set by `devices`
+
     def __init__(self) -> None:
         self.counting: list[Counts] = []
-        self.stream: Any = None  # set by `devices`
+        self.stream = self.null
         self.device = 0
 
 
