@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import NUMPY_ONLY, RECOMPUTING, TUNED
+from benchmarks.peers import NUMPY_ONLY, RECOMPUTING, TUNED, UNLOCKED
 from benchmarks.results import Section, newest, read
 from minigrad.errors import DataError
 
@@ -94,6 +94,7 @@ CLAIMS = (
     Claim("… as OpenVINO", T8, faster_than("openvino"), 1.12),
     Claim("… as PyTorch channels_last", T8, faster_than(LAST), 1.3),
     Claim("… as PyTorch channels_last with glibc tuned", T8, faster_than(TUNED), 1.12),
+    Claim("… as PyTorch with glibc and MKL tuned", T8, faster_than(UNLOCKED), None),
     Claim("ConvNeXt-T, batch 1: as onnxruntime", T1, faster_than("onnxruntime"), 1.0),
     Claim("… as PyTorch channels_last", T1, faster_than(LAST), 1.1),
     Claim("ConvNeXt V2-T, batch 8: as PyTorch channels_last", V8, faster_than(LAST), 1.3),
@@ -102,12 +103,14 @@ CLAIMS = (
     Claim("Training step of ConvNeXt-T, batch 8: as PyTorch channels_last", TRAINING,
           faster_than(LAST), 1.2),
     Claim("… as torch.compile", TRAINING, faster_than(COMPILE), 1.2),
+    Claim("… as PyTorch with glibc and MKL tuned", TRAINING, faster_than(UNLOCKED), None),
     Claim("… its peak memory, of PyTorch's", TRAINING, memory("minigrad"), 0.8, at_most=True),
     Claim("… with recomputation", TRAINING, memory(RECOMPUTING), 0.6, at_most=True),
     Claim("… the time that recomputation takes, of that without", TRAINING,
           faster_than(RECOMPUTING), None),
     Claim("Training step of V2-atto at 64 × 64, batch 16: as PyTorch channels_last", ATTO,
           faster_than(LAST), 1.2),
+    Claim("… as PyTorch with glibc and MKL tuned", ATTO, faster_than(UNLOCKED), None),
     Claim("Fashion-MNIST, a step of the default training: as PyTorch", "fashion step",
           faster_than("torch"), None),
     Claim("Fashion-MNIST, an epoch: as PyTorch", "fashion epoch", faster_than("torch"), None),

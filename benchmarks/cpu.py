@@ -39,8 +39,8 @@ TASKS = ("kernels", "inference", "training")
 
 def compare(
     task: str, options: networks.Options, rounds: int, names: Sequence[str] = ()
-) -> list[dict[str, Any]]:
-    """Return a row per peer; `names` chooses among them, by default all."""
+) -> Section:
+    """Return a row per peer, and what other programs took; `names` chooses peers."""
     found = peers(task)
     for name in names:
         if name not in found:
@@ -61,7 +61,7 @@ def compare(
         }
         fewer = {(task, name): peer.rounds for name, peer in chosen.items() if peer.rounds}
         try:
-            take_turns(workers, rounds, fewer)
+            others = take_turns(workers, rounds, fewer)
         finally:
             for worker in workers.values():
                 worker.close()
@@ -73,7 +73,7 @@ def compare(
         limits = _limits(products)
         for row in rows:
             row |= {"products": limits, "share": row["gflops"] / limits["fastest"]}
-    return rows
+    return {"others": others, "rows": rows}
 
 
 def _limits(workers: Mapping[str, Worker]) -> dict[str, float]:
@@ -133,6 +133,12 @@ def limit_line(products: Mapping[str, float]) -> str:
     )
 
 
+def others_line(section: Section) -> str:
+    """Say how much of the machine other programs had during the turns."""
+    share = section["others"]
+    return "" if share is None else f"other programs had {100 * share:.0f} % of the processors"
+
+
 def name_of(task: str, options: networks.Options) -> str:
     """Return the name of the section of a table."""
     name = f"{task} {options['model']} {options['size']} batch {options['batch']}"
@@ -160,7 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = f"python -m benchmarks cpu {task}"
         if task == "kernels":
             section: Section = moment() | {"command": f"{command} --rounds {args.rounds}"}
-            section |= {"kind": "kernels", "rows": measure(args.threads, args.rounds)}
+            section |= {"kind": "kernels"} | measure(args.threads, args.rounds)
+            print(others_line(section))
             if args.json:
                 record(args.json, "kernels", section)
             continue
@@ -172,13 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "command": f"{command} --model {args.model} --size {args.size} --batch {batch} "
                 f"--rounds {args.rounds}",
             }
-            rows = compare(task, options, args.rounds, args.peers)
+            section |= {"options": options} | compare(task, options, args.rounds, args.peers)
             print(
-                f"\n{task}, {args.model} at {args.size}, batch {batch}, {args.threads} threads "
-                f"({args.rounds} rounds, load before {section['load'][0]})"
+                f"\n{task}, {args.model} at {args.size}, batch {batch}, {args.threads} threads, "
+                f"{args.rounds} rounds; {others_line(section)}"
             )
-            show(rows)
-            section |= {"options": options, "rows": rows}
+            show(section["rows"])
             if args.json:
                 record(args.json, name_of(task, options), section)
 

@@ -25,11 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cpu import others_line
 from benchmarks.machine import moment
 from benchmarks.mkl import unlocked
 from benchmarks.networks import Options, load_torch, weights
 from benchmarks.peers import KEEP_MEMORY, TUNED, UNLOCKED, Peer
-from benchmarks.results import add_option, record
+from benchmarks.results import Section, add_option, record
 from benchmarks.turns import Run, Worker, environment, middle, serve, take_turns
 from minigrad.errors import DataError, unknown
 
@@ -207,8 +208,8 @@ def peers(task: str) -> dict[str, Peer]:
     return {name: peer for name, peer in found.items() if peer.installed}
 
 
-def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row per peer."""
+def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> Section:
+    """Return a row per peer, and what other programs took."""
     found = peers(task)
     for name in names:
         if name not in found:
@@ -225,12 +226,12 @@ def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> list[
             for name, peer in chosen.items()
         }  # fmt: skip
         try:
-            take_turns(workers, rounds)
+            others = take_turns(workers, rounds)
         finally:
             for worker in workers.values():
                 worker.close()
     ours = next(iter(workers.values()))
-    return [
+    rows = [
         {
             "peer": name,
             "rounds": rounds,
@@ -246,6 +247,7 @@ def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> list[
         }
         for name, worker in workers.items()
     ]
+    return {"others": others, "rows": rows}
 
 
 def show(task: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -296,13 +298,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "kind": f"fashion {task}",
             "command": f"python -m benchmarks fashion {task} --rounds {rounds}",
         }
-        rows = compare(task, args.threads, rounds, args.peers)
+        section |= compare(task, args.threads, rounds, args.peers)
         print(
-            f"\nFashion-MNIST, default training, {task}, {args.threads} threads ({rounds} rounds)"
+            f"\nFashion-MNIST, default training, {task}, {args.threads} threads, {rounds} rounds; "
+            f"{others_line(section)}"
         )
-        show(task, rows)
+        show(task, section["rows"])
         if args.json:
-            record(args.json, f"fashion {task}", section | {"rows": rows})
+            record(args.json, f"fashion {task}", section)
 
 
 if __name__ == "__main__":

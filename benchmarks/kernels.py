@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.turns import middle
+from benchmarks.results import Section
+from benchmarks.turns import Others, middle
 
 Run = Callable[[], Any]
 BATCH = 8
@@ -168,8 +169,8 @@ def cases() -> Iterator[Case]:
         yield from block(*stage)
 
 
-def measure(threads: int, rounds: int) -> list[dict[str, Any]]:
-    """Return a row per kernel; print it."""
+def measure(threads: int, rounds: int) -> Section:
+    """Return a row per kernel, and what other programs took; print the rows."""
     import numba
     import torch
 
@@ -178,7 +179,7 @@ def measure(threads: int, rounds: int) -> list[dict[str, Any]]:
     clock = time.process_time if threads == 1 else time.perf_counter
     print(f"\nkernels, float32, batch {BATCH}, {threads} threads")
     print(f"{'':54}{'GFLOP/s':>9}{'torch':>8}{'ms':>9}{'torch':>9}{'ratio':>8}")
-    rows = []
+    rows, watch = [], Others()
     for name, flops, *runs in cases():
         seconds: list[list[float]] = [[], []]
         for _ in range(rounds):
@@ -200,4 +201,4 @@ def measure(threads: int, rounds: int) -> list[dict[str, Any]]:
             f"{ratio['median']:8.2f}",
             flush=True,
         )
-    return rows
+    return {"others": watch.share(), "rows": rows}

@@ -58,6 +58,16 @@ def moment() -> dict[str, Any]:
     }
 
 
+def busy() -> float | None:
+    """Return the seconds that all processors have worked since the system started."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return None
+    user, nice, system, _, _, irq, softirq = map(int, fields[:7])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def memory_now() -> float:
     """Return the MB of memory that this process holds."""
     try:

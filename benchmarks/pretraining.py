@@ -5,8 +5,9 @@
 For every seed a masked autoencoder is pre-trained on all training images without their labels;
 then the same ConvNeXt V2 is trained twice on a tenth of the labels, by the same recipe, with the
 same images in the same order: once from random weights, once from the pre-trained encoder. The
-table shows the accuracy on the held-out images after the last epoch. Results are added to
-FOLDER/results.json, so seeds can be computed one by one; what is there is not computed again.
+table shows the accuracy on the held-out images after the last epoch. Every stage keeps its
+checkpoint in FOLDER/seed-N, so a command that is stopped goes on where it was; results are added
+to FOLDER/results.json.
 """
 
 from __future__ import annotations
@@ -19,37 +20,47 @@ from typing import Any
 
 from minigrad import io
 from minigrad.models import from_fcmae
-from minigrad.train import Progress, TrainConfig, prepare, prepare_pretraining
-from minigrad.train.pretrain import PretrainConfig
+from minigrad.train import (
+    Checkpoint,
+    Experiment,
+    PretrainConfig,
+    Progress,
+    TrainConfig,
+    load_checkpoint,
+    prepare,
+    prepare_pretraining,
+)
 
 SIZES: dict[str, Any] = {"depths": (2, 2), "dims": (32, 64), "patch_size": 2}
 
 
-def pretrain(folder: Path, **options: Any) -> dict[str, float]:
-    """Pre-train, save the encoder into `folder`, and return the last row of the history."""
-    experiment = prepare_pretraining(PretrainConfig.from_values(SIZES, options), [Progress()])
+def fit(experiment: Experiment, path: Path) -> float:
+    """Train to the end, from the checkpoint if there is one; return the last held-out result."""
+    trainer = experiment.trainer
+    if path.is_file():
+        trainer.load_state_dict(load_checkpoint(path))
+    trainer.callbacks += [Progress(), Checkpoint(path)]
     row = experiment.fit()[-1]
-    io.save(from_fcmae(experiment.trainer.model.state_dict()), folder / "encoder.safetensors")
-    return row
+    return row.get("val_accuracy", row["val_loss"])
 
 
-def train(**options: Any) -> dict[str, float]:
-    """Train on some of the labels, and return the last row of the history."""
-    return prepare(TrainConfig.from_values(SIZES, options), [Progress()]).fit()[-1]
-
-
-def seed_results(folder: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]:
+def seed_results(folder: Path, args: argparse.Namespace, seed: int) -> dict[str, float]:
     """Return what came out for one seed."""
-    start = folder / f"seed-{seed}"
-    start.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = folder / "encoder.safetensors"
     common = {"data": args.data, "seed": seed}
-    print(f"seed {seed}: masked autoencoder, no labels")
-    before = pretrain(start, epochs=args.pretrain_epochs, **common)
-    found = {"reconstruction_loss": before["val_loss"]}
-    for name, init_from in (("scratch", ""), ("pretrained", str(start))):
-        print(f"seed {seed}: {100 * args.labels:g} % of the labels, {name}")
-        row = train(init_from=init_from, labels=args.labels, epochs=args.epochs, **common)
-        found[name] = row["val_accuracy"]
+    if not encoder.is_file():
+        print(f"seed {seed}: masked autoencoder, no labels", flush=True)
+        choices = {"epochs": args.pretrain_epochs, **common}
+        experiment = prepare_pretraining(PretrainConfig.from_values(SIZES, choices))
+        fit(experiment, folder / "masked.safetensors")
+        io.save(from_fcmae(experiment.trainer.model.state_dict()), encoder)
+    found = {}
+    for name, start in (("scratch", ""), ("pretrained", str(encoder))):
+        print(f"seed {seed}: {100 * args.labels:g} % of the labels, {name}", flush=True)
+        choices = {"init_from": start, "labels": args.labels, "epochs": args.epochs, **common}
+        experiment = prepare(TrainConfig.from_values(SIZES, choices))
+        found[name] = fit(experiment, folder / f"{name}.safetensors")
     return found
 
 
@@ -91,7 +102,7 @@ def main(words: list[str] | None = None) -> None:
     results = json.loads(file.read_text()) if file.is_file() else {}
     for seed in args.seeds:
         if str(seed) not in results:
-            results[str(seed)] = seed_results(folder, args, seed)
+            results[str(seed)] = seed_results(folder / f"seed-{seed}", args, seed)
             io.write_text(file, json.dumps(results, indent=1) + "\n")
     print(table(results))
 

@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from benchmarks import networks
 from benchmarks.cpu import compare
 from benchmarks.machine import moment
 from benchmarks.peers import TUNED, peers
-from benchmarks.results import add_option, record
+from benchmarks.results import Section, add_option, record
 from minigrad.errors import unknown
 
 TASKS = ("inference", "training")
@@ -44,15 +43,17 @@ def options_at(axis: str, value: int, model: str, threads: int) -> networks.Opti
 
 def sweep(
     task: str, axis: str, values: Sequence[int], model: str, threads: int, rounds: int
-) -> list[dict[str, Any]]:
-    """Return a row per value and peer; print it."""
+) -> Section:
+    """Return a row per value and peer, and the most that other programs took; print them."""
     names = [name for name in PEERS if name in peers(task)]
     width = max(map(len, names)) + 2
     print(f"\n{task}, {model}, along {axis}, {threads} threads ({rounds} rounds)")
     print(f"{axis:>8}  {'':{width}}{'ms/image':>9}{'quartiles':>16}{'start MB':>10}{'peak MB':>9}")
-    rows = []
+    rows, others = [], []
     for value in values:
-        for row in compare(task, options_at(axis, value, model, threads), rounds, names):
+        point = compare(task, options_at(axis, value, model, threads), rounds, names)
+        others.append(point["others"])
+        for row in point["rows"]:
             rows.append({axis: value} | {key: row[key] for key in KEPT})
             ms = row["ms"]
             spread = f"{ms['low']:.1f} to {ms['high']:.1f}"
@@ -61,7 +62,8 @@ def sweep(
                 f"{row['before_mb']:10.0f}{row['peak_mb']:9.0f}",
                 flush=True,
             )
-    return rows
+    share = None if None in others else max(others)
+    return {"others": share, "rows": rows}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "model": args.model,
             }
             values = args.values or AXES[axis]
-            section["rows"] = sweep(task, axis, values, args.model, args.threads, args.rounds)
+            section |= sweep(task, axis, values, args.model, args.threads, args.rounds)
             if args.json:
                 record(args.json, f"scaling {task} {axis}", section)
 

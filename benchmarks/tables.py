@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.claims import CLAIMS, COLUMNS
-from benchmarks.cpu import limit_line
+from benchmarks.cpu import limit_line, others_line
 from benchmarks.plots import lines
 from benchmarks.results import Section, read
 
@@ -151,9 +151,12 @@ def claims(sections: Mapping[str, Section]) -> str:
 
 def taken(section: Section) -> str:
     """Return when and how a section was taken."""
+    others = ""
+    if section.get("others") is not None:
+        others = f"; {others_line(section)} meanwhile"
     return (
         f"`{section['command']}`, {section['date'][:16].replace('T', ' ')}, commit "
-        f"{section['commit']}; load {', '.join(map(str, section['load']))} before."
+        f"{section['commit']}; load {', '.join(map(str, section['load']))} before{others}."
     )
 
 

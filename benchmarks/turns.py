@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import memory_now, memory_peak
+from benchmarks.machine import busy, memory_now, memory_peak
 from minigrad.errors import MinigradError
 
 Options = dict[str, Any]
@@ -37,12 +37,13 @@ def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
     before = memory_now()
     values = [run() for _ in range(warm)]
     first = np.ravel(values[0])[:10].tolist() if values else []
-    print(json.dumps({"result": first, "before_mb": before}), flush=True)
+    ready = {"result": first, "before_mb": before, "cpu": time.process_time()}
+    print(json.dumps(ready), flush=True)
     for _ in sys.stdin:
         start = clock()
         value = run()
         seconds = clock() - start
-        answer = {"seconds": seconds, "peak_mb": memory_peak()}
+        answer = {"seconds": seconds, "peak_mb": memory_peak(), "cpu": time.process_time()}
         if np.size(value) == 1:
             answer["value"] = float(np.ravel(value)[0])
         print(json.dumps(answer), flush=True)
@@ -109,10 +110,34 @@ def middle(values: list[float]) -> dict[str, float]:
 
 def take_turns(
     workers: Mapping[str, Worker], rounds: int, at_most: Mapping[str, int] | None = None
-) -> None:
-    """Let every worker run once per round, some in the first rounds only."""
+) -> float | None:
+    """Let every worker run once per round, some in the first rounds only.
+
+    Return the share of the processors that other programs had meanwhile, None if it is not known.
+    """
+    watch = Others()
     for number in range(rounds):
         for name, worker in workers.items():
             if number < (at_most or {}).get(name, rounds):
                 time.sleep(PAUSE)
                 worker.take_turn()
+    return watch.share(sum(w.turns[-1]["cpu"] - w.ready["cpu"] for w in workers.values()))
+
+
+class Others:
+    """Watches how much of the processors other programs have, from its making on."""
+
+    def __init__(self) -> None:
+        self.start = self._now()
+
+    def share(self, workers: float = 0.0) -> float | None:
+        """Return the share; `workers` is what our other processes had, in processor seconds."""
+        (start, own, busy), (end, own_end, busy_end) = self.start, self._now()
+        if busy is None or busy_end is None:
+            return None
+        others = busy_end - busy - (own_end - own) - workers
+        return max(0.0, others / ((end - start) * len(os.sched_getaffinity(0))))
+
+    @staticmethod
+    def _now() -> tuple[float, float, float | None]:
+        return time.perf_counter(), time.process_time(), busy()

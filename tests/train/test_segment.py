@@ -1,0 +1,118 @@
+"""`minigrad segment`: a small brain learnt, files, resume to the same bits, refusals."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad import cli, io
+from minigrad.cli.runs import SEGMENTATION
+from minigrad.data.brain import FILES
+from minigrad.data.fashion import find_fashion_mnist
+from minigrad.errors import OptionError
+from minigrad.train import SegmentConfig, load_checkpoint, prepare_segmentation
+from tests.data.test_segmentation_data import nifti
+
+SMALL = ["--dims", "8", "12", "16", "--decoder-filters", "8", "8", "4", "--image-size", "16"]
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a head: white inside, grey around it, fluid around that, and a little noise."""
+    folder = tmp_path_factory.mktemp("head")
+    z, y, x = np.ogrid[-1:1:48j, -1:1:80j, -1:1:48j]
+    r = np.sqrt(x * x + y * y + z * z)
+    noise = np.random.default_rng(0).normal(0, 4, r.shape)
+    bright = np.select([r < 0.5, r < 0.7, r < 0.9], [220, 160, 90], 0)
+    maps = {
+        "t1": np.where(bright, bright + noise, 0),
+        "gm": np.where((r >= 0.5) & (r < 0.7), 255, 0),
+        "wm": np.where(r < 0.5, 255, 0),
+    }
+    for name, file in FILES.items():
+        (folder / file).write_bytes(gzip.compress(nifti(maps[name]), 1))
+    return folder
+
+
+def run(head: Path, output: Path, *more: str) -> int:
+    words = ["segment", "--data", "brain", "--root", str(head), "--output", str(output)]
+    words += ["--samples", "16", "--batch-size", "4", *SMALL, *more]
+    return cli.main(words)
+
+
+def test_a_brain_is_learnt_and_its_files_written(
+    head: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(head, tmp_path, "--epochs", "12", "--lr", "0.01") == 0
+    said = capsys.readouterr().out
+    assert "unet over convnextv2 with" in said
+    folder = tmp_path / "brain"
+    found = {path.name for path in folder.iterdir()}
+    assert {SEGMENTATION, "model.safetensors", "scores.csv", "log.csv", "masks.svg"} <= found
+    rows = [line.split(",") for line in (folder / "scores.csv").read_text().splitlines()]
+    assert [row[0] for row in rows] == ["class", "outside", "fluid", "grey", "white", "mean"]
+    assert float(rows[-1][2]) > 0.8  # Dice of a tissue that its brightness gives away
+    assert "white" in (folder / "masks.svg").read_text()
+    assert "val_iou" in (folder / "log.csv").read_text().splitlines()[0]
+
+
+def test_resume_ends_with_the_same_bits(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(head, tmp_path, "--epochs", "2", "--name", "whole") == 0
+    config = SegmentConfig.from_values(
+        {"data": "brain", "root": str(head), "samples": 16, "batch_size": 4, "epochs": 2,
+         "dims": [8, 12, 16], "decoder_filters": [8, 8, 4], "image_size": 16}
+    )  # fmt: skip
+    part = prepare_segmentation(config)
+    part.trainer.fit(part.train, part.test, 1)
+    broken = tmp_path / "broken"
+    shutil.copytree(tmp_path / "whole", broken)
+    about = {"kind": "trainer", "about": part.about}
+    io.save({**about, **part.trainer.state_dict()}, broken / SEGMENTATION)
+    assert run(head, tmp_path, "--name", "broken", "--resume") == 0
+    a, b = (load_checkpoint(tmp_path / name / SEGMENTATION) for name in ("whole", "broken"))
+    for name, value in a["model"].items():
+        np.testing.assert_array_equal(value, b["model"][name], err_msg=name)
+    assert run(head, tmp_path, "--name", "whole", "--resume", "--epochs", "3") == 2
+
+
+@pytest.mark.skipif(find_fashion_mnist() is None, reason="Fashion-MNIST is not here")
+@pytest.mark.parametrize("network", ["attention_unet", "unet_plus_plus"])
+def test_scenes_with_the_other_networks(network: str, tmp_path: Path) -> None:
+    words = ["segment", "--network", network, "--output", str(tmp_path), "--samples", "8"]
+    words += ["--held-out", "4", "--epochs", "1", "--batch-size", "4", *SMALL]
+    words[words.index("--image-size") + 1] = "40"
+    assert cli.main([*words, "--depths", "1", "1", "1", "--kernel-size", "3"]) == 0
+    scores = (tmp_path / "fashion-scenes" / "scores.csv").read_text().splitlines()
+    assert len(scores) == 13
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": "brian"}, "unknown data set to segment 'brian'; did you mean 'brain'"),
+        ({"network": "unet3"}, "unknown network 'unet3'; did you mean 'unet'"),
+        ({"loss": "dise"}, "unknown loss 'dise'; did you mean 'dice'"),
+        ({"model": "convnext_tiny"}, "unknown encoder 'convnext_tiny'"),
+        ({"ema": 2.0}, "ema must lie between 0 and 1, got 2.0"),
+        ({"flip": True}, "crop and flip are for pictures with one label"),
+        ({"samples": -1}, "samples must be 0 or more, got -1"),
+        ({"decoder_filter": [1]}, "did you mean 'decoder_filters'"),
+    ],
+)
+def test_refused_choices(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        SegmentConfig.from_values(values)
+
+
+def test_other_runs_are_not_resumed(head: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    (folder / "checkpoint.safetensors").write_bytes(b"")
+    assert run(head, tmp_path, "--name", "digits", "--resume") == 2
