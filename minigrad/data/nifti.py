@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,8 @@ def read_nifti(path: str | Path) -> NDArray[Any]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     header: Any = None
     if len(data) >= HEADER.itemsize:
-        for order in "<>":
+        orders: tuple[Literal["<", ">"], ...] = ("<", ">")
+        for order in orders:
             found = np.frombuffer(data, HEADER.newbyteorder(order), 1)[0]
             if found["size"] == HEADER.itemsize and found["magic"].startswith((b"n+1", b"ni1")):
                 header, byte_order = found, order

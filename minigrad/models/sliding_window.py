@@ -177,7 +177,8 @@ def _place(axis: _Axis, number: int) -> _Place:
 
 def _read(array: Array, n: int, place: Sequence[_Place], pad_mode: str) -> Array:
     """Return one window (C, *roi) as a copy in memory, filled up where the image ends."""
-    window = np.array(array[(n, slice(None), *(p.image for p in place))])
+    where: Any = (n, slice(None), *(p.image for p in place))
+    window = np.array(array[where])
     if any(any(p.fill) for p in place):
         window = np.pad(window, [(0, 0), *(p.fill for p in place)], mode=pad_mode)  # type: ignore[call-overload]
     return window

@@ -136,7 +136,8 @@ class UNet(Module):
         self.classifier_activation = self.activation.name
         source = _source(encoder, encoder_name)
         at: dict[str, Any] = _place(source, device, dtype)
-        wanted = {"in_channels": channels or 3, "spatial_dims": dims or 2} | (encoder_options or {})
+        wanted: dict[str, Any] = {"in_channels": channels or 3, "spatial_dims": dims or 2}
+        wanted |= encoder_options or {}
         with init.skip_random():  # for its facts: nothing is drawn before all is checked
             plan = _pyramid(source, depth, wanted | at)
         depth = min(len(plan.feature_info), max(DEPTHS)) if depth is None else depth
@@ -161,8 +162,9 @@ class UNet(Module):
             **at,
         )
         self.head = CONVS[self.spatial_dims](self.decoder.out_channels, num_classes, 1, **at)
+        bias: Any = self.head.bias
         init.xavier_uniform_(self.head.weight)
-        init.zeros_(self.head.bias)
+        init.zeros_(bias)
 
     def _decoder(self, widths: list[int], filters: tuple[int, ...], **options: Any) -> Any:
         return UNetDecoder(widths, filters, attention=self.attention, **options)
@@ -276,10 +278,10 @@ def _check_classes(num_classes: Any) -> None:
         raise OptionError(f"num_classes must be a positive integer, got {num_classes!r}")
 
 
-def _check_depth(depth: Any) -> int | None:
+def _check_depth(depth: int | None) -> int | None:
     if depth is not None and (type(depth) is not int or depth not in DEPTHS):
         raise OptionError(f"encoder_depth must be 3, 4 or 5, got {depth!r}")
-    return depth  # type: ignore[no-any-return]
+    return depth
 
 
 def _check_input(

@@ -241,8 +241,8 @@ class AttentionGate(Module):
         self.up = Double()
 
     def forward(self, skip: Tensor, x: Tensor) -> Tensor:
-        weight = F.sigmoid(self.psi(F.relu(self.theta(skip) + self.phi(x))))
-        return skip * self.up(weight)
+        weight: Tensor = F.sigmoid(self.psi(F.relu(self.theta(skip) + self.phi(x))))
+        return skip * self.up(weight)  # type: ignore[no-any-return]
 
 
 class DecoderBlock(Module):

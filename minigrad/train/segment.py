@@ -117,7 +117,7 @@ RECIPES: dict[str, dict[str, Any]] = {"brain": BRAIN}
 
 def segmentation_data(config: SegmentConfig) -> Split:
     """Return training and held-out part, whose labels are maps of classes."""
-    made = {"count": config.samples} if config.samples else {}
+    made: dict[str, Any] = {"count": config.samples} if config.samples else {}
     root = config.root or None
     if config.data == "brain":
         cubes = BrainTissue(size=config.image_size, seed=config.seed, root=root, **made)
