@@ -84,11 +84,23 @@ def _kernels() -> str:
 
 
 def _gpu() -> str:
-    if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed; for an NVIDIA GPU: pip install 'minigrad[cuda12]'"
-    if not backend.cuda_is_available():
-        return "CuPy is installed but finds no usable GPU; look at nvidia-smi"
-    return "ready: use --device cuda"
+    """Name the GPUs, or say what is missing for them."""
+    problem = backend.why_no_cuda()
+    if problem is not None:
+        return f"none in use: {problem}"
+    cupy = backend.namespace("cuda")
+    runtime = cupy.cuda.runtime
+    found = []
+    for number in range(runtime.getDeviceCount()):
+        about = runtime.getDeviceProperties(number)
+        found.append(
+            f"cuda:{number} {about['name'].decode()}, {about['totalGlobalMem'] / 2**30:.1f} GiB, "
+            f"compute capability {about['major']}.{about['minor']}"
+        )
+    tf32 = "on" if backend.tf32_allowed() else "off"
+    version = runtime.runtimeGetVersion()
+    cuda = f"CUDA {version // 1000}.{version % 1000 // 10}"
+    return f"{'; '.join(found)}; CuPy {cupy.__version__}, {cuda}, TF32 {tf32}"
 
 
 def _version(module: str, package: str) -> str | None:

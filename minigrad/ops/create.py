@@ -31,7 +31,8 @@ def _filled(
     value = tensor(value).item() if not isinstance(value, (bool, int, float)) else value
     dtype = dtypes.result_type(value) if dtype is None else dtypes.to_dtype(dtype)
     dtypes.check_fits(name, value, dtype)
-    return Tensor(xp.full(lengths, value, dtype=dtype), requires_grad)
+    with backend.guard(device):
+        return Tensor(xp.full(lengths, value, dtype=dtype), requires_grad)
 
 
 def zeros(
@@ -76,7 +77,8 @@ def empty(
     """Return a tensor whose values are arbitrary; see `zeros`."""
     xp = backend.namespace(device)
     chosen = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
-    return Tensor(xp.empty(check_size("empty", size), dtype=chosen), requires_grad)
+    with backend.guard(device):
+        return Tensor(xp.empty(check_size("empty", size), dtype=chosen), requires_grad)
 
 
 def full(
@@ -159,7 +161,8 @@ def arange(
     if dtype is None:
         dtype = dtypes.result_type(start, end, step)
     xp = backend.namespace(device)
-    array = xp.arange(start, end, step).astype(dtypes.to_dtype(dtype))
+    with backend.guard(device):
+        array = xp.arange(start, end, step).astype(dtypes.to_dtype(dtype))
     return Tensor(array, requires_grad)
 
 
@@ -177,7 +180,8 @@ def linspace(
         raise ShapeError(f"linspace: the number of steps cannot be negative, got {steps}")
     xp = backend.namespace(device)
     dtype = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
-    return Tensor(xp.linspace(start, end, steps).astype(dtype), requires_grad)
+    with backend.guard(device):
+        return Tensor(xp.linspace(start, end, steps).astype(dtype), requires_grad)
 
 
 def eye(
@@ -192,4 +196,5 @@ def eye(
     check_size("eye", (n, n if m is None else m))
     xp = backend.namespace(device)
     dtype = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
-    return Tensor(xp.eye(n, m, dtype=dtype), requires_grad)
+    with backend.guard(device):
+        return Tensor(xp.eye(n, m, dtype=dtype), requires_grad)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
-from minigrad.backend import namespace
+from minigrad import dtypes
 from minigrad.errors import ShapeError
 from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module, Parameter
+from minigrad.ops.create import zeros
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -56,7 +55,7 @@ class _ChannelNorm(Module):
         stats: list[Tensor | None] = [None, None, None]
         if track_running_stats:
             mean, var = (init.empty(num_features, device=device, dtype=dtype) for _ in range(2))
-            seen = Tensor(namespace(device).zeros((), np.int64))
+            seen = zeros((), dtype=dtypes.int64, device=device)
             stats = [mean.detach(), var.detach(), seen]
         for name, value in zip(
             ("running_mean", "running_var", "num_batches_tracked"), stats, strict=True

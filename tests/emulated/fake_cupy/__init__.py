@@ -86,10 +86,25 @@ def _array(obj: Any, dtype: Any, copy: Any, order: Any) -> ndarray:
         ):  # fmt: skip
             return obj
         return call_array(obj, dtype, order)
+    if hasattr(obj, "__cuda_array_interface__"):
+        return wrap_fresh(_memory_of(obj.__cuda_array_interface__).astype(dtype or None, copy=True))
     if isinstance(obj, (list, tuple)) and _device(obj):
         return cupy.stack([_array(o, dtype, False, None) for o in obj])  # type: ignore[no-any-return]
     runs.upload("array()")
-    return wrap_fresh(np.array(obj, dtype), "K" if order in (None, "K", "A") else order)
+    values = np.array(obj, dtype)
+    if order in (None, "K", "A"):  # Fortran order is kept, other orders of the axes are not
+        order = "F" if values.flags.f_contiguous and not values.flags.c_contiguous else "C"
+    return wrap_fresh(np.asarray(values, order=order), "K")
+
+
+def _memory_of(interface: dict[str, Any]) -> Any:
+    """Read the memory that an interface describes."""
+    import ctypes
+
+    dtype, shape = np.dtype(interface["typestr"]), interface["shape"]
+    count = int(np.prod(shape)) * dtype.itemsize
+    raw = (ctypes.c_uint8 * count).from_address(interface["data"][0])
+    return np.frombuffer(raw, dtype).reshape(shape)
 
 
 def call_array(obj: ndarray, dtype: Any, order: Any) -> ndarray:

@@ -426,6 +426,8 @@ def call_method(array: ndarray, name: str, *args: Any, **kwargs: Any) -> Any:
             raise ValueError("Calling nonzero on 0d arrays is not allowed.")
     if name == "dot":
         _check_product(array, args[0])
+    if name == "copy" and array._memory.device != runs.state.device:  # from GPU to GPU
+        return wrap_fresh(array._values.copy())
     out = kwargs.pop("out", None)
     method = getattr(np.ndarray, name)
     if name in ("fill", "sort", "partition", "put"):
