@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minigrad import io, models
 from minigrad.compat.keras.model import Model
 from minigrad.errors import DataError, OptionError
+from minigrad.models.features import check_input
+from minigrad.models.stem import layout
 from minigrad.nn.state import LoadReport
 
-__all__ = ["classifier", "load_pretrained", "spatial"]
+__all__ = ["classifier", "load_pretrained", "read_weights", "spatial"]
+
+STEM = ("patch_size", "stem", "input_size")
 
 
-def spatial(input_shape: Sequence[int | None]) -> dict[str, Any]:
+def spatial(
+    input_shape: Sequence[int | None], stages: int = 0, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return in_channels and spatial_dims for a channels-last shape without the batch.
+
+    With the number of stages, sides that would vanish in them are refused: before any weight is
+    drawn.
 
     Examples
     --------
@@ -27,6 +37,11 @@ def spatial(input_shape: Sequence[int | None]) -> dict[str, Any]:
             "input_shape is one sample, channels last: (length, channels), (height, width, "
             f"channels) or (depth, height, width, channels), got {shape}"
         )
+    if stages:
+        stem = {key: (options or {})[key] for key in STEM if key in (options or {})}
+        reduction = math.prod(patch.stride for patch in layout(stages, **stem))
+        sides = (reduction if side is None else side for side in shape[:-1])
+        check_input((1, shape[-1], *sides), shape[-1], len(shape) - 1, reduction)
     return {"in_channels": shape[-1], "spatial_dims": len(shape) - 1}
 
 
@@ -47,8 +62,25 @@ def classifier(
     return Model(net, input_shape, shape, name, config)
 
 
-def load_pretrained(model: Model, path: Any) -> LoadReport:
-    """Load what fits from a file: the weights of another model, whose head may differ.
+def read_weights(path: Any) -> dict[str, Any]:
+    """Read the weights of a model, saved as a whole or bare.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged.
+    """
+    state = io.load(path)
+    for key in ("weights", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: a file of weights holds tensors by name")
+    return {name.removeprefix("net."): value for name, value in state.items()}
+
+
+def load_pretrained(model: Model, values: Mapping[str, Any], path: Any) -> LoadReport:
+    """Load what fits: `values` may be of another model, whose head differs.
 
     Returns
     -------
@@ -58,15 +90,8 @@ def load_pretrained(model: Model, path: Any) -> LoadReport:
     Raises
     ------
     DataError
-        If the file is missing or damaged, or nothing in it fits.
+        If nothing fits.
     """
-    state = io.load(path)
-    for key in ("weights", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict):
-        raise DataError(f"{path}: a file of weights holds tensors by name")
-    values = {name.removeprefix("net."): value for name, value in state.items()}
     report = model.net.load_state_dict(values, strict=False)
     if not report.complete:
         print(f"{path}: {report}")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from minigrad import models
-from minigrad.compat._build import classifier, load_pretrained, spatial
+from minigrad.compat._build import classifier, load_pretrained, read_weights, spatial
 from minigrad.compat.keras.model import Model
 from minigrad.errors import DataError, OptionError, unknown
 
@@ -122,7 +122,7 @@ class ConvNeXtV1(Model):
             dropout=dropout_rate,
             spatial_dropout=spatial_dropout_rate,
             include_top=include_top,
-            **spatial(shape),
+            **spatial(shape, len(dims), options),
             **options,
         )
         kind = type(self).__name__
@@ -169,6 +169,7 @@ class ConvNeXtV1(Model):
                 f"the variant {variant!r} sets depths and dims; use {cls.__name__}(…)"
             )
         sizes = cls.MODEL_VARIANTS[variant.lower()]
+        values = read_weights(pretrained) if pretrained else None
         model = cls(
             num_classes=num_classes,
             depths=sizes["depths"],
@@ -176,8 +177,8 @@ class ConvNeXtV1(Model):
             input_shape=input_shape,
             **options,
         )
-        if pretrained:
-            load_pretrained(model, pretrained)
+        if values is not None:
+            load_pretrained(model, values, pretrained)
         return model
 
 

@@ -61,7 +61,13 @@ def build(
     """
     if architecture not in ARCHITECTURES:
         raise unknown("architecture", architecture, ARCHITECTURES)
-    model = models.ConvNeXt(
+    reduction = patch_size * 2 ** (len(dims) - 1)
+    if image_size < reduction:
+        raise ShapeError(
+            f"image_size={image_size} vanishes: the model reduces each side {reduction} times; "
+            "enlarge it, or lower patch_size"
+        )
+    return models.ConvNeXt(
         in_channels,
         num_classes,
         depths,
@@ -70,12 +76,6 @@ def build(
         patch_size=patch_size,
         head_dropout=dropout,
     )
-    if image_size < model.reduction:
-        raise ShapeError(
-            f"image_size={image_size} vanishes: the model reduces each side {model.reduction} "
-            "times; enlarge it, or lower patch_size"
-        )
-    return model
 
 
 OPTIONS = inspect.signature(build).parameters

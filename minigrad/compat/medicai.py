@@ -37,6 +37,8 @@ __all__ = [
     "list_models",
 ]
 
+STAGES = 4  # of every named model
+
 Shape = Sequence[int | None]
 
 
@@ -73,7 +75,7 @@ def _variant(name: str, variant: str) -> Callable[..., Model]:
             include_rescaling=include_rescaling,
             pooling=pooling or "avg",
             classifier_activation=classifier_activation if include_top and num_classes else None,
-            **spatial(input_shape),
+            **spatial(input_shape, STAGES, options),
             **options,
         )
         title = name or f"{build.__name__}{net.spatial_dims}D"
@@ -170,7 +172,7 @@ def ConvNeXtBackbone(
         drop_path_rate=drop_path_rate,
         layer_scale_init_value=layer_scale_init_value,
         include_rescaling=include_rescaling,
-        **spatial(input_shape),
+        **spatial(input_shape, len(projection_dims), options),
         **options,
     )
     kind = "ConvNeXtBackboneV2" if options.get("grn") else "ConvNeXtBackbone"
