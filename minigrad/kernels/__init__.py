@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from minigrad.backend import get_xp, kernel_cache, kernels_in_use
+from minigrad.kernels.memory import keep_freed_memory
 
 __all__ = ["is_compiled", "pick"]
 
@@ -88,7 +89,10 @@ def _find(name: str, xp: Any) -> Callable[..., Any]:
 def _compiled(file: str, namespace: str) -> Any:
     """Return the module with the compiled versions, or None where there is none to be used."""
     folder = _COMPILED.get(namespace)
-    if folder is None or (folder == "cpu" and kernels_in_use() == "reference"):
+    if folder is None:
+        return None
+    if folder == "cpu" and kernels_in_use() == "reference":
+        keep_freed_memory()
         return None
     if not find_spec(f"{__name__}.{folder}") or not find_spec(f"{__name__}.{folder}.{file}"):
         return None
