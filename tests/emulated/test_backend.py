@@ -72,7 +72,7 @@ def _without_driver() -> int:
 @pytest.mark.parametrize("count", [_without_driver, lambda: 0])
 def test_cupy_without_a_gpu(cupy: Any, monkeypatch: pytest.MonkeyPatch, count: Any) -> None:
     monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", count)
-    with pytest.raises(DeviceError, match="finds no usable GPU.*nvidia-smi, or use device='cpu'"):
+    with pytest.raises(DeviceError, match=r"finds no usable GPU.*nvidia-smi, or use device='cpu'"):
         mg.ones(1, device="cuda")
     assert not backend.cuda_is_available()
 
