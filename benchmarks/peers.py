@@ -253,7 +253,7 @@ def _training() -> dict[str, Peer]:
         RECOMPUTING: Peer(partial(minigrad_training, recompute=True), "numba"),
         NUMPY_ONLY: Peer(partial(minigrad_training, kernels="reference"), "numpy", rounds=3),
         **_torch(torch_training),
-        "jax": Peer(jax_training, "jax", rounds=3),
+        "jax": Peer(jax_training, "jax", rounds=2),
     }
 
 

@@ -1,9 +1,8 @@
 """How time and memory grow with batch, side and depth: ``python -m benchmarks scaling``.
 
-ConvNeXt-T in minigrad and in PyTorch (channels_last), as it comes and with glibc's thresholds
-raised. At every point the frameworks take turns in new processes, so that the memory is that of
-the point alone. Inference and training; the side varies at batch 4, the depth (blocks of the third
-stage) at batch 4 and 224 × 224.
+ConvNeXt-T in minigrad and in PyTorch (channels_last). At every point they take turns in new
+processes, so that the memory is that of the point alone. Inference and training; the side varies
+at batch 4, the depth (blocks of the third stage) at batch 4 and 224 × 224.
 
     python -m benchmarks scaling training --along batch
 """
@@ -17,12 +16,12 @@ from collections.abc import Sequence
 from benchmarks import networks
 from benchmarks.cpu import compare
 from benchmarks.machine import moment
-from benchmarks.peers import TUNED, peers
+from benchmarks.peers import peers
 from benchmarks.results import Section, add_option, record
 from minigrad.errors import unknown
 
 TASKS = ("inference", "training")
-PEERS = ("minigrad", "torch channels_last", TUNED)
+PEERS = ("minigrad", "torch channels_last")
 AXES: dict[str, tuple[int, ...]] = {
     "batch": (1, 2, 4, 8, 16, 32),
     "side": (64, 96, 128, 224, 320, 512),
