@@ -69,7 +69,7 @@ class Adam(Optimizer):
                 state["exp_avg"] = xp.zeros(p.shape, p.dtype)
                 state["exp_avg_sq"] = xp.zeros(p.shape, p.dtype)
             row = (p, g, state["exp_avg"], state["exp_avg_sq"], state)
-            alike.setdefault((state["step"], p.dtype, type(p)), []).append(row)
+            alike.setdefault((state["step"], p.dtype.char, type(p)), []).append(row)
         for rows in alike.values():
             *arrays, counts = map(list, zip(*rows, strict=True))
             if modes.state.tape is None:

@@ -58,7 +58,7 @@ class ModelEma:
         for name, average in self.module.state_dict().items():
             value = current[name].array
             if average.dtype in (float32, float64) and average.shape == value.shape:
-                kind = average.dtype, type(value)
+                kind = average.dtype.char, value.dtype.char, type(value)
                 alike.setdefault(kind, []).append((average.array, value))
                 average._version[0] += 1
             elif average.is_floating_point():

@@ -81,7 +81,7 @@ class SGD(Optimizer):
             if first:
                 state["momentum_buffer"] = get_xp(p).zeros(p.shape, p.dtype)
             row = (p, g, state["momentum_buffer"] if momentum else p)
-            alike.setdefault((first, p.dtype, type(p)), []).append(row)
+            alike.setdefault((first, p.dtype.char, type(p)), []).append(row)
         for (first, *_), rows in alike.items():
             arrays = map(list, zip(*rows, strict=True))
             keep, take = (0.0, 1.0) if first else (momentum, 1.0 - group["dampening"])
