@@ -91,4 +91,5 @@ def read_signal(path: str | Path, channels: int, length: int) -> Image:
             f"{path}: the model takes signals of shape ({channels}, {length}), this is "
             f"{values.dtype} of {values.shape}"
         )
-    return values.astype(np.float32)
+    signal: Image = values.astype(np.float32)
+    return signal

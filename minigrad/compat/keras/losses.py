@@ -191,7 +191,7 @@ def find_loss(loss: Any, activation: str | None) -> Callable[[Tensor, Tensor], T
                 f"the loss {type(loss).__name__}() expects probabilities, but the model gives "
                 "logits; pass from_logits=True"
             )
-    return ClassesLast(loss) if isinstance(loss, Module) else loss  # type: ignore[no-any-return]
+    return ClassesLast(loss) if isinstance(loss, Module) else loss
 
 
 def _reverse(loss: str, activation: str | None) -> str:
