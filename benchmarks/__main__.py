@@ -11,6 +11,7 @@ from minigrad.errors import MinigradError, unknown
 COMMANDS = {
     "cpu": "kernels, inference and training on the CPU beside PyTorch, onnxruntime, OpenVINO, JAX",
     "fashion": "the default training on Fashion-MNIST beside the same in PyTorch: step and epoch",
+    "gpu": "kernels against their floors and networks beside PyTorch, on a CUDA GPU",
     "overhead": "what one recorded operation costs beside PyTorch, HIPS autograd, MyGrad",
     "scaling": "time and memory per image as batch, side and depth grow",
     "claims": "what the recorded figures say about each claim of speed",
