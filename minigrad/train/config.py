@@ -176,10 +176,10 @@ FOLDER: dict[str, Any] = {
     "threads": 0,
 }
 MNIST1D: dict[str, Any] = {
-    "depths": (2, 2),
-    "dims": (32, 64),
+    "depths": (1, 1, 2),
+    "dims": (32, 64, 96),
     "patch_size": 1,
-    "epochs": 60,
+    "epochs": 30,
     "batch_size": 100,
 }
 RECIPES: dict[str, dict[str, Any]] = {
