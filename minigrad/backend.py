@@ -224,6 +224,18 @@ def from_cuda(source: Any) -> Array:
     return _cupy().asarray(source)
 
 
+def add(x: Any, y: Any) -> Any:
+    """Return ``x + y`` in the memory order of `x`.
+
+    NumPy does that by itself. CuPy would write C order, and a gradient that two branches of a
+    channels-last network add up would be turned around in every block.
+    """
+    if x.__class__ is np.ndarray or getattr(x, "flags", None) is None or x.flags.c_contiguous:
+        return x + y
+    xp = get_xp(x)
+    return xp.add(x, y, out=xp.empty_like(x))
+
+
 # ---- the GPU: devices, streams, memory, arithmetic ----------------------------------------------
 
 

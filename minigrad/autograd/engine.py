@@ -20,6 +20,7 @@ from minigrad.autograd.node import Function, count_nan, user_line
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.tensor import Tensor, wrap
 
+_ndarray = np.ndarray
 __all__ = ["backward", "grad"]
 
 
@@ -233,7 +234,9 @@ def run(
                 elif parent in buffers:
                     total += h
                 else:
-                    pending[parent] = total + h
+                    pending[parent] = (
+                        total + h if total.__class__ is _ndarray else backend.add(total, h)
+                    )
                     if not create_graph and h.ndim:
                         buffers.add(parent)
             if not retain and node.arrays:
