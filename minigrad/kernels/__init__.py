@@ -15,10 +15,10 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from minigrad.backend import get_xp, kernel_cache, kernels_in_use
+from minigrad.backend import get_xp, kernel_cache, kernels_in_use, use_kernels
 from minigrad.kernels.memory import keep_freed_memory
 
-__all__ = ["is_compiled", "pick"]
+__all__ = ["fall_back", "is_compiled", "pick"]
 
 # kernel file -> the kernels in it
 _FILES = {
@@ -36,6 +36,7 @@ _FILES = {
     "matmul": "matmul",
     "mlp": "mlp mlp_vjp",
     "pool": "max_pool pool_gather pool_scatter",
+    "reduce": "sum_columns",
     "separable": "separable",
     "sgd": "sgd sgd_many",
     "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
@@ -98,13 +99,18 @@ def _compiled(file: str, namespace: str) -> Any:
         return None
     try:
         return importlib.import_module(f"{__name__}.{folder}.{file}")
-    except Exception as error:  # whatever a compiler may say: NumPy can do the work
-        warnings.warn(
-            f"minigrad: the compiled kernels of {file} cannot be used ({error}); using NumPy",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    except Exception as error:  # whatever a compiler may say: the formula can do the work
+        fall_back(f"the compiled kernels of {file} cannot be used ({error})", folder)
         return None
+
+
+def fall_back(reason: str, folder: str = "cpu") -> None:
+    """Warn, and on the CPU go on with NumPy for good: what stopped one kernel stops others too."""
+    if folder == "cpu":
+        if kernels_in_use() == "reference":  # somebody was here before
+            return
+        use_kernels("reference")
+    warnings.warn(f"minigrad: {reason}; the formula takes over", RuntimeWarning, stacklevel=2)
 
 
 def is_compiled(name: str, x: Any) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
 
+from minigrad.kernels import fall_back
 from minigrad.kernels.cpu.buffers import empty
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.reference._arrays import channels_first, channels_last
@@ -77,8 +77,8 @@ def flat(*arrays: Array) -> tuple[Array, ...]:
 def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
     """Say which formula a compiled kernel stands for.
 
-    The formula takes over for element types that the kernel does not know, and for good, after one
-    warning, where Numba cannot compile it or keep the result.
+    The formula takes over for element types that the kernel does not know. Where Numba cannot
+    compile it or keep the result, all formulas do, after one warning.
 
     Parameters
     ----------
@@ -87,26 +87,18 @@ def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
     """
 
     def decorate(kernel: Kernel) -> Kernel:
-        broken = False
-
         @functools.wraps(kernel)
         def run(x: Array, *args: Any, **options: Any) -> Any:
-            nonlocal broken
             dtype = (x[0] if x.__class__ is list else x).dtype
             known = dtype.char in "fd" and all(
                 a.dtype in (dtype, np.int64) for a in args if isinstance(a, np.ndarray)
             )
-            if broken or not known:
+            if not known:
                 return formula(np, x, *args, **options)
             try:
                 return kernel(x, *args, **options)
             except (NumbaError, OSError) as error:
-                broken = True
-                warnings.warn(
-                    f"minigrad: Numba could not make {kernel.__name__}, NumPy takes over: {error}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+                fall_back(f"Numba could not make {kernel.__name__} ({error})")
                 return formula(np, x, *args, **options)
 
         return run

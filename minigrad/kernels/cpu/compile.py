@@ -10,7 +10,6 @@ import functools
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,19 +61,11 @@ def parallel(function: Callable[..., Any]) -> Any:
 def _cached(function: Callable[..., Any], **options: Any) -> Any:
     try:
         return numba.njit(cache=True, **options, **OPTIONS)(function)
-    except RuntimeError:  # there is no folder that can be written to
-        _warn_without_cache()
-        return numba.njit(**options, **OPTIONS)(function)
-
-
-@functools.cache
-def _warn_without_cache() -> None:
-    warnings.warn(
-        "minigrad: no folder to keep compiled kernels in, so every process compiles them anew; "
-        "set NUMBA_CACHE_DIR to one that can be written to",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    except RuntimeError:
+        raise RuntimeError(
+            "no folder to keep them in, so every process would compile them anew; set "
+            "NUMBA_CACHE_DIR to one that can be written to"
+        ) from None
 
 
 # ---- the pool ---------------------------------------------------------------------------------

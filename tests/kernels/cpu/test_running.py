@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,8 @@ import numba
 import numpy as np
 import pytest
 
-from minigrad.backend import use_kernels
+import minigrad
+from minigrad.backend import kernels_in_use, use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.cpu import buffers
 from minigrad.kernels.cpu.arrays import flat, instead_of
@@ -85,12 +87,12 @@ def test_several_python_threads_at_once() -> None:
     assert not wrong
 
 
-def run(code: str, **environment: str) -> str:
+def run(code: str, folder: Path = Path(__file__).parents[3], **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[3],
+        cwd=folder,
         env={**os.environ, **environment},
         check=False,
     )
@@ -130,7 +132,23 @@ def test_simple_pool_with_several_python_threads() -> None:
     assert run(code, NUMBA_THREADING_LAYER="workqueue").split() == ["done"]
 
 
-# ---- when compiling fails ---------------------------------------------------------------------
+def test_a_process_with_one_core() -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("no affinity here")
+    code = (
+        "import os, sys, numpy as np\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from minigrad.kernels import is_compiled, pick\n"
+        "x = np.linspace(-3, 3, 90_000, dtype='f').reshape(300, 300)\n"
+        "assert is_compiled('gelu', x)\n"
+        "print(pick('gelu', x)(x).sum(dtype='d').hex())\n"
+    )
+    several = run(code.replace("{min(os.sched_getaffinity(0))}", "os.sched_getaffinity(0)"))
+    assert run(code) == several
+    assert run(code, NUMBA_NUM_THREADS="2") == several
+
+
+# ---- compiling --------------------------------------------------------------------------------
 
 
 def test_a_kernel_that_does_not_compile_is_replaced_with_one_warning() -> None:
@@ -142,21 +160,59 @@ def test_a_kernel_that_does_not_compile_is_replaced_with_one_warning() -> None:
     def total(x: Any) -> Any:
         return broken(x)
 
-    with pytest.warns(RuntimeWarning, match="Numba could not make total, NumPy takes over"):
-        assert total(np.ones(3)) == 3.0
-    assert total(np.ones(3)) == 3.0  # and no warning
+    with use_kernels("fast"):
+        with pytest.warns(
+            RuntimeWarning, match="(?s)Numba could not make total.*; the formula takes"
+        ):
+            assert total(np.ones(3)) == 3.0
+        assert kernels_in_use() == "reference"
+        assert total(np.ones(3)) == 3.0  # and no warning
+    assert kernels_in_use() == "fast"
 
 
-def test_without_a_folder_for_the_cache(tmp_path: Path) -> None:
+def test_without_a_folder_for_the_cache_numpy_takes_over_with_one_warning(tmp_path: Path) -> None:
+    package = tmp_path / "minigrad"
+    shutil.copytree(
+        Path(minigrad.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (package / "kernels" / "cpu" / "__pycache__").write_text("no folder, and not to be one")
     code = (
         "import warnings, numpy as np\n"
-        "from numba.core import caching\n"
-        "cache = getattr(caching, 'CacheImpl', None) or caching._CacheImpl\n"
-        "cache._locator_classes = []\n"
         "with warnings.catch_warnings(record=True) as caught:\n"
         "    warnings.simplefilter('always')\n"
-        "    from minigrad.kernels.cpu.softmax import softmax\n"
-        "    y = softmax(np.zeros((2, 4)), -1)\n"
-        "print(y[0, 0], len(caught), 'NUMBA_CACHE_DIR' in str(caught[0].message))\n"
+        "    import minigrad as mg, minigrad.models as models\n"
+        "    model = models.ConvNeXt(num_classes=3, depths=(1, 1), dims=(8, 16))\n"
+        "    y = model(mg.ones(1, 3, 32, 32)).sum()\n"
+        "    y.backward()\n"
+        "assert 'NUMBA_CACHE_DIR' in str(caught[0].message), caught[0]\n"
+        "print(mg.__file__, len(caught), mg.backend.kernels_in_use())\n"
     )
-    assert run(code).split() == ["0.25", "1", "True"]
+    nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "NUMBA_CACHE_DIR": "/dev/null/x"}
+    found = run(code, tmp_path, **nowhere).split()
+    assert found == [str(package / "__init__.py"), "1", "reference"]
+
+
+def test_the_first_compilation_shows_its_progress_on_a_terminal_only(tmp_path: Path) -> None:
+    import pty
+
+    code = (
+        "import numpy as np\n"
+        "from minigrad.kernels import pick\n"
+        "x = np.ones((1, 8, 3))\n"
+        "pick('pool_gather', x)(x, np.zeros((1, 8, 1), np.int64))\n"
+    )
+    command = [sys.executable, "-c", code]
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "terminal")}
+    ours, theirs = pty.openpty()
+    subprocess.run(command, stderr=theirs, cwd=root, env=environment, check=True)
+    os.close(theirs)
+    assert b"minigrad: compiling gather (once)" in os.read(ours, 10_000)
+    os.close(ours)
+    ours, theirs = pty.openpty()
+    subprocess.run(command, stderr=theirs, cwd=root, env=environment, check=True)
+    os.write(theirs, b"nothing")
+    assert os.read(ours, 10_000) == b"nothing"  # it is compiled already
+    os.close(ours)
+    os.close(theirs)
+    assert run(code, NUMBA_CACHE_DIR=str(tmp_path / "file")) == ""
