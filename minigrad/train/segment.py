@@ -225,6 +225,7 @@ def prepare_segmentation(config: SegmentConfig, callbacks: Sequence[Callback] = 
         metrics={},
         callbacks=callbacks,
         precision=config.precision,
+        cuda_graph=config.cuda_graph,
     )
     return Experiment(config, split, trainer, train, test)
 
