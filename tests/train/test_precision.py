@@ -160,3 +160,31 @@ def test_pre_training_too(precision: str) -> None:
     exact = prepare_pretraining(PretrainConfig(**values)).fit()
     near = prepare_pretraining(PretrainConfig(**values, precision=precision)).fit()
     np.testing.assert_allclose(near[0]["train_loss"], exact[0]["train_loss"], rtol=0.02)
+
+
+@pytest.mark.parametrize("precision", HALF)
+@pytest.mark.parametrize("options", [
+    {}, {"decoder_block_type": "transpose"}, {"decoder_normalization": "layer"},
+    {"decoder_normalization": "group"}, {"decoder_normalization": "instance"},
+    {"decoder_normalization": "unit"}, {"decoder_normalization": "sync_batch"},
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["UNet", "AttentionUNet", "UNetPlusPlus"])
+def test_segmentation_too(kind: str, options: dict[str, Any], precision: str) -> None:
+    mg.manual_seed(0)
+    trunk = mg.models.ConvNeXtV2(2, 0, (1, 1, 1), (4, 6, 8), patch_size=2, kernel_size=3)
+    model = getattr(mg.models, kind)(
+        trunk, num_classes=3, decoder_filters=(8, 8, 8), encoder_depth=3,
+        classifier_activation=None, **options,
+    )  # fmt: skip
+    x, y = mg.randn(2, 2, 32, 32), mg.randint(0, 3, (2, 32, 32))
+    losses = []
+    for enabled in (False, True):
+        with mg.autocast("cpu", precision, enabled=enabled):
+            out = model(x)
+            out = F.interpolate(out, size=(32, 32))
+            loss = F.cross_entropy(out, y) + F.dice_loss(out, y)
+        loss.backward()
+        losses.append(loss.item())
+        assert all(p.grad is None or p.grad.dtype == "float32" for p in model.parameters())
+        model.zero_grad()
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.03)
