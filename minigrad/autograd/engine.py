@@ -20,8 +20,9 @@ from minigrad.autograd.node import Function, count_nan, user_line
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.tensor import Tensor, wrap
 
-_ndarray = np.ndarray
 __all__ = ["backward", "grad"]
+
+_ndarray = np.ndarray
 
 
 def backward(

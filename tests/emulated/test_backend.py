@@ -138,6 +138,18 @@ def test_the_order_of_axes_in_memory_is_kept(cupy: Any) -> None:
     np.testing.assert_array_equal(there.cpu().numpy(), host)
 
 
+def test_gradients_are_added_in_the_order_of_their_memory(cupy: Any) -> None:
+    """CuPy alone would write C order, and channels-last would be lost where branches meet."""
+    a = cupy.ones((2, 4, 5, 3), np.float32).transpose(0, 3, 1, 2)
+    assert backend.add(a, cupy.ones(a.shape, np.float32)).strides == a.strides
+    assert (a + a).flags.c_contiguous
+    x = mg.ones(2, 5, 3, device="cuda", requires_grad=True)
+    y = x.movedim(-1, 1)
+    mg.cat([y, y]).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[[2.0] * 3] * 5] * 2
+
+
 def test_an_array_of_cupy_becomes_a_tensor(cupy: Any) -> None:
     x = mg.Tensor(cupy.ones(3, np.float32), requires_grad=True)
     (x * x).sum().backward()
