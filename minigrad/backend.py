@@ -216,6 +216,15 @@ def is_writeable(array: Array) -> bool:
     return not array.size or all(step or n == 1 for n, step in steps)
 
 
+def add(x: Array, y: Array) -> Array:
+    """Return x + y with its axes in memory as x has them; CuPy by itself writes C order."""
+    axes = None if isinstance(x, np.ndarray) else _memory_order(x)
+    if axes is None:
+        return x + y
+    total = x.transpose(axes) + y.transpose(axes)
+    return total.transpose([axes.index(i) for i in range(len(axes))])
+
+
 def from_cuda(source: Any) -> Array:
     """Return the CuPy array on the memory of any object with ``__cuda_array_interface__``.
 

@@ -54,6 +54,8 @@ class Function:
     any_dtype : bool
         `forward` takes bfloat16 as it is; else such tensors are computed in float32 and rounded,
         because ``bfloat16 * 0.5`` is float32 for NumPy.
+    gpu_bfloat16 : bool
+        `forward` takes bfloat16 as it is on the GPU, where a kernel knows it.
     needs : tuple of bool
         Which inputs require a gradient, once the operation is recorded.
 
@@ -82,6 +84,7 @@ class Function:
     saves_output: ClassVar[bool] = False
     view: ClassVar[bool] = False
     any_dtype: ClassVar[bool] = False
+    gpu_bfloat16: ClassVar[bool] = False
     is_leaf: ClassVar[bool] = False
     foreign: ClassVar[bool] = True  # not one of ours: what it returns is looked at more closely
     name: ClassVar[str] = "function"
@@ -123,7 +126,11 @@ class Function:
                 if value._node is not None:
                     recording = True
                 value = value.array
-                if value.dtype.kind == "V" and not (self.any_dtype or self.view):
+                if value.dtype.kind == "V" and not (
+                    self.any_dtype
+                    or self.view
+                    or (self.gpu_bfloat16 and value.__class__ is not np.ndarray)
+                ):
                     return self._in_float32(inputs)
             arrays.append(value)
         try:

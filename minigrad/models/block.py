@@ -28,7 +28,8 @@ from minigrad.nn.layers import (
 )
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.dropout import drop_path_factor
-from minigrad.ops.mlp import pointwise_mlp
+from minigrad.ops.elementwise import cast
+from minigrad.ops.mlp import mixes, pointwise_mlp
 from minigrad.ops.precision import full_precision
 from minigrad.tensor import Tensor
 
@@ -182,11 +183,14 @@ class Block(Module):
         """
         if self.grn_last or self.act is not F.gelu or vars(self.grn).get("norm") == "sum":
             return False
+        dtype = self.pwconv1.weight.dtype
+        if full_precision(x):
+            known = x.dtype == dtype and (dtype in (float32, float64) or mixes(x))
+        else:  # in autocast: for a kernel that takes two types at once
+            known = dtype == float32 and x.dtype.itemsize <= 4 and mixes(x)
         return (
-            full_precision(x)
+            known
             and (is_compiled("mlp", x.array) or not is_grad_enabled())
-            and x.dtype == self.pwconv1.weight.dtype
-            and x.dtype in (float32, float64)
             and x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]
             and all(
                 type(m) in _PLAIN and not m._forward_hooks and not m._forward_pre_hooks
@@ -199,6 +203,8 @@ class Block(Module):
         norm: Any = self.norm  # none of the weights and biases is missing in a block
         w1: Any = self.pwconv1
         w2: Any = self.pwconv2
+        if self.gamma is not None and x.dtype.itemsize < self.gamma.dtype.itemsize:
+            x = cast(x, self.gamma.dtype)  # as x + gamma * y would have it
         options: dict[str, Any] = {"scale": self.gamma, "recompute": self.recompute}
         if isinstance(self.grn, GRN):
             options["grn_weight"] = self.grn.gamma.reshape(-1)

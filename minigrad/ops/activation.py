@@ -139,6 +139,7 @@ class Logsigmoid(Function):
 class Gelu(Function):
     """``x * Phi(x)``, or its tanh approximation; see `minigrad.kernels.reference.gelu`."""
 
+    gpu_bfloat16 = True
     saves = (0,)
 
     def __init__(self, kernel: str) -> None:

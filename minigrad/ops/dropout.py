@@ -24,6 +24,8 @@ __all__ = ["drop_path", "drop_path_factor", "dropout"]
 class ScaleByMask(Function):
     """``x * mask * scale``; its own transpose."""
 
+    gpu_bfloat16 = True
+
     def __init__(self, mask: Any, scale: float) -> None:
         self.mask, self.scale = mask, scale
 

@@ -57,6 +57,7 @@ def _gemm(x: Any, y: Any) -> Any:
 class MatMul(Function):
     """Matrix product over the last two axes; the leading ones broadcast."""
 
+    gpu_bfloat16 = True
     name = "matmul"
     saves = (0, 1)
     saves_for = (1, 0)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.autograd.node import Function
+from minigrad.autograd.node import Cast, Function
+from minigrad.backend import get_xp
+from minigrad.dtypes import DType, float32
 from minigrad.errors import ShapeError
-from minigrad.kernels import pick
+from minigrad.kernels import is_compiled, pick
 from minigrad.kernels.reference.mlp import Parameters
 from minigrad.modes import state
 from minigrad.ops.precision import obey
 from minigrad.tensor import Tensor, is_recording
 
-__all__ = ["pointwise_mlp"]
+__all__ = ["mixes", "pointwise_mlp"]
 
 
 class PointwiseMLP(Function):
     """See `pointwise_mlp`; inputs are x, skip, factor, and the fields of `Parameters`."""
 
+    gpu_bfloat16 = True
     saves = (0, 2, *range(3, 3 + len(Parameters._fields)))
 
     def __init__(self, eps: float, grn_eps: float, keep: bool) -> None:
@@ -32,10 +35,37 @@ class PointwiseMLP(Function):
 
     def backward(self, g: Any, x: Any, factor: Any, *parameters: Any) -> Any:
         kept = None if isinstance(g, Tensor) else self.kept
+        narrow, skip = x.dtype, g.dtype
+        if isinstance(g, Tensor) and narrow != parameters[0].dtype:  # the formula takes one type
+            g, x, factor = (_as(t, parameters[0].dtype) for t in (g, x, factor))
         gx, g_parameters = pick("mlp_vjp", g)(
             g, x, Parameters(*parameters), kept, factor, self.eps, self.grn_eps
         )
-        return (gx, g, None, *g_parameters)
+        return (_as(gx, narrow), _as(g, skip), None, *g_parameters)
+
+
+def _as(t: Any, dtype: DType) -> Any:
+    return t if t is None or t.dtype == dtype else Cast(dtype)(t)
+
+
+def mixes(x: Tensor) -> bool:
+    """Return True if the kernel for x takes two-byte values beside float32, as CUDA's does.
+
+    Then `autocast` has nothing to cast: products are in the type of x, sums in float32, and the
+    parameters stay float32. The result has the type of the skip connection.
+    """
+    return get_xp(x.array).__name__ == "cupy" and is_compiled("mlp", x.array)
+
+
+def _is_mixed(x: Tensor, skip: Tensor, factor: Tensor | None, *parameters: Tensor | None) -> bool:
+    """Return True if these operands are what the kernel takes in mixed precision."""
+    return (
+        x.dtype.itemsize == 2
+        and skip.dtype in (x.dtype, float32)
+        and (factor is None or factor.dtype == skip.dtype)
+        and all(p is None or p.dtype == float32 for p in parameters)
+        and mixes(x)
+    )
 
 
 def pointwise_mlp(
@@ -106,7 +136,7 @@ def pointwise_mlp(
             f"({channels}, H), got {w1.shape} and {w2.shape}"
         )
     parameters = (norm_weight, norm_bias, w1, b1, w2, b2, scale, grn_weight, grn_bias)
-    if state.autocast is not None:
+    if state.autocast is not None and not _is_mixed(x, skip, factor, *parameters):
         x, skip, factor, *rest = obey("pointwise_mlp", x, skip, factor, *parameters)
         parameters = tuple(rest)
     keep = not recompute and is_recording(x, *parameters)

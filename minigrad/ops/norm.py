@@ -26,6 +26,7 @@ __all__ = ["batch_norm", "global_response_norm", "group_norm", "instance_norm", 
 class LayerNorm(Function):
     """Normalise the last axis; weight and bias may be None."""
 
+    gpu_bfloat16 = True
     saves = (0, 1)
 
     def __init__(self, eps: float) -> None:
@@ -72,6 +73,7 @@ class BatchNorm(Function):
 class GlobalResponseNorm(Function):
     """Global response normalisation of (N, L, C)."""
 
+    gpu_bfloat16 = True
     saves = (0, 1)
 
     def __init__(self, eps: float) -> None:

@@ -15,6 +15,7 @@ from minigrad import dtypes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.errors import OptionError, ShapeError
+from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import (
     Dim,
@@ -104,12 +105,30 @@ class Sum(Function):
 
     def forward(self, x: Any) -> Any:
         self.shape = x.shape
+        if x.__class__ is not np.ndarray and _is_by_columns(x, self.dims):
+            out = pick("sum_columns", x)(x.transpose(*self.dims, *_kept(x, self.dims)))
+            return out.reshape(keep(x.shape, self.dims)) if self.keepdim else out
         wide = accumulator(x.dtype)
         out = x.sum(self.dims, dtype=wide, keepdims=self.keepdim)
         return out.astype(x.dtype) if dtypes.is_floating(x.dtype) and wide != x.dtype else out
 
     def backward(self, g: Any) -> Any:
         return spread(g, self.shape, self.dims)
+
+
+def _kept(x: Any, dims: Dims) -> list[int]:
+    return [axis for axis in range(x.ndim) if axis not in dims]
+
+
+def _is_by_columns(x: Any, dims: Dims) -> bool:
+    """Return True if all axes are added up but the one whose numbers are neighbours in memory."""
+    kept = _kept(x, dims)
+    return (
+        len(kept) == 1 < x.ndim
+        and x.strides[kept[0]] == x.itemsize
+        and x.shape[kept[0]] > 1
+        and dtypes.is_floating(x.dtype)
+    )
 
 
 class Mean(Function):

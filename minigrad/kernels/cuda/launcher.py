@@ -219,10 +219,13 @@ def _cast(declaration: Declaration, args: Sequence[Any]) -> tuple[dict[str, str]
     """Return the template's element types, the arguments as the kernel takes them, the device."""
     types: dict[str, str] = {}
     values: list[Any] = list(args)
-    device = None
     pointers = [(i, p) for i, p in enumerate(declaration.parameters) if p.pointer]
-    for i, parameter in sorted(pointers, key=lambda item: item[1].type.startswith("Acc<")):
+    pointers.sort(key=lambda item: item[1].type.startswith("Acc<"))  # these depend on the others
+    device = None
+    for i, parameter in pointers:
         arg = args[i]
+        if parameter.type.startswith("Acc<"):
+            _complete(declaration, types)
         if arg is None and parameter.optional:
             values[i] = _NULL
             continue
@@ -233,12 +236,18 @@ def _cast(declaration: Declaration, args: Sequence[Any]) -> tuple[dict[str, str]
                 f"arrays on {device}; move it with .to(…)"
             )
         device = arg.device
-    for c in declaration.classes:  # only where every array of this type is missing
-        types.setdefault(c, types[declaration.classes[0]])
+    _complete(declaration, types)
     for i, parameter in enumerate(declaration.parameters):
         if not parameter.pointer:
             values[i] = _number(declaration, parameter, types, args[i])
     return types, values, device
+
+
+def _complete(declaration: Declaration, types: dict[str, str]) -> None:
+    """Give a type to those template parameters all of whose arrays are missing: it is not used."""
+    if len(types) < len(declaration.classes):
+        for c in declaration.classes:
+            types.setdefault(c, next(iter(types.values())))
 
 
 def _check_array(

@@ -7,14 +7,14 @@
     y = skip + (x2 + b2) * scale * factor     residual.cu
 
 Forward leaves x1 to backward, and with GRN the sums of squares; normed and z are made again, for
-that costs less than to keep them. In mixed precision the weights are rounded to the type of x
-for the products; other parameters are read as they are, and gradients have the types of what they
-belong to.
+that costs less than to keep them. In mixed precision x has two bytes and all else is float32: the
+weights are rounded to the type of x for the products, sums are taken in float32, the result has the
+type of `skip`, and gradients have the types of what they belong to.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigrad.backend import get_xp
 from minigrad.kernels.cuda.arrays import THREADS, Array, contiguous, empty, fits
@@ -36,9 +36,15 @@ class Saved(NamedTuple):
     squares: Array | None  # (samples, H)
 
 
-def _known(x: Array, skip: Array | None, p: Parameters, factor: Array | None) -> bool:
-    others = (skip,) if factor is None else (skip, factor)
-    return x.size > 0 and len(x) <= MOST_SAMPLES and fits(x, others, p)
+def _known(x: Array, skip: Array, p: Parameters, factor: Array | None) -> bool:
+    """Return True if the kernels know the types; `skip` may also be the gradient of the result."""
+    return (
+        x.size > 0
+        and len(x) <= MOST_SAMPLES
+        and fits(x, (), p)
+        and fits(x, (), (skip,))
+        and (factor is None or factor.dtype == skip.dtype)
+    )
 
 
 def _rows(x: Array) -> Array:
@@ -80,7 +86,7 @@ def mlp(
     hidden = _hidden(x, _first_product(x, p, eps), p, grn_eps)
     squares = hidden.squares()
     x2 = _samples(x, _product(_rows(hidden.forward(squares)), p.w2.T), factor is not None)
-    y = empty(x2, x2.shape)
+    y = empty(x2, x2.shape, skip.dtype)
     table = Table.of(x2.shape, x2, y)
     skip = contiguous(skip).reshape(x2.shape)
     launch(
@@ -103,7 +109,7 @@ def mlp_vjp(
     if not _known(x, g, parameters, factor):
         return reference.mlp_vjp(get_xp(x), g, x, parameters, None, factor, eps, grn_eps)
     p = _contiguous(parameters)
-    kept, g2, total = _branch_vjp(contiguous(g), p, factor)
+    kept, g2, total = _branch_vjp(contiguous(g), x.dtype, p, factor)
     normed = _rows(layer_norm(x, p.norm_weight, p.norm_bias, eps))
     hidden = _hidden(x, _product(normed, p.w1.T) if saved is None else saved.x1, p, grn_eps)
     squares = hidden.squares() if saved is None else saved.squares
@@ -126,23 +132,23 @@ def mlp_vjp(
     )  # fmt: skip
 
 
-def _branch_vjp(g: Array, p: Parameters, factor: Array | None) -> tuple[Array, Array, Array]:
+def _branch_vjp(
+    g: Array, dtype: Any, p: Parameters, factor: Array | None
+) -> tuple[Array, Array, Array]:
     """Return g * factor and g * factor * scale, as rows, and the sum over rows of the first."""
     values = _samples(g, g, factor is not None)
-    kept = values if factor is None else empty(g, values.shape)
-    scaled = kept if p.scale is None else empty(g, values.shape)
+    as_it_is = factor is None and g.dtype == dtype
+    kept = None if as_it_is else empty(g, values.shape, dtype)
+    scaled = None if p.scale is None else empty(g, values.shape, dtype)
     table = Table.of(values.shape, values, kept, scaled)
     parts = table.parts(g)
     launch(
         "residual_vjp", table.grid, (THREADS,),
-        (
-            values, p.scale, factor, None if p.scale is None else scaled,
-            None if factor is None else kept, parts, *table.sizes,
-        ),
-        (table.vector,),
+        (values, p.scale, factor, scaled, kept, parts, *table.sizes), (table.vector,),
     )  # fmt: skip
     total = sum_parts(parts.reshape(1, -1, parts.shape[2]), p.b2.dtype).reshape(-1)
-    return _rows(kept), _rows(scaled), total
+    kept = values if kept is None else kept
+    return _rows(kept), _rows(kept if scaled is None else scaled), total
 
 
 def _contiguous(p: Parameters) -> Parameters:

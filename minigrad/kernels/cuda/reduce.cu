@@ -3,7 +3,24 @@
 // The first pass leaves a part per block, (count, columns). Here the parts of one column are added
 // in an order that depends on nothing but their number: the same sum, bit by bit, at every run.
 // (atomicAdd would need no second pass, but adds in the order in which blocks happen to end.)
-#include "common.cuh"
+#include "table.cuh"
+
+// The first pass for plain sums: parts[block, column], threads as in table.cuh.
+template <class T, int V>
+__global__ void sum_columns(const T* x, Acc<T>* parts, int positions, int columns, int share,
+                            int width) {
+  const Strip s(positions, columns, share, width, V);
+  Acc<T> sums[V] = {};
+  for (int p = s.first; p < s.last; p += s.at.height) {
+    Acc<T> a[V];
+    read(a, x + s.start + (long long)p * columns);
+#pragma unroll
+    for (int i = 0; i < V; ++i) sums[i] += a[i];
+  }
+  write_parts<1, V>(sums, parts, s, columns);
+}
+
+// The second pass.
 
 // total[n, column] = sum over i of parts[n, i, column]
 //

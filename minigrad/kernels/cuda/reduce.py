@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, empty
+from minigrad.kernels.cuda.arrays import (
+    THREADS,
+    Array,
+    blocks,
+    contiguous,
+    empty,
+    instead_of,
+    zeros,
+)
 from minigrad.kernels.cuda.launcher import launch
+from minigrad.kernels.cuda.table import Table
+from minigrad.kernels.reference import reduce as reference
 
-__all__ = ["parts_of", "sum_parts"]
+__all__ = ["parts_of", "sum_columns", "sum_parts"]
 
 BLOCKS = 512  # that keep a GPU busy
 
@@ -27,3 +37,16 @@ def sum_parts(parts: Array, dtype: Any) -> Array:
     grid = (blocks(columns, 32), batch)
     launch("sum_parts", grid, (THREADS,), (parts, total, count, columns))
     return total
+
+
+@instead_of(reference.sum_columns)
+def sum_columns(x: Array) -> Array:
+    """``y[c] = sum over rows of x[..., c]``."""
+    columns = x.shape[-1]
+    if not x.size:
+        return zeros(x, (columns,))
+    rows = contiguous(x).reshape(1, -1, columns)
+    table = Table.of(rows.shape, rows)
+    parts = table.parts(x)
+    launch("sum_columns", table.grid, (THREADS,), (rows, parts, *table.sizes), (table.vector,))
+    return sum_parts(parts, x.dtype).reshape(columns)

@@ -3,10 +3,11 @@
 // Values are (samples, positions, columns); table.cuh has the picture of which thread does what.
 #include "table.cuh"
 
-// y = skip + (x + bias) * scale * factor, with a factor per sample
-template <class T, class P, int V>
-__global__ void residual(const T* x, const T* skip, const P* bias, OPTIONAL const P* scale,
-                         OPTIONAL const T* factor, T* y, int positions, int columns, int share,
+// y = skip + (x + bias) * scale * factor, with a factor per sample. S, the type of the skip
+// connection, is float in mixed precision, where the values of the branch have two bytes.
+template <class T, class P, class S, int V>
+__global__ void residual(const T* x, const S* skip, const P* bias, OPTIONAL const P* scale,
+                         OPTIONAL const S* factor, S* y, int positions, int columns, int share,
                          int width) {
   using A = Acc<T>;
   const Strip s(positions, columns, share, width, V);
@@ -26,8 +27,8 @@ __global__ void residual(const T* x, const T* skip, const P* bias, OPTIONAL cons
 }
 
 // The gradient of the branch: scaled = g * factor * scale, kept = g * factor; parts = sums of kept.
-template <class T, class P, int V>
-__global__ void residual_vjp(const T* g, OPTIONAL const P* scale, OPTIONAL const T* factor,
+template <class T, class P, class S, int V>
+__global__ void residual_vjp(const S* g, OPTIONAL const P* scale, OPTIONAL const S* factor,
                              OPTIONAL T* scaled, OPTIONAL T* kept, Acc<T>* parts, int positions,
                              int columns, int share, int width) {
   using A = Acc<T>;

@@ -46,17 +46,20 @@ def test_values(
     check(cupy, rng, shape, version, dropping)
 
 
+@pytest.mark.parametrize("wide_skip", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("version", ["V1", "V2"])
 def test_what_forward_keeps_serves_backward(
-    cupy: Any, rng: np.random.Generator, version: str, dtype: str
+    cupy: Any, rng: np.random.Generator, version: str, dtype: str, wide_skip: bool
 ) -> None:
-    """Also with float32 parameters beside values of two bytes."""
+    """Also with a float32 skip connection and parameters beside values of two bytes."""
     narrow = dtype_of(dtype)
     kept = np.dtype("float32") if narrow.itemsize == 2 else narrow
-    x, skip, g = (a.astype(narrow) for a in rng.normal(0, 1, (3, 2, 4, 4, 8)))
+    outside = kept if wide_skip else narrow
+    x = rng.normal(0, 1, (2, 4, 4, 8)).astype(narrow)
+    skip, g = (a.astype(outside) for a in rng.normal(0, 1, (2, 2, 4, 4, 8)))
     p = Parameters(*(None if a is None else a.astype(kept) for a in parameters(rng, 8, version)))
-    factor = np.array([1.25, 2.5], narrow)
+    factor = np.array([1.25, 2.5], outside)
     wide = [a.astype(np.float64) for a in (x, skip, g, factor)]
     wide_p = Parameters(*(None if a is None else a.astype(np.float64) for a in p))
     one, device = cupy.empty(1), [upload(cupy, a) for a in (x, skip, g, factor)]
@@ -68,6 +71,6 @@ def test_what_forward_keeps_serves_backward(
     y_expected, _ = pick("mlp", np.ones(1))(wide[0], wide[1], wide_p, wide[3])
     gx_expected, gp_expected = pick("mlp_vjp", np.ones(1))(wide[2], wide[0], wide_p, None, wide[3])
     tolerance = 5 * TOLERANCE[dtype]
-    assert_close(y, y_expected, tolerance, dtype)
+    assert_close(y, y_expected, tolerance, outside.name)
     assert_close(gx, gx_expected, tolerance, dtype)
     assert_close(gp, gp_expected, tolerance, kept.name)
