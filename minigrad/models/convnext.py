@@ -101,8 +101,6 @@ class ConvNeXt(Module):
 
     Attributes
     ----------
-    feature_info : FeatureInfo
-        Name, channels and reduction of every stage's map, P1 the finest.
     reduction : int
         How many times smaller the last map's sides are than the input's.
 
