@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import types
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
 from importlib.util import find_spec
@@ -216,15 +218,6 @@ def is_writeable(array: Array) -> bool:
     return not array.size or all(step or n == 1 for n, step in steps)
 
 
-def add(x: Array, y: Array) -> Array:
-    """Return x + y with its axes in memory as x has them; CuPy by itself writes C order."""
-    axes = None if isinstance(x, np.ndarray) else _memory_order(x)
-    if axes is None:
-        return x + y
-    total = x.transpose(axes) + y.transpose(axes)
-    return total.transpose([axes.index(i) for i in range(len(axes))])
-
-
 def from_cuda(source: Any) -> Array:
     """Return the CuPy array on the memory of any object with ``__cuda_array_interface__``.
 
@@ -241,8 +234,27 @@ def add(x: Any, y: Any) -> Any:
     """
     if x.__class__ is np.ndarray or getattr(x, "flags", None) is None or x.flags.c_contiguous:
         return x + y
-    xp = get_xp(x)
-    return xp.add(x, y, out=xp.empty_like(x))
+    return _along_memory(operator.add, x, y)
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    """Return `x` as `dtype`, in its order in memory; itself if it has that dtype."""
+    if x.__class__ is np.ndarray or x.dtype == dtype:
+        return x.astype(dtype, copy=False)
+    return _along_memory(lambda v: v.astype(dtype), x)
+
+
+def _along_memory(f: Callable[..., Array], *arrays: Array) -> Array:
+    """Compute elementwise with the axes in the order in which the first array has them in memory.
+
+    So neighbouring threads of the GPU meet neighbouring numbers; CuPy's own order is that of the
+    axes, and steps through channels-last memory with as many numbers between as there are channels.
+    """
+    axes = _memory_order(arrays[0])
+    if axes is None:
+        return f(*arrays)
+    result = f(*(a.transpose(axes) for a in arrays))
+    return result.transpose([axes.index(i) for i in range(len(axes))])
 
 
 # ---- the GPU: devices, streams, memory, arithmetic ----------------------------------------------

@@ -262,8 +262,8 @@ class Cast(Function):
         self.source = x.dtype
         if self.dtype.itemsize == 2:  # what is too large for half precision becomes infinite
             with np.errstate(over="ignore"):
-                return x.astype(self.dtype, copy=False)
-        return x.astype(self.dtype, copy=False)
+                return backend.astype(x, self.dtype)
+        return backend.astype(x, self.dtype)
 
     def backward(self, g: Any) -> Any:
         return Cast(self.source)(g)
