@@ -9,11 +9,12 @@ the memory exactly as in PyTorch.
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from minigrad import dtypes, modes
-from minigrad.autograd.node import Function
+from minigrad.autograd.node import Function, register_hook
 from minigrad.backend import get_xp, is_writeable
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.ops import create, elementwise
@@ -26,6 +27,7 @@ def _replay(steps: tuple[Function, ...], x: Any) -> Any:
     for step in steps:
         again = step.__class__.__new__(step.__class__)  # the old one may be a node already
         again.__dict__.update(copy.copy(step.__dict__))
+        again.__dict__.pop("hooks", None)  # they listen to the old one
         x = again(x)
     return x
 
@@ -44,6 +46,39 @@ class PutView(Function):
     def backward(self, g: Any) -> Any:
         part = _replay(self.steps, g)
         return PutView(self.steps)(g, part * 0.0), part
+
+
+class KeepGrad:
+    """The hook of ``retain_grad``: it stays with its tensor when that changes in place."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.reference = weakref.ref(tensor)  # the tensor owns the node that owns the hook
+
+    def __call__(self, g: Tensor) -> None:
+        tensor = self.reference()
+        if tensor is not None:
+            kept = g.clone()
+            tensor.grad = kept if tensor.grad is None else tensor.grad + kept
+
+    @classmethod
+    def on(cls, tensor: Tensor) -> None:
+        """Keep the gradient of `tensor`, once."""
+        if not cls.of(tensor, tensor._node):
+            register_hook(tensor, cls(tensor))
+
+    @classmethod
+    def of(cls, tensor: Tensor, node: Any) -> list[KeepGrad]:
+        """Return the hooks of `node` that belong to `tensor`: one, or none."""
+        hooks = getattr(node, "hooks", None) or ()
+        return [h for h in hooks if isinstance(h, cls) and h.reference() is tensor]
+
+
+def _continue_from(tensor: Tensor, node: Any) -> None:
+    """Let a changed tensor go on from its new node."""
+    old, tensor._node = tensor._node, node
+    for hook in KeepGrad.of(tensor, old):
+        old.hooks.remove(hook)
+        register_hook(tensor, hook)
 
 
 def _check(x: Tensor, name: str) -> None:
@@ -102,11 +137,11 @@ def change(x: Tensor, name: str, compute: Callable[..., Tensor], *operands: Any)
         old = wrap(base.array)
         old._node = base._node
         result = PutView(steps)(old, result)
-    base._node = result._node
+    _continue_from(base, result._node)
     for reference in list((x._version[1] or {}).values()):
         view = reference()
         if view is not None and view._view[0] is base:  # not one of x.detach()
-            view._node = _replay(view._view[1], _alias(base))._node
+            _continue_from(view, _replay(view._view[1], _alias(base))._node)
     return x
 
 

@@ -5,7 +5,6 @@ This is the one place that says which function becomes which method.
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import numpy as np
@@ -233,18 +232,8 @@ def _backward(
 
 def retain_grad(self: Tensor) -> None:
     """Keep the gradient of this inner tensor in ``grad`` during backward."""
-    if self.is_leaf:
-        return
-
-    reference = weakref.ref(self)  # the tensor owns the node that owns the hook
-
-    def keep(g: Tensor) -> None:
-        tensor = reference()
-        if tensor is not None:
-            kept = g.clone()
-            tensor.grad = kept if tensor.grad is None else tensor.grad + kept
-
-    node.register_hook(self, keep)
+    if not self.is_leaf:
+        inplace.KeepGrad.on(self)
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:

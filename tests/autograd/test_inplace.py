@@ -139,3 +139,60 @@ def test_in_place_keeps_the_dtype():
     x += mg.ones(2)
     assert x.dtype == mg.float16
     assert x.tolist() == [2.0, 2.0]
+
+
+def kept_after_a_change(lib, x):
+    y = x * 1
+    y.retain_grad()
+    y.retain_grad()
+    y.mul_(3)
+    (y * y).sum().backward()
+    return [y.grad]
+
+
+def kept_of_base_and_view(lib, x):
+    base = x * 1
+    base.retain_grad()
+    view = base[:1]
+    view.retain_grad()
+    view.mul_(3)
+    ((base * base).sum() + (view * view).sum()).backward()
+    return [base.grad, view.grad]
+
+
+def kept_of_a_view_whose_base_changes(lib, x):
+    base = x * 1
+    view = base[1:]
+    view.retain_grad()
+    base.mul_(3)
+    (view * view).sum().backward()
+    return [view.grad]
+
+
+def heard_after_a_change(lib, x):
+    """A hook listens to the value for which it was registered: here, the one that is gone."""
+    seen = []
+    base = x * 1
+    view = base[:1]
+    view.register_hook(seen.append)
+    base.mul_(3)
+    (view * view).sum().backward()
+    return seen
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        kept_after_a_change,
+        kept_of_base_and_view,
+        kept_of_a_view_whose_base_changes,
+        heard_after_a_change,
+    ],
+)
+def test_gradients_kept_of_changed_tensors_are_those_of_torch(case):
+    ours, theirs = (
+        case(lib, lib.tensor([1.0, 2.0, 5.0], requires_grad=True)) for lib in (mg, torch)
+    )
+    assert len(ours) == len(theirs)
+    for found, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy())
