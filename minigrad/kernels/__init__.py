@@ -36,7 +36,7 @@ _FILES = {
     "matmul": "matmul",
     "mlp": "mlp mlp_vjp",
     "pool": "max_pool pool_gather pool_scatter",
-    "reduce": "sum_columns",
+    "reduce": "sum_columns sum_squares",
     "separable": "separable",
     "sgd": "sgd sgd_many",
     "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.backend import get_xp
 from minigrad.errors import DataError
+from minigrad.kernels import pick
 from minigrad.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
@@ -82,11 +83,10 @@ def _norm(xp: Any, array: Any, order: float) -> Any:
     """Return the norm of all elements as a float64 scalar where the array is."""
     if not array.size:
         return xp.zeros((), np.float64)
+    if order == 2.0:
+        return xp.sqrt(pick("sum_squares", array)(array).astype(np.float64))
     if array.dtype.itemsize == 2:
         array = array.astype(np.float32)
-    if order == 2.0:
-        flat = array.reshape(-1)
-        return xp.sqrt(xp.dot(flat, flat).astype(np.float64))
     if math.isinf(order):
         return xp.abs(array).max().astype(np.float64)
     return (xp.abs(array) ** order).sum().astype(np.float64) ** (1.0 / order)

@@ -40,3 +40,24 @@ __global__ void sum_parts(const Acc<P>* parts, P* total, int count, int columns)
   if (at.y == 0 && column < columns)
     narrow(total[(long long)blockIdx.y * columns + column], sum[0]);
 }
+
+// Sum of the squares of all elements: a part per block, and then one block for the parts.
+template <class T, int V>
+__global__ void sum_squares(const T* x, Acc<T>* parts, long long size) {
+  Acc<T> a[V], sum = 0;
+  for (long long i = thread_number() * V; i < size; i += (long long)gridDim.x * THREADS * V) {
+    read(a, x + i);
+#pragma unroll
+    for (int j = 0; j < V; ++j) sum = fma(a[j], a[j], sum);
+  }
+  sum = sum_over_block(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+template <class P>
+__global__ void sum_all(const Acc<P>* parts, P* sum, int count) {
+  Acc<P> mine = 0;
+  for (int i = threadIdx.x; i < count; i += THREADS) mine += parts[i];
+  mine = sum_over_block(mine);
+  if (threadIdx.x == 0) narrow(*sum, mine);
+}

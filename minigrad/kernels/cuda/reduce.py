@@ -7,17 +7,20 @@ from typing import Any
 from minigrad.kernels.cuda.arrays import (
     THREADS,
     Array,
+    accumulator,
     blocks,
     contiguous,
     empty,
+    in_memory_order,
     instead_of,
+    vector,
     zeros,
 )
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.table import Table
 from minigrad.kernels.reference import reduce as reference
 
-__all__ = ["parts_of", "sum_columns", "sum_parts"]
+__all__ = ["parts_of", "sum_columns", "sum_parts", "sum_squares"]
 
 BLOCKS = 512  # that keep a GPU busy
 
@@ -50,3 +53,16 @@ def sum_columns(x: Array) -> Array:
     parts = table.parts(x)
     launch("sum_columns", table.grid, (THREADS,), (rows, parts, *table.sizes), (table.vector,))
     return sum_parts(parts, x.dtype).reshape(columns)
+
+
+@instead_of(reference.sum_squares)
+def sum_squares(x: Array) -> Array:
+    """Sum of the squares of all elements, 0-d; of two-byte floats in float32."""
+    arrays = in_memory_order(x)
+    x = contiguous(x) if arrays is None else arrays[0]
+    v = vector(x.size, x)
+    parts = empty(x, (max(1, min(BLOCKS, blocks(x.size // v))),), accumulator(x.dtype))
+    total = empty(x, (), parts.dtype)
+    launch("sum_squares", (len(parts),), (THREADS,), (x, parts, x.size), (v,))
+    launch("sum_all", (1,), (THREADS,), (parts, total, len(parts)))
+    return total

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.kernels import pick
 from minigrad.kernels.cuda import reduce
-from tests.kernels.cuda.tools import DTYPES, assert_formula
+from tests.kernels.cuda.tools import DTYPES, assert_formula, dtype_of
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -33,3 +34,16 @@ def test_sums_down_the_channels_take_it(
     np.testing.assert_allclose(y.cpu().numpy(), expected, rtol=1e-5, atol=1e-6)
     x.sum((0, 1, 2))
     assert len(taken) == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(7,), (3, 4, 5), (3000,), (0,)])
+def test_sum_squares(
+    cupy: Any, rng: np.random.Generator, shape: tuple[int, ...], dtype: str
+) -> None:
+    """Of two-byte floats the sum is float32: it would overflow."""
+    x = rng.normal(0, 200, shape).astype(dtype_of(dtype))
+    total = pick("sum_squares", cupy.empty(1))(cupy.asarray(x).T)
+    assert total.shape == ()
+    assert total.dtype == (np.float64 if dtype == "float64" else np.float32)
+    np.testing.assert_allclose(total.get(), (x.astype(np.float64) ** 2).sum(), rtol=1e-5)
