@@ -17,6 +17,7 @@ from minigrad import dtypes
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, RangeError, ShapeError
+from minigrad.kernels.reference._arrays import add_up
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_tensor, constant
 from minigrad.ops.elementwise import cast, where
@@ -108,13 +109,14 @@ class Put(Function):
     def forward(self, g: Any) -> Any:
         xp = get_xp(g)
         if not dtypes.is_floating(g.dtype):
-            out = xp.zeros(self.shape, g.dtype)
-            xp.add.at(out, self.index, g)
-            return out
+            wide = g.dtype if g.dtype.itemsize >= 4 else dtypes.int64  # CuPy adds no smaller ones
+            out = xp.zeros(self.shape, wide)
+            xp.add.at(out, self.index, g.astype(wide))
+            return out.astype(g.dtype, copy=False)
         # number the places, then count with weights: several times faster than add.at
         size = math.prod(self.shape)
         place = xp.arange(size).reshape(self.shape)[self.index]
-        total = xp.bincount(place.ravel(), g.ravel().astype(dtypes.float64), size)
+        total = add_up(xp, place.ravel(), g.ravel().astype(dtypes.float64), size)
         return total.reshape(self.shape).astype(g.dtype, copy=False)
 
     def backward(self, g: Any) -> Any:

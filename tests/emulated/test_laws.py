@@ -66,3 +66,46 @@ def test_forward_and_gradient_are_those_of_the_cpu(row: Row, cupy: Any) -> None:
                     np.testing.assert_allclose(a, b, tolerance, tolerance * scale)
 
     compare()
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.smooth], ids=lambda r: r.name)
+def test_gradients_of_gradients_are_those_of_the_cpu(row: Row, cupy: Any) -> None:
+    @settings(few, max_examples=3)
+    @given(calls(row.build))
+    def compare(drawn: Call) -> None:
+        found, expected = [second(row, drawn, device) for device in ("cuda", "cpu")]
+        for a, b in zip(found, expected, strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                np.testing.assert_allclose(a, b, 1e-8, 1e-8 * max(1.0, np.abs(b).max(initial=0.0)))
+
+    compare()
+
+
+def second(row: Row, drawn: Call, device: str) -> list[Any]:
+    """Return the gradients of the sum of all gradients, each weighted."""
+    args = convert(
+        drawn,
+        lambda v: mg.tensor(
+            v.astype(np.float64) if is_floating(v) else v,
+            device=device,
+            requires_grad=is_floating(v),
+        ),
+    )
+    leaves = leaves_of(args)
+    outs = [o for o in outputs(row.ours(*args, **drawn.options)) if o.requires_grad]
+    if not outs or not leaves:
+        return []
+    first = mg.autograd.grad(
+        outs, leaves, [weights(o) for o in outs], allow_unused=True, create_graph=True
+    )
+    again = [g for g in first if g is not None and g.requires_grad]
+    if not again:
+        return []
+    grads = mg.autograd.grad(again, leaves, [weights(g) for g in again], allow_unused=True)
+    return [None if g is None else g.cpu().numpy() for g in grads]
+
+
+def weights(x: Any) -> Any:
+    values = np.random.default_rng(x.numel()).standard_normal(x.shape)
+    return mg.tensor(values.astype(x.dtype), device=x.device)

@@ -144,6 +144,22 @@ def test_inference_never_waits_and_copies_nothing_from_the_host(cupy: Any) -> No
     assert counts.uploads == []
 
 
+@pytest.mark.skipif(REAL, reason="CuPy does not count")
+def test_tables_are_copied_to_the_device_once(cupy: Any) -> None:
+    """Pooling and resizing know from the sizes what to read; a captured step copies nothing."""
+    layers = nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.Upsample(scale_factor=2, mode="bilinear"))
+    x = mg.randn(2, 3, 9, 9, device="cuda", requires_grad=True)
+
+    def step() -> None:
+        layers(x).sum().backward()
+
+    step()
+    with counting() as counts:
+        step()
+    assert counts.uploads == []
+    assert counts.synchronisations == []
+
+
 def test_labels_out_of_range_make_the_loss_nan(cupy: Any) -> None:
     """The CPU raises; a GPU would have to be waited for, except in anomaly mode."""
     scores = mg.zeros(3, 4, device="cuda")

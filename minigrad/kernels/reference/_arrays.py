@@ -12,8 +12,10 @@ import numpy as np
 from minigrad.kernels.threads import alone, share
 
 __all__ = [
+    "add_up",
     "channels_first",
     "channels_last",
+    "constant",
     "elementwise",
     "in_blocks",
     "in_float32",
@@ -119,6 +121,38 @@ def elementwise(formula: Kernel) -> Kernel:
         return out
 
     return run
+
+
+_on_device: dict[Any, Array] = {}
+
+
+def constant(xp: Any, values: Any, dtype: Any = None) -> Array:
+    """Return a constant NumPy array in namespace `xp`.
+
+    A GPU keeps it: it is copied there once and not at every call, which a CUDA graph could not do.
+    """
+    if xp.__name__ != "cupy":
+        return xp.asarray(values, dtype=dtype)
+    values = np.asarray(values, dtype)
+    key = (xp.cuda.runtime.getDevice(), values.dtype, values.shape, values.tobytes())
+    found = _on_device.get(key)
+    if found is None:
+        if len(_on_device) > 1000:  # sizes of images that never come again
+            _on_device.clear()
+        found = _on_device[key] = xp.asarray(values)
+    return found
+
+
+def add_up(xp: Any, places: Array, values: Array, size: int) -> Array:
+    """Return float64 zeros (size,) to which each of `values` is added at its place.
+
+    NumPy counts faster than it adds; CuPy's count would wait for the GPU to know the largest place.
+    """
+    if xp.__name__ != "cupy":
+        return xp.bincount(places, values, size)
+    out = xp.zeros(size, np.float64)
+    xp.add.at(out, places, values.astype(np.float64))
+    return out
 
 
 # Sums as products with a vector of ones: BLAS adds two to ten times faster than np.sum.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, elementwise
+from minigrad.kernels.reference._arrays import Array, constant, elementwise
 
 __all__ = ["erf", "gelu", "gelu_tanh", "gelu_tanh_vjp", "gelu_vjp"]
 
@@ -60,7 +60,8 @@ def _erf64(xp: Any, z: Array) -> Array:
         before, hermite = hermite, 2.0 * z0 * hermite - 2.0 * (n - 1) * before
         power = power * h * (-1.0 / (n + 1))
         series = series + hermite * power
-    at_node = xp.take(xp.asarray(_ERF_AT_NODES), xp.where(z == z, node + 96.0, 0.0).astype("int64"))
+    place = xp.where(z == z, node + 96.0, 0.0).astype("int64")
+    at_node = xp.take(constant(xp, _ERF_AT_NODES), place)
     return at_node + (2.0 / math.sqrt(math.pi)) * xp.exp(-z0 * z0) * series
 
 

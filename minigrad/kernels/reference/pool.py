@@ -13,7 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, channels_first, channels_last
+from minigrad.kernels.reference._arrays import (
+    Array,
+    add_up,
+    channels_first,
+    channels_last,
+    constant,
+)
 
 __all__ = ["max_pool", "pool_gather", "pool_scatter"]
 
@@ -35,7 +41,7 @@ def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
         out, k = table.shape
         taps //= k
         row = xp.arange(out).reshape(-1, *(1 for _ in range(rank.ndim - axis - 1))) * k
-        where = where * n + xp.take(xp.asarray(table), row + tap // taps % k)
+        where = where * n + xp.take(constant(xp, table), row + tap // taps % k)
     return channels_first(best), channels_first(where)
 
 
@@ -48,7 +54,7 @@ def _max_along(
     maximum is the first of them: arithmetic on small integers, an order of magnitude faster than
     choosing with a mask. `rank` holds those within the `inner` taps of the axes reduced before.
     """
-    taps = [(slice(None),) * axis + (_as_slice(positions),) for positions in table.T]
+    taps = [(slice(None),) * axis + (_as_slice(xp, positions),) for positions in table.T]
     best = xp.maximum(x[taps[0]], x[taps[-1]])
     for tap in taps[1:-1]:
         best = xp.maximum(best, x[tap])
@@ -62,14 +68,14 @@ def _max_along(
     return best, highest
 
 
-def _as_slice(positions: Any) -> Any:
+def _as_slice(xp: Any, positions: Any) -> Any:
     """Return evenly spaced positions as a slice: a view instead of a copy."""
     if len(positions) < 2:
         return slice(positions[0], positions[0] + 1)
     step = int(positions[1] - positions[0])
     if step > 0 and (positions[1:] - positions[:-1] == step).all():
         return slice(int(positions[0]), int(positions[-1]) + 1, step)
-    return positions
+    return constant(xp, positions)
 
 
 def pool_gather(xp: Any, x: Array, where: Array) -> Array:
@@ -88,5 +94,5 @@ def pool_scatter(xp: Any, g: Array, where: Array, size: Sequence[int]) -> Array:
     sample = xp.arange(n).reshape(n, *(1 for _ in size), 1) * math.prod(size)
     flat = ((sample + rows) * c + xp.arange(c)).reshape(-1)
     length = n * math.prod(size) * c
-    out = xp.bincount(flat, weights=channels_last(g).reshape(-1), minlength=length)
+    out = add_up(xp, flat, channels_last(g).reshape(-1), length)
     return channels_first(out.astype(g.dtype).reshape(n, *size, c))

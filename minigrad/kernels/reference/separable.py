@@ -13,7 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, channels_first, channels_last, in_float32
+from minigrad.kernels.reference._arrays import (
+    Array,
+    channels_first,
+    channels_last,
+    constant,
+    in_float32,
+)
 
 __all__ = ["AxisMap", "separable"]
 
@@ -64,7 +70,7 @@ class AxisMap:
         """Apply the map along `axis` of a contiguous array."""
         before, after = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
         out, size = self.matrix.shape
-        matrix = xp.asarray(self.matrix, dtype=x.dtype)
+        matrix = constant(xp, self.matrix, x.dtype)
         y = xp.empty((before, out, after), dtype=x.dtype)
         x3 = x.reshape(before, size, after)
         with np.errstate(invalid="ignore"):  # 0 * inf: see _confine
