@@ -87,7 +87,13 @@ def set_default_dtype(dtype: Any) -> None:
 
 def is_floating(dtype: DType) -> bool:
     """Return True for float16, bfloat16, float32 and float64."""
-    return dtype.kind == "f" or (dtype.kind == "V" and dtype.name == "bfloat16")
+    try:
+        return dtype.kind == "f" or (dtype.kind == "V" and dtype.name == "bfloat16")
+    except AttributeError:
+        raise DTypeError(
+            f"is_floating: a dtype is needed, got {type(dtype).__name__}; a tensor is asked by "
+            "x.is_floating_point()"
+        ) from None
 
 
 def to_dtype(dtype: Any) -> DType:

@@ -102,3 +102,8 @@ def test_bfloat16_where_ml_dtypes_is_installed() -> None:
     assert x.grad is not None
     assert x.grad.dtype == mg.bfloat16
     assert x.grad.tolist() == [2.0, 6.0]
+
+
+def test_a_tensor_is_no_dtype() -> None:
+    with pytest.raises(DTypeError, match=r"is_floating: a dtype is needed, got Tensor.*x\.is_fl"):
+        mg.is_floating(mg.ones(2))

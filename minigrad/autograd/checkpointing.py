@@ -64,8 +64,10 @@ class Recompute(Function):
         return tuple(None if t is None else t.array for t in gradients)
 
 
-def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Call ``function(*args)``, keep only its inputs, and run it again during backward.
+def checkpoint(
+    function: Callable[..., Tensor], *args: Any, use_reentrant: bool | None = None, **kwargs: Any
+) -> Tensor:
+    """Call ``function(*args, **kwargs)``, keep only its inputs, and run it again during backward.
 
     What lies between is not stored: memory is traded for one more forward pass of this part.
     Parameters and other tensors that the function reaches by itself receive their gradients too.
@@ -75,8 +77,10 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     function : callable
         Returns one tensor. It must do the same when run again; random numbers from minigrad's
         default generator are replayed.
-    *args
-        Its arguments.
+    *args, **kwargs
+        Its arguments; tensors among them receive their gradients.
+    use_reentrant : optional
+        Ignored; PyTorch's programs name it. This is the kind for which it is False.
 
     Returns
     -------
@@ -93,7 +97,14 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     (2.8805, 1.9203)
     """
     if not is_grad_enabled():
-        return function(*args)
+        return function(*args, **kwargs)
+    if kwargs:
+        named, count = function, len(args)
+        args, names = (*args, *kwargs.values()), tuple(kwargs)
+
+        def function(*given: Any) -> Tensor:
+            return named(*given[:count], **dict(zip(names, given[count:], strict=True)))
+
     node = Recompute(function, args)
     tensors = [a for a in args if isinstance(a, Tensor)]
     start = next_seq()

@@ -374,21 +374,28 @@ def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any
 
 
 class Amax(Function):
-    """Largest value over `dims`; equal largest values share the gradient."""
+    """Largest value over `dims`; equal largest values share the gradient.
+
+    Where the result is NaN, PyTorch's `amax` has a gradient of NaN, but its `max` shares it among
+    the NaNs (`nan_ties`).
+    """
 
     saves = (0,)
     saves_output = True
     largest: ClassVar[bool] = True
 
-    def __init__(self, dims: Dims, keepdim: bool) -> None:
-        self.dims, self.keepdim = dims, keepdim
+    def __init__(self, dims: Dims, keepdim: bool, nan_ties: bool = False) -> None:
+        self.dims, self.keepdim, self.nan_ties = dims, keepdim, nan_ties
 
     def forward(self, x: Any) -> Any:
         return (x.max if self.largest else x.min)(self.dims, keepdims=self.keepdim)
 
     def backward(self, g: Any, x: Any, out: Any) -> Any:
         xp = get_xp(g)
-        hit = x == out.reshape(keep(x.shape, self.dims))
+        out = out.reshape(keep(x.shape, self.dims))
+        hit = x == out
+        if self.nan_ties:
+            hit = xp.where(out == out, hit, x != x)
         ones = xp.where(hit, xp.ones_like(x), xp.zeros_like(x))
         ties = xp.sum(ones, axis=self.dims, keepdims=True)
         return spread(g, x.shape, self.dims) * (ones / ties)
@@ -499,7 +506,7 @@ def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     x = check_tensor("max", x)
     if dim is None:
         _nonempty("max", x, tuple(range(x.ndim)))
-        return Amax(tuple(range(x.ndim)), keepdim)(x)
+        return Amax(tuple(range(x.ndim)), keepdim, nan_ties=True)(x)
     if isinstance(dim, Tensor):
         return get_xp(x).maximum(x, dim)
     return _chosen("max", x, check_dim("max", dim, x.ndim), keepdim)
@@ -517,7 +524,7 @@ def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     x = check_tensor("min", x)
     if dim is None:
         _nonempty("min", x, tuple(range(x.ndim)))
-        return Amin(tuple(range(x.ndim)), keepdim)(x)
+        return Amin(tuple(range(x.ndim)), keepdim, nan_ties=True)(x)
     if isinstance(dim, Tensor):
         return get_xp(x).minimum(x, dim)
     return _chosen("min", x, check_dim("min", dim, x.ndim), keepdim)
@@ -551,15 +558,15 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     x = check_tensor("median", x)
     if dim is None:
         _nonempty("median", x, tuple(range(x.ndim)))
-        return Median(tuple(range(x.ndim)), False)(x)
+        return Median(tuple(range(x.ndim)), False, nan_ties=True)(x)
     dim = check_dim("median", dim, x.ndim)
     _nonempty("median", x, (dim,) if x.ndim else ())
     if not x.ndim:
         return select(x, constant(get_xp(x.array).zeros((), dtypes.int64)), dim, keepdim)
     xp, n = get_xp(x.array), x.shape[dim]
     order = xp.argsort(x.array, dim, kind="stable")
-    nans = (x.array != x.array).any(dim, keepdims=True)  # a NaN sorts last, and is then the answer
-    place = xp.where(nans, n - 1, (n - 1) // 2)
+    nans = (x.array != x.array).sum(dim, keepdims=True)  # they sort last; the first is the answer
+    place = xp.where(nans > 0, n - nans, (n - 1) // 2)
     return select(x, constant(xp.take_along_axis(order, place, dim)), dim, keepdim)
 
 

@@ -78,3 +78,22 @@ def test_without_recording_it_is_a_plain_call():
         assert not checkpoint(part, x, w).requires_grad
     with pytest.raises(GraphError, match="must return one Tensor, not tuple"):
         checkpoint(lambda x: (x, x), x)
+
+
+def test_keyword_arguments():
+    """They reach the function, and tensors among them receive gradients."""
+    x, scale, w = (mg.tensor(v, requires_grad=True) for v in (2.0, 3.0, 5.0))
+    calls = []
+
+    def f(x, *, scale, power=1, name=None):
+        calls.append(name)
+        return (x * scale) ** power * w
+
+    y = mg.autograd.checkpoint(f, x, scale=scale, power=2, name="f", use_reentrant=False)
+    y.backward()
+    assert (y.item(), x.grad.item(), scale.grad.item(), w.grad.item()) == (180, 180, 120, 36)
+    assert calls == ["f", "f"]
+    with mg.no_grad():
+        assert mg.autograd.checkpoint(f, x, scale=scale).item() == 30
+    with pytest.raises(TypeError, match="scael"):
+        mg.autograd.checkpoint(f, x, scael=scale)

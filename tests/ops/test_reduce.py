@@ -330,3 +330,17 @@ def test_messages(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["max", "min", "median", "amax", "amin"])
+def test_gradients_of_extremes_that_are_nan(name: str) -> None:
+    """All NaNs share the gradient of `max`; along an axis the first one has it."""
+    for dim in ((), (1,)):
+        gradients = []
+        for lib in (mg, torch):
+            x = lib.tensor([[1.0, math.nan, 3.0, math.nan]], requires_grad=True)
+            out = getattr(x, name)(*dim)
+            out = out.values if dim and not name.startswith("a") else out
+            out.sum().backward()
+            gradients.append(x.grad.numpy())
+        np.testing.assert_array_equal(*gradients)
