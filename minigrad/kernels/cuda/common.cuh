@@ -51,11 +51,11 @@ __device__ inline void write(T* to, const Acc<T> (&from)[V]) {
   *reinterpret_cast<Pack<T, V>*>(to) = pack;
 }
 
-// Sum over LANES neighbouring lanes of a warp, which must all be there; each gets the result.
-template <int LANES, class A>
-__device__ inline A sum_over_lanes(A value) {
-#pragma unroll
-  for (int bit = LANES / 2; bit > 0; bit /= 2) value += __shfl_xor_sync(0xffffffffu, value, bit);
+// Sum over `lanes` neighbouring lanes of a warp, a power of two; each gets the result. Every lane of
+// the warp must call it.
+template <class A>
+__device__ inline A sum_over_lanes(A value, int lanes) {
+  for (int bit = lanes / 2; bit > 0; bit /= 2) value += __shfl_xor_sync(0xffffffffu, value, bit);
   return value;
 }
 
@@ -95,7 +95,7 @@ __device__ inline void sum_over_rows(A (&values)[V], Place at) {
 template <class A>
 __device__ inline A sum_over_block(A value) {
   __shared__ A all[THREADS / 32];
-  value = sum_over_lanes<32>(value);
+  value = sum_over_lanes(value, 32);
   if (threadIdx.x % 32 == 0) all[threadIdx.x / 32] = value;
   __syncthreads();
   A total = 0;

@@ -21,7 +21,7 @@ def cross_entropy(x: Array, q: Array) -> Array:
     loss, lanes = empty(x, (rows, 1)), _lanes(classes)
     launch(
         "cross_entropy", (blocks(rows * lanes),), (THREADS,),
-        (contiguous(x), contiguous(q), loss, rows, classes), (lanes,),
+        (contiguous(x), contiguous(q), loss, rows, classes, lanes),
     )  # fmt: skip
     return loss
 
@@ -33,6 +33,6 @@ def cross_entropy_vjp(g: Array, x: Array, q: Array) -> Array:
     gx, lanes = empty(x, x.shape), _lanes(classes)
     launch(
         "cross_entropy_vjp", (blocks(rows * lanes),), (THREADS,),
-        (contiguous(g), contiguous(x), contiguous(q), gx, rows, classes), (lanes,),
+        (contiguous(g), contiguous(x), contiguous(q), gx, rows, classes, lanes),
     )  # fmt: skip
     return gx

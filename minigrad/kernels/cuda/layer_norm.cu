@@ -1,10 +1,10 @@
 // Layer normalisation over rows of `columns` numbers.
 //
-// A row belongs to LANES neighbouring lanes of a warp. They read it V numbers at a time, side by
+// A row belongs to `lanes` neighbouring lanes of a warp. They read it V numbers at a time, side by
 // side, and go over it more than once; after the first time it is in the cache of the core:
 //
 //     lane         0     1     2     3     0     1     2     3
-//     LANES = 4 | V V | V V | V V | V V | V V | V V | V V | V V |  one row
+//     lanes = 4 | V V | V V | V V | V V | V V | V V | V V | V V |  one row
 #include "common.cuh"
 
 template <class A>
@@ -13,22 +13,23 @@ struct Statistics {
 };
 
 // `first` is the first column of this lane.
-template <int V, int LANES, class T>
-__device__ inline Statistics<Acc<T>> statistics(const T* row, int first, int columns, Acc<T> eps) {
+template <int V, class T>
+__device__ inline Statistics<Acc<T>> statistics(const T* row, int lanes, int first, int columns,
+                                            Acc<T> eps) {
   using A = Acc<T>;
   A sum = 0, squares = 0, x[V];
-  for (int c = first; c < columns; c += LANES * V) {
+  for (int c = first; c < columns; c += lanes * V) {
     read(x, row + c);
 #pragma unroll
     for (int i = 0; i < V; ++i) sum += x[i];
   }
-  const A mean = sum_over_lanes<LANES>(sum) / columns;
-  for (int c = first; c < columns; c += LANES * V) {
+  const A mean = sum_over_lanes(sum, lanes) / columns;
+  for (int c = first; c < columns; c += lanes * V) {
     read(x, row + c);
 #pragma unroll
     for (int i = 0; i < V; ++i) squares = fma(x[i] - mean, x[i] - mean, squares);
   }
-  return {mean, rsqrt(sum_over_lanes<LANES>(squares) / columns + eps)};
+  return {mean, rsqrt(sum_over_lanes(squares, lanes) / columns + eps)};
 }
 
 // Read V parameters; a missing weight is 1 and a missing bias is 0.
@@ -39,17 +40,17 @@ __device__ inline void parameters(A (&to)[V], const P* from, int c, A missing) {
 }
 
 // y = (x - mean) * scale * weight + bias
-template <class T, class P, int V, int LANES>
+template <class T, class P, int V>
 __global__ void layer_norm(const T* x, OPTIONAL const P* weight, OPTIONAL const P* bias, T* y,
-                           int rows, int columns, Acc<T> eps) {
+                           int rows, int columns, int lanes, Acc<T> eps) {
   using A = Acc<T>;
-  const long long row = thread_number() / LANES;
-  const int lane = threadIdx.x % LANES * V;
+  const long long row = thread_number() / lanes;
+  const int lane = (threadIdx.x & (lanes - 1)) * V;
   // Shuffles need the whole warp, so lanes that have no row left take part with the last one.
   const T* from = x + min(row, (long long)rows - 1) * columns;
-  const Statistics<A> s = statistics<V, LANES>(from, lane, columns, eps);
+  const Statistics<A> s = statistics<V>(from, lanes, lane, columns, eps);
   if (row >= rows) return;
-  for (int c = lane; c < columns; c += LANES * V) {
+  for (int c = lane; c < columns; c += lanes * V) {
     A a[V], w[V], b[V];
     read(a, from + c);
     parameters(w, weight, c, A(1));
@@ -71,10 +72,10 @@ constexpr int MOST_ROWS = 64;  // of a block; layer_norm.py has it too
 // rows are still in the cache, every thread has V columns for itself and walks down the rows:
 //
 //     parts[block] = (sums of g * h, sums of g)
-template <class T, class P, int V, int LANES>
+template <class T, class P, int V>
 __global__ void layer_norm_vjp(const T* g, const T* x, OPTIONAL const P* weight, T* gx,
-                               Acc<T>* parts, int rows, int columns, int share, int width,
-                               Acc<T> eps) {
+                               Acc<T>* parts, int rows, int columns, int lanes, int share,
+                               int width, Acc<T> eps) {
   using A = Acc<T>;
   __shared__ A means[MOST_ROWS];
   __shared__ A scales[MOST_ROWS];
@@ -85,13 +86,13 @@ __global__ void layer_norm_vjp(const T* g, const T* x, OPTIONAL const P* weight,
   gx += first * columns;
 
   // 1. Along rows; every lane does as many rounds.
-  for (int start = 0; start < mine; start += THREADS / LANES) {
-    const int row = start + (int)threadIdx.x / LANES, here = min(row, mine - 1);
+  for (int start = 0; start < mine; start += THREADS / lanes) {
+    const int row = start + (int)threadIdx.x / lanes, here = min(row, mine - 1);
     const T *xs = x + (long long)here * columns, *gs = g + (long long)here * columns;
-    const int lane = threadIdx.x % LANES * V;
-    const Statistics<A> s = statistics<V, LANES>(xs, lane, columns, eps);
+    const int lane = (threadIdx.x & (lanes - 1)) * V;
+    const Statistics<A> s = statistics<V>(xs, lanes, lane, columns, eps);
     A a[V], b[V], w[V], sum = 0, product = 0;
-    for (int c = lane; c < columns; c += LANES * V) {
+    for (int c = lane; c < columns; c += lanes * V) {
       read(a, xs + c);
       read(b, gs + c);
       parameters(w, weight, c, A(1));
@@ -102,10 +103,10 @@ __global__ void layer_norm_vjp(const T* g, const T* x, OPTIONAL const P* weight,
         product = fma(u, (a[i] - s.mean) * s.scale, product);
       }
     }
-    const A mean_u = sum_over_lanes<LANES>(sum) / columns;
-    const A mean_uh = sum_over_lanes<LANES>(product) / columns;
+    const A mean_u = sum_over_lanes(sum, lanes) / columns;
+    const A mean_uh = sum_over_lanes(product, lanes) / columns;
     if (row >= mine) continue;
-    for (int c = lane; c < columns; c += LANES * V) {
+    for (int c = lane; c < columns; c += lanes * V) {
       read(a, xs + c);
       read(b, gs + c);
       parameters(w, weight, c, A(1));

@@ -41,7 +41,7 @@ def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -
     lanes = _lanes(columns // v)
     launch(
         "layer_norm", (blocks(rows * lanes),), (THREADS,),
-        (x, weight, bias, y, rows, columns, eps), (v, lanes),
+        (x, weight, bias, y, rows, columns, lanes, eps), (v,),
     )  # fmt: skip
     return y
 
@@ -64,7 +64,7 @@ def layer_norm_vjp(
     width = min(THREADS, columns // v)
     launch(
         "layer_norm_vjp", (parts.shape[1],), (THREADS,),
-        (g, x, weight, gx, parts, rows, columns, share, width, eps), (v, lanes),
+        (g, x, weight, gx, parts, rows, columns, lanes, share, width, eps), (v,),
     )  # fmt: skip
     g_weight, g_bias = sum_parts(parts, dtype).reshape(2, columns)
     return gx, g_weight, g_bias

@@ -14,7 +14,6 @@ from tests.kernels.cuda import nvrtc
 pytestmark = pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing()))
 
 BYTES = {"double": 8, "float": 4, "__half": 2, "__nv_bfloat16": 2}
-LANES = [(n,) for n in (1, 2, 4, 8, 16, 32)]
 SHARED = 48 << 10  # bytes that a block may have without asking
 REGISTERS = 255
 PROGRAM = 32  # kernels compiled together; the compiler's time grows faster than their number
@@ -38,7 +37,7 @@ def _constants(declaration: Declaration, first: str) -> Iterator[tuple[int, ...]
         yield from sorted(depthwise_conv.KERNELS)
         return
     vectors = [(v,) for v in (1, 2, 4, 8) if v * BYTES[first] <= 16]
-    choices = {"V": vectors, "LANES": LANES, "GELU": [(0,), (1,)]}
+    choices = {"V": vectors, "GELU": [(0,), (1,)]}
     for chosen in product(*(choices[n] for n in declaration.numbers)):
         yield tuple(n for (n,) in chosen)
 

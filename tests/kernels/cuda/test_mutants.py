@@ -24,6 +24,7 @@ from tests.kernels.cuda import (
     test_layer_norm,
     test_mlp,
     test_optimizers,
+    test_reduce,
 )
 from tests.kernels.cuda.tools import assert_formula
 
@@ -91,6 +92,14 @@ def mask(cupy: Any, rng: np.random.Generator) -> None:
     test_drop_path.check(cupy, rng, (4, 3, 5, 2), False)
 
 
+def columns(cupy: Any, rng: np.random.Generator) -> None:
+    assert_formula(cupy, "sum_columns", [rng.normal(0, 1, (70, 12))])
+
+
+def squares(cupy: Any, rng: np.random.Generator) -> None:
+    test_reduce.test_sum_squares(cupy, rng, (3000,), "float32")
+
+
 class Mutant(NamedTuple):
     """Replace the n-th occurrence of `old` by `new` in the source of a file."""
 
@@ -110,14 +119,14 @@ MUTANTS = {
         "depthwise_conv", walk, "if (c >= channels) strip = strips;", "if (c >= channels) return;"
     ),
     "half of the lanes are left out": Mutant(
-        "layer_norm", norm, "bit = LANES / 2; bit > 0", "bit = LANES / 2; bit > 1"
+        "layer_norm", norm, "bit = lanes / 2; bit > 0", "bit = lanes / 2; bit > 1"
     ),
     "the last block writes behind the end": Mutant(
         "layer_norm", norm, "if (row >= rows) return;", ""
     ),
     "lanes leave before a shuffle": Mutant(
-        "layer_norm", norm, "const int lane = threadIdx.x % LANES * V;",
-        "const int lane = threadIdx.x % LANES * V; if (row >= rows) return;",
+        "layer_norm", norm, "const int lane = (threadIdx.x & (lanes - 1)) * V;",
+        "const int lane = (threadIdx.x & (lanes - 1)) * V; if (row >= rows) return;",
     ),
     "the mean is taken in the narrow type": Mutant(
         "layer_norm", far_norm, "sum += x[i];", "{ T n; narrow(n, sum + x[i]); sum = widen(n); }"
@@ -189,6 +198,12 @@ MUTANTS = {
         "residual", mask, "mask[(i + j) / run]", "mask[i / run]"
     ),
     "the last part is dropped": Mutant("reduce", response, "i < count", "i < count - 1"),
+    "elements are counted by one block": Mutant(
+        "reduce", squares, "i += (long long)gridDim.x * THREADS * V", "i += THREADS * V"
+    ),
+    "a column goes astray": Mutant(
+        "reduce", columns, "parts[k * columns + i] = sums", "parts[k * columns + i + 1] = sums"
+    ),
     "exponentials without a shift": Mutant(
         "cross_entropy", far_loss, "return {highest, sum", "highest = 0; return {highest, sum"
     ),
@@ -196,8 +211,8 @@ MUTANTS = {
         "cross_entropy", far_loss, "if (weight != A(0)) sum", "sum"
     ),
     "a row is divided by its neighbour's total": Mutant(
-        "cross_entropy", loss, "return {highest, sum_over_lanes<LANES>(total)}",
-        "return {highest, __shfl_xor_sync(0xffffffffu, sum_over_lanes<LANES>(total), LANES)}",
+        "cross_entropy", loss, "return {highest, sum_over_lanes(total, lanes)}",
+        "return {highest, __shfl_xor_sync(0xffffffffu, sum_over_lanes(total, lanes), lanes)}",
     ),
     "the tail is not cut off": Mutant("gelu", activation, "if (i >= n) return;", ""),
     "infinity times 0": Mutant("gelu", far_activation, "clamp(x, A(40)) * density", "x * density"),
