@@ -21,7 +21,7 @@ from minigrad.cli.runs import (
 from minigrad.cli.train import Curves
 from minigrad.modes import no_grad
 from minigrad.tensor import Tensor
-from minigrad.train import Checkpoint, Experiment, Log, Progress, read_toml
+from minigrad.train import Checkpoint, Experiment, Log, Progress, initial_sizes, read_toml
 from minigrad.train.segment import (
     RECIPES,
     SegmentationTrainer,
@@ -63,9 +63,10 @@ def run(args: argparse.Namespace) -> int:
         config, state = saved_run(output / name, file | given, SegmentConfig, SEGMENTATION)
     else:
         name, state = free_name(output, name), None
-        config = SegmentConfig.from_values(file, given)
+        start = (file | given).get("init_from")
+        config = SegmentConfig.from_values(initial_sizes(start) if start else {}, file, given)
     folder = output / name
-    experiment = prepare_segmentation(config)
+    experiment = prepare_segmentation(config, initialise=state is None)
     trainer = experiment.trainer
     if state is not None:
         trainer.load_state_dict(state)

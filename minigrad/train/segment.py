@@ -19,6 +19,7 @@ from minigrad.tensor import Tensor
 from minigrad.train.callbacks import Callback
 from minigrad.train.config import Config, option
 from minigrad.train.confusion import ConfusionMatrix
+from minigrad.train.initial import load_initial
 from minigrad.train.metrics import Means
 from minigrad.train.setup import OWN_SIZE, Experiment, optimizer_and_schedule
 from minigrad.train.trainer import Row, Trainer
@@ -64,6 +65,7 @@ class SegmentConfig(Config):
     root: str = option("", "folder of the data's files, where they are in no usual place")
     samples: int = option(0, "scenes or cubes that are made for training; 0: the data's own number")
     held_out: int = option(0, "scenes that are made for testing; 0: the data's own number")
+    init_from: str = option("", "weights of the encoder: a run of train or pretrain, or a file")
     network: str = option("unet", "unet, attention_unet or unet_plus_plus")
     depths: tuple[int, ...] = option((1, 2, 3), "blocks of each stage of the encoder")
     dims: tuple[int, ...] = option((32, 64, 128), "channels of each stage of the encoder")
@@ -132,8 +134,11 @@ def segmentation_data(config: SegmentConfig) -> Split:
     return Split(train, test, spec)  # type: ignore[arg-type]
 
 
-def build_unet(config: SegmentConfig, spec: ImageSpec) -> models.UNet:
-    """Build the U-Net of a config for the channels and classes of the data."""
+def build_unet(config: SegmentConfig, spec: ImageSpec, init_from: str = "") -> models.UNet:
+    """Build the U-Net of a config for the channels and classes of the data.
+
+    `init_from` names the weights that its encoder begins with, as for `load_initial`.
+    """
     encoder = OWN_SIZE[config.model.lower()](
         spec.channels,
         0,
@@ -143,6 +148,8 @@ def build_unet(config: SegmentConfig, spec: ImageSpec) -> models.UNet:
         kernel_size=config.kernel_size,
         spatial_dims=spec.spatial_dims,
     )
+    if init_from:
+        load_initial(encoder, init_from)
     return NETWORKS[config.network](
         encoder,
         num_classes=len(spec.classes),
@@ -179,7 +186,9 @@ class SegmentationTrainer(Trainer):
         return matrix
 
 
-def prepare_segmentation(config: SegmentConfig, callbacks: Sequence[Callback] = ()) -> Experiment:
+def prepare_segmentation(
+    config: SegmentConfig, callbacks: Sequence[Callback] = (), initialise: bool = True
+) -> Experiment:
     """Build data, U-Net, optimizer, schedule and trainer.
 
     Parameters
@@ -188,6 +197,8 @@ def prepare_segmentation(config: SegmentConfig, callbacks: Sequence[Callback] = 
         What to build. The global generator is seeded with ``config.seed``.
     callbacks : sequence of Callback
         Handed to the trainer.
+    initialise : bool, default True
+        Whether to load the encoder of ``config.init_from``; a run that goes on needs none.
 
     Returns
     -------
@@ -201,7 +212,8 @@ def prepare_segmentation(config: SegmentConfig, callbacks: Sequence[Callback] = 
     """
     random.manual_seed(config.seed)
     split = segmentation_data(config)
-    model = build_unet(config, split.spec).to(config.device)
+    model = build_unet(config, split.spec, config.init_from if initialise else "")
+    model.to(config.device)
     normalize = T.Normalize(split.spec.mean, split.spec.std)
     train = DataLoader(
         split.train,

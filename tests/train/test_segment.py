@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad import cli, io
+from minigrad import cli, io, models
 from minigrad.cli.runs import SEGMENTATION
 from minigrad.data.brain import FILES
 from minigrad.data.fashion import find_fashion_mnist
-from minigrad.errors import OptionError
+from minigrad.errors import DataError, OptionError
 from minigrad.train import SegmentConfig, load_checkpoint, prepare_segmentation
 from tests.data.test_segmentation_data import nifti
 
@@ -112,6 +112,23 @@ def test_scenes_with_the_other_networks(network: str, tmp_path: Path) -> None:
 def test_refused_choices(values: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         SegmentConfig.from_values(values)
+
+
+@pytest.mark.skipif(find_fashion_mnist() is None, reason="Fashion-MNIST is not here")
+def test_the_encoder_may_be_a_trained_classifier(tmp_path: Path) -> None:
+    trunk = models.ConvNeXtV2(1, 10, (1, 1, 1), (8, 12, 16), patch_size=2, kernel_size=3)
+    io.save(trunk.state_dict(), tmp_path / "classifier.safetensors")
+    values: dict[str, Any] = {
+        "init_from": str(tmp_path / "classifier.safetensors"), "depths": [1, 1, 1],
+        "dims": [8, 12, 16], "decoder_filters": [8, 8, 4], "kernel_size": 3, "samples": 4,
+    }  # fmt: skip
+    model = prepare_segmentation(SegmentConfig.from_values(values)).trainer.model
+    own = trunk.state_dict()
+    for name, value in model.encoder.state_dict().items():
+        if not name.startswith("norm"):
+            np.testing.assert_array_equal(value, own[name], err_msg=name)
+    with pytest.raises(DataError, match=r"do not fit the model, .*dims"):
+        prepare_segmentation(SegmentConfig.from_values(values | {"dims": [8, 12, 24]}))
 
 
 def test_other_runs_are_not_resumed(head: Path, tmp_path: Path) -> None:
