@@ -30,7 +30,7 @@ from benchmarks.kernels import measure
 from benchmarks.machine import moment
 from benchmarks.peers import PRODUCT, PRODUCTS, peers
 from benchmarks.results import Section, add_option, record
-from benchmarks.turns import Worker, environment, middle, take_turns
+from benchmarks.turns import Worker, environment, middle, ratio, take_turns
 from benchmarks.work import product_flops
 from minigrad.errors import unknown
 
@@ -79,22 +79,20 @@ def compare(
 def _limits(workers: Mapping[str, Worker]) -> dict[str, float]:
     """Return the GFLOP/s of each matrix product, and of the fastest of each round: medians."""
     work = PRODUCTS * 2 * PRODUCT**3 / 1e9
-    turns = {name: [turn["seconds"] for turn in w.turns] for name, w in workers.items()}
+    turns = {name: [t["seconds"] for t in w.turns.values()] for name, w in workers.items()}
     turns["fastest"] = [min(row) for row in zip(*turns.values(), strict=True)]
     return {name: work / middle(seconds)["median"] for name, seconds in turns.items()}
 
 
 def _row(name: str, worker: Worker, ours: Worker, batch: int, flops: int) -> dict[str, Any]:
-    seconds = [turn["seconds"] / batch for turn in worker.turns]
-    pairs = zip(worker.turns, ours.turns, strict=False)  # a slow one takes fewer turns
-    ms = middle([1e3 * s for s in seconds])
+    ms = middle([1e3 * turn["seconds"] / batch for turn in worker.turns.values()])
     return {
         "peer": name,
-        "rounds": len(seconds),
+        "rounds": len(worker.turns),
         "ms": ms,
-        "ratio": middle([theirs["seconds"] / own["seconds"] for theirs, own in pairs]),
+        "ratio": ratio(worker, ours),
         "before_mb": worker.ready["before_mb"],
-        "peak_mb": worker.turns[-1]["peak_mb"],
+        "peak_mb": worker.last["peak_mb"],
         "difference": float(
             np.abs(np.subtract(worker.ready["result"], ours.ready["result"])).max()
         ),
@@ -110,12 +108,12 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         f"{'of limit':>10}{'start MB':>10}{'peak MB':>9}{'differs by':>12}"
     )
     for row in rows:
-        ms, ratio = row["ms"], row["ratio"]
+        ms, to_ours = row["ms"], row["ratio"]
         spread = f"{ms['low']:.1f} to {ms['high']:.1f}"
-        between = f"{ratio['low']:.2f}-{ratio['high']:.2f}"
+        between = f"{to_ours['low']:.2f}-{to_ours['high']:.2f}"
         share = f"{100 * row['share']:.0f} %" if "share" in row else ""
         print(
-            f"{row['peer']:{width}}{ms['median']:9.1f}{spread:>16}{ratio['median']:13.2f}"
+            f"{row['peer']:{width}}{ms['median']:9.1f}{spread:>16}{to_ours['median']:13.2f}"
             f"{between:>13}{share:>10}{row['before_mb']:10.0f}{row['peak_mb']:9.0f}"
             f"{row['difference']:12.1e}"
         )

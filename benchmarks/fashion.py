@@ -31,7 +31,7 @@ from benchmarks.mkl import unlocked
 from benchmarks.networks import Options, load_torch, weights
 from benchmarks.peers import KEEP_MEMORY, TUNED, UNLOCKED, Peer
 from benchmarks.results import Section, add_option, record
-from benchmarks.turns import Run, Worker, environment, middle, serve, take_turns
+from benchmarks.turns import Run, Worker, environment, middle, ratio, serve, take_turns
 from minigrad.errors import DataError, unknown
 
 TASKS = ("step", "epoch")
@@ -235,15 +235,10 @@ def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> Secti
         {
             "peer": name,
             "rounds": rounds,
-            "ms": middle([1e3 * turn["seconds"] for turn in worker.turns]),
-            "ratio": middle(
-                [
-                    theirs["seconds"] / own["seconds"]
-                    for theirs, own in zip(worker.turns, ours.turns, strict=True)
-                ]
-            ),
+            "ms": middle([1e3 * turn["seconds"] for turn in worker.turns.values()]),
+            "ratio": ratio(worker, ours),
             "first": worker.ready["result"],
-            "last": worker.turns[-1]["value"],
+            "last": worker.last["value"],
         }
         for name, worker in workers.items()
     ]

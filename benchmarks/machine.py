@@ -8,6 +8,7 @@ import platform
 import re
 import resource
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,24 @@ def moment() -> dict[str, Any]:
     }
 
 
-def busy() -> float | None:
-    """Return the seconds that all processors have worked since the system started."""
+def processor_seconds(processes: Iterable[int] = ()) -> tuple[float, float] | None:
+    """Return what all programs have had of the processors, and what these processes and we have.
+
+    None where the system does not say.
+    """
     try:
-        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]))
+        own = sum(_ticks(process) for process in (*processes, os.getpid()))
     except OSError:
         return None
-    user, nice, system, _, _, irq, softirq = map(int, fields[:7])
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, irq, softirq, steal = fields[:8]  # stolen: by other virtual machines
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq + steal) / tick, own / tick
+
+
+def _ticks(process: int) -> int:
+    words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
 
 
 def memory_now() -> float:

@@ -24,7 +24,7 @@ TASKS = ("inference", "training")
 PEERS = ("minigrad", "torch channels_last")
 AXES: dict[str, tuple[int, ...]] = {
     "batch": (1, 2, 4, 8, 16, 32),
-    "side": (64, 96, 128, 224, 320, 512),
+    "side": (64, 128, 224, 320, 512),
     "depth": (3, 9, 27, 54),
 }
 BATCH, SIDE = 4, 224  # of the points along the other axes

@@ -14,17 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import busy, memory_now, memory_peak
+from benchmarks.machine import memory_now, memory_peak, processor_seconds
 from minigrad.errors import MinigradError
 
 Options = dict[str, Any]
 Run = Callable[[], Any]
 PAUSE = 0.1  # seconds in which threads that wait, spinning, give up
+DISTURBED = 0.03  # share of the processors that other programs may have …
+TRIES = 2  # … else a round is taken again, until there are so many times more than wanted
 
 
 def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
@@ -37,13 +39,13 @@ def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
     before = memory_now()
     values = [run() for _ in range(warm)]
     first = np.ravel(values[0])[:10].tolist() if values else []
-    ready = {"result": first, "before_mb": before, "cpu": time.process_time()}
+    ready = {"result": first, "before_mb": before}
     print(json.dumps(ready), flush=True)
     for _ in sys.stdin:
         start = clock()
         value = run()
         seconds = clock() - start
-        answer = {"seconds": seconds, "peak_mb": memory_peak(), "cpu": time.process_time()}
+        answer = {"seconds": seconds, "peak_mb": memory_peak()}
         if np.size(value) == 1:
             answer["value"] = float(np.ravel(value)[0])
         print(json.dumps(answer), flush=True)
@@ -59,14 +61,20 @@ class Worker:
             [sys.executable, "-m", module, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self.errors, text=True, env={**os.environ, **environment},
         )  # fmt: skip
-        self.turns: list[dict[str, float]] = []
+        self.taken: dict[int, dict[str, float]] = {}  # round -> answer
+        self.turns: dict[int, dict[str, float]] = {}  # those of them that are kept
         self.ready = self._answer()
 
-    def take_turn(self) -> None:
+    @property
+    def last(self) -> dict[str, float]:
+        """The answer of the last turn."""
+        return self.taken[max(self.taken)]
+
+    def take_turn(self, number: int) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        self.turns.append(self._answer())
+        self.taken[number] = self._answer()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -108,36 +116,66 @@ def middle(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": low, "high": high}
 
 
+def ratio(theirs: Worker, ours: Worker) -> dict[str, float]:
+    """Return the middle of their times over ours, round by round."""
+    return middle([turn["seconds"] / ours.taken[n]["seconds"] for n, turn in theirs.turns.items()])
+
+
 def take_turns(
     workers: Mapping[str, Worker], rounds: int, at_most: Mapping[str, int] | None = None
 ) -> float | None:
-    """Let every worker run once per round, some in the first rounds only.
+    """Let every worker run once per round, some in fewer rounds.
 
-    Return the share of the processors that other programs had meanwhile, None if it is not known.
+    A round in which other programs had more than `DISTURBED` of the processors is taken again; but
+    there are no more than `TRIES` times as many in all, of which the least disturbed are kept.
+    Which those are does not depend on what the calls took.
+
+    Return the share of the processors that other programs had in the rounds that are kept, on
+    average; None if it is not known.
     """
-    watch = Others()
-    for number in range(rounds):
-        for name, worker in workers.items():
-            if number < (at_most or {}).get(name, rounds):
-                time.sleep(PAUSE)
-                worker.take_turn()
-    return watch.share(sum(w.turns[-1]["cpu"] - w.ready["cpu"] for w in workers.values()))
+    watch = Others([worker.process.pid for worker in workers.values()])
+    wanted = {name: (at_most or {}).get(name, rounds) for name in workers}
+    calm = dict.fromkeys(workers, 0)
+    shares: list[float] = []
+    while True:
+        taking = [
+            name
+            for name, worker in workers.items()
+            if calm[name] < wanted[name] and len(worker.taken) < TRIES * wanted[name]
+        ]
+        if not taking:
+            break
+        watch.restart()
+        for name in taking:
+            time.sleep(PAUSE)
+            workers[name].take_turn(len(shares))
+        shares.append(watch.share())
+        for name in taking:
+            calm[name] += shares[-1] <= DISTURBED
+    for name, worker in workers.items():
+        best = sorted(worker.taken, key=shares.__getitem__)[: wanted[name]]
+        worker.turns = {number: worker.taken[number] for number in sorted(best)}
+    kept = {number for worker in workers.values() for number in worker.turns}
+    return statistics.fmean(shares[number] for number in kept) if watch.known else None
 
 
 class Others:
-    """Watches how much of the processors other programs have, from its making on."""
+    """Watches what share of the processors other programs than `processes` and this one have."""
 
-    def __init__(self) -> None:
-        self.start = self._now()
+    def __init__(self, processes: Sequence[int] = ()) -> None:
+        self.processes = processes
+        self.known = processor_seconds() is not None
+        self.restart()
 
-    def share(self, workers: float = 0.0) -> float | None:
-        """Return the share; `workers` is what our other processes had, in processor seconds."""
-        (start, own, busy), (end, own_end, busy_end) = self.start, self._now()
-        if busy is None or busy_end is None:
-            return None
-        others = busy_end - busy - (own_end - own) - workers
+    def restart(self) -> None:
+        self.start = time.perf_counter(), processor_seconds(self.processes)
+
+    def share(self) -> float:
+        """Return the share since the last start; 0 if it is not known."""
+        (start, before), (end, after) = self.start, (
+            time.perf_counter(), processor_seconds(self.processes),
+        )  # fmt: skip
+        if before is None or after is None:
+            return 0.0
+        others = (after[0] - before[0]) - (after[1] - before[1])
         return max(0.0, others / ((end - start) * len(os.sched_getaffinity(0))))
-
-    @staticmethod
-    def _now() -> tuple[float, float, float | None]:
-        return time.perf_counter(), time.process_time(), busy()

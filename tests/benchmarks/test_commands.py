@@ -1,0 +1,119 @@
+"""The benchmarks by name, at sizes where they say nothing but run through."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import peers
+from benchmarks.__main__ import COMMANDS, main
+
+
+def test_without_a_name_all_are_listed(capsys):
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n  {name} " in listed for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cpuu"], "unknown benchmark 'cpuu'; did you mean 'cpu'?"),
+        (["cpu", "inferenc"], "unknown task 'inferenc'; did you mean 'inference'?"),
+        (["cpu", "inference", "--model", "convnext_tiney"], "did you mean 'convnext_tiny'?"),
+        (["cpu", "inference", "--peers", "minigradd"], "did you mean 'minigrad"),
+        (["fashion", "steps"], "unknown task 'steps'; did you mean 'step'?"),
+        (
+            ["scaling", "training", "--along", "depht"],
+            "unknown axis 'depht'; did you mean 'depth'?",
+        ),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_right_ones(capsys, words, message):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_benchmark_explains_its_options(capsys, name):
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    assert f"python -m benchmarks {name}" in capsys.readouterr().out
+
+
+def test_old_spelling_of_the_command(repo):
+    for module in ("benchmarks.cpu", "benchmarks.overhead"):
+        answer = subprocess.run(
+            [sys.executable, "-m", module, "--help"], cwd=repo, capture_output=True, text=True
+        )
+        assert answer.returncode == 0
+        assert "--rounds" in answer.stdout
+
+
+def test_cpu_records_what_it_prints(capsys, tmp_path):
+    file = tmp_path / "cpu.json"
+    words = "cpu inference training --model convnextv2_atto --size 32 --batch 2 --rounds 2".split()
+    assert main([*words, "--peers", peers.NUMPY_ONLY, "--json", str(file)]) == 0
+    sections = json.loads(file.read_text())["sections"]
+    assert list(sections) == [
+        "inference convnextv2_atto 32 batch 2", "training convnextv2_atto 32 batch 2",
+    ]  # fmt: skip
+    printed = capsys.readouterr().out
+    for section in sections.values():
+        (row,) = section["rows"]
+        assert row["peer"] == peers.NUMPY_ONLY
+        assert row["rounds"] == 2
+        assert 0 < row["ms"]["low"] <= row["ms"]["median"] <= row["ms"]["high"]
+        assert row["ratio"]["median"] == 1
+        assert row["difference"] == 0
+        assert 0 < row["before_mb"] < row["peak_mb"]
+        assert section["command"].startswith("python -m benchmarks cpu")
+        assert f"{row['ms']['median']:.1f}" in printed
+
+
+def test_all_peers_of_a_task_compute_the_same(capsys):
+    pytest.importorskip("torch")
+    names = [peers.NUMPY_ONLY, "torch", "torch channels_last"]
+    words = "cpu training --model convnextv2_atto --size 32 --batch 2 --rounds 1 --peers".split()
+    assert main([*words, *names]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("torch")]
+    assert len(lines) == 2
+    assert all(float(line.split()[-1]) < 1e-5 for line in lines)
+
+
+def test_a_worker_that_fails_says_why(capsys):
+    words = "cpu inference --model convnextv2_atto --size 8 --batch 1 --rounds 1 --peers".split()
+    assert main([*words, peers.NUMPY_ONLY]) == 2  # an image that vanishes on the way
+    error = capsys.readouterr().err
+    assert f"the worker of inference {peers.NUMPY_ONLY} ended" in error
+    assert "ShapeError" in error
+
+
+def test_scaling(capsys, tmp_path):
+    file = tmp_path / "cpu.json"
+    words = "scaling inference --along depth --values 1 2 --model convnextv2_atto --rounds 1"
+    if "minigrad" not in peers.peers("inference"):
+        pytest.skip("needs Numba")
+    assert main([*words.split(), "--json", str(file)]) == 0
+    section = json.loads(file.read_text())["sections"]["scaling inference depth"]
+    assert {row["depth"] for row in section["rows"]} == {1, 2}
+
+
+def test_overhead(capsys, tmp_path):
+    file = tmp_path / "cpu.json"
+    assert main(["overhead", "--length", "20", "--rounds", "2", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["sections"]["overhead"]["rows"]
+    assert rows[0]["peer"] == "minigrad"
+    assert all(0 < row["forward"]["median"] for row in rows)
+
+
+def test_claims_without_figures_are_not_measured(capsys, tmp_path):
+    file = tmp_path / "cpu.json"
+    file.write_text(json.dumps({"machine": {}, "sections": {}}))
+    assert main(["claims", "--json", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert lines
+    assert all(line.endswith("not measured") for line in lines)

@@ -1,0 +1,217 @@
+"""What the figures are made of: work, medians, files, tables, plots, verdicts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import minigrad.models as models
+from benchmarks import claims, machine, networks, peers, plots, results, tables
+from benchmarks.turns import middle
+from benchmarks.work import product_flops, product_macs
+from minigrad.errors import DataError
+from minigrad.nn import init
+from minigrad.viz import summary
+
+
+@pytest.mark.parametrize(("name", "size"), [("convnext_tiny", 64), ("convnextv2_atto", 96)])
+def test_work_is_what_the_summary_counts_without_the_depthwise(name, size):
+    with init.skip_random():
+        model = models.create_model(name)
+    table = summary(model, (3, size, size), depth=9)
+    depthwise = sum(row.macs for row in table.rows if row.name == "dwconv")
+    total, _ = product_macs(model.depths, model.dims, size)
+    assert total == table.macs - depthwise
+
+
+def test_training_is_three_times_the_products_but_for_the_stem():
+    shape = (1, 2), (8, 16), 32
+    total, stem = product_macs(*shape)
+    assert stem == 8 * 8 * 48 * 8
+    assert product_flops("inference", *shape) == 2 * total
+    assert product_flops("training", *shape) == 2 * (3 * total - stem)
+
+
+def test_middle_of_one_is_itself():
+    assert middle([2.0]) == {"median": 2.0, "low": 2.0, "high": 2.0}
+
+
+def test_memory_is_the_process_s_own():
+    before = machine.memory_now()
+    block = np.ones(20 << 20, np.uint8)
+    assert machine.memory_now() >= before + 15
+    assert machine.memory_peak() >= machine.memory_now() - 1
+    del block
+
+
+def test_deeper_networks_keep_the_rest():
+    options = networks.describe("convnext_tiny", (3, 3, 27, 3))
+    assert options["depths"] == [3, 3, 27, 3]
+    assert options["dims"] == [96, 192, 384, 768]
+
+
+# ---- the file ---------------------------------------------------------------------------------
+
+
+def section(**more):
+    return {"date": "2026-01-02T03:04:05+00:00", "commit": "abc", "load": [0.1, 0.2, 0.3],
+            "command": "python -m benchmarks cpu", **more}  # fmt: skip
+
+
+def row(peer, ms, ratio, peak=100.0, **more):
+    return {
+        "peer": peer, "rounds": 3, "ms": {"median": ms, "low": ms - 1, "high": ms + 1},
+        "ratio": {"median": ratio, "low": ratio, "high": ratio}, "before_mb": 50.0,
+        "peak_mb": peak, "difference": 1e-6, "gflops": 10.0, **more,
+    }  # fmt: skip
+
+
+def test_a_section_replaces_its_own_and_no_other(tmp_path):
+    file = tmp_path / "new" / "cpu.json"
+    results.record(file, "a", section(kind="compare", rows=[1]))
+    results.record(file, "b", section(kind="compare", rows=[2]))
+    results.record(file, "a", section(kind="compare", rows=[3]))
+    whole = results.read(file)
+    assert {name: s["rows"] for name, s in whole["sections"].items()} == {"a": [3], "b": [2]}
+    assert whole["machine"] == machine.machine()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cores": 999}, "another machine .cores 999, here"),
+        ({"packages": {"numpy": "1.0"}}, "other versions of numpy"),
+    ],
+)
+def test_figures_of_two_machines_are_not_mixed(tmp_path, change, message):
+    file = tmp_path / "cpu.json"
+    results.record(file, "a", section(rows=[]))
+    whole = results.read(file)
+    whole["machine"] |= change
+    file.write_text(json.dumps(whole))
+    before = file.read_bytes()
+    with pytest.raises(DataError, match=message):
+        results.record(file, "b", section(rows=[]))
+    assert file.read_bytes() == before
+
+
+# ---- pages ------------------------------------------------------------------------------------
+
+
+def test_tables_show_the_figures_of_the_file(tmp_path):
+    products = {"numpy": 200.0, "minigrad": 400.0, "fastest": 400.0}
+    rows = [
+        row("minigrad", 10.0, 1.0, products=products, share=0.5),
+        row("torch channels_last", 21.5, 2.15, products=products, share=0.2),
+    ]
+    sweep = [
+        {"batch": b, "peer": p, "ms": {"median": 3.25}, "peak_mb": 77.0}
+        for b in (1, 2)
+        for p in ("minigrad", "torch")
+    ]
+    kernel = {"kernel": "k", "flops": 2e9, "ms": 10.0, "torch_ms": 20.0,
+              "ratio": {"median": 2.0, "low": 1.9, "high": 2.1}}  # fmt: skip
+    three = {"median": 1.5, "low": 1.4, "high": 1.6}
+    sections = {
+        claims.T8: section(kind="compare", others=0.25, rows=rows),
+        "kernels": section(kind="kernels", rows=[kernel]),
+        "overhead": section(
+            kind="overhead", rows=[{"peer": "minigrad", "forward": three, "both": three}]
+        ),
+        "fashion epoch": section(kind="fashion epoch", rows=[row("minigrad", 9500.0, 1, last=0.9)]),
+        "scaling training batch": section(
+            kind="scaling", axis="batch", task="training", model="m", rows=sweep
+        ),
+    }
+    file = tmp_path / "cpu.json"
+    for name, given in sections.items():
+        results.record(file, name, given)
+    written = {path.name: path.read_text() for path in tables.write(file, tmp_path / "pages")}
+    phase = written["inference-convnext_tiny-224-batch-8.txt"]
+    assert "| torch channels_last | 21.5 | 20.5 to 22.5 | 2.15 |" in phase
+    assert "The limit: 400 GFLOP/s" in phase
+    assert "other programs had 25 % of the processors meanwhile" in phase
+    assert "| k | 200 | 100 | 10.00 | 20.00 | 2.00 | 1.90 to 2.10 |" in written["kernels.txt"]
+    assert "| minigrad | 9.5 | 9.5 to 9.5 | 1.00 | 90.0 % |" in written["fashion-epoch.txt"]
+    assert "| minigrad | 1.50 | 1.40 to 1.60 | 1.50 |" in written["overhead.txt"]
+    assert "| 2 | 3.2 | 3.2 | 77 | 77 |" in written["scaling-training-batch.txt"]
+    assert written["scaling-training-batch.svg"].count("<polyline") == 4
+    line = next(x for x in written["claims.txt"].splitlines() if "as PyTorch channels_last |" in x)
+    assert "≥ 1.30× | 2.15× | met |" in line
+
+
+def test_verdicts():
+    sections = {
+        claims.TRAINING: {
+            "rows": [row("minigrad", 1.0, 1.0, 65.0), row("torch channels_last", 1.1, 1.1, 100.0)]
+        }
+    }
+    verdicts = {claim.text: claim.judge(sections)[1:] for claim in claims.CLAIMS}
+    speed = "Training step of ConvNeXt-T, batch 8: as PyTorch channels_last"
+    assert verdicts[speed] == ("≥ 1.20×", "1.10×", "missed")
+    assert verdicts["… its peak memory, of PyTorch's"] == ("≤ 0.80×", "0.65×", "met")
+    assert verdicts["… with recomputation"] == ("≤ 0.60×", "", "not measured")
+
+
+def test_plot_has_a_logarithmic_axis():
+    picture = plots.lines("t", "batch", {"ms": {"a": [(1, 0.0), (2, 1.0), (4, 2.0)]}})
+    points = picture.partition('points="')[2].partition('"')[0].split()
+    (x1, y1), (x2, y2), (x4, y4) = (tuple(map(float, p.split(","))) for p in points)
+    assert x2 - x1 == pytest.approx(x4 - x2, abs=0.2)
+    assert y1 - y2 == pytest.approx(y2 - y4, abs=0.2)
+    assert y4 < y1  # larger is higher
+
+
+def test_the_page_has_the_tables_that_are_recorded(repo, tmp_path):
+    newest = results.newest()
+    assert newest is not None
+    written = {path.name for path in tables.write(newest, tmp_path)}
+    page = (repo / "docs" / "benchmarks.md").read_text()
+    used = {
+        line.split("benchmarks/")[1]
+        for line in page.splitlines()
+        if line.startswith(("```{include}", "```{image}"))
+    }
+    assert used <= written
+    assert {claim.section.replace(" ", "-") + ".txt" for claim in claims.CLAIMS} <= written
+
+
+# ---- twins ------------------------------------------------------------------------------------
+
+
+def test_jax_network_is_the_same():
+    jax = pytest.importorskip("jax")
+    from benchmarks.convnext_jax import convnext, from_official
+
+    for name in ("convnext_tiny", "convnextv2_atto"):
+        options = networks.describe(name, (1, 1, 1, 1))
+        options |= {"size": 32, "batch": 2, "folder": None}
+        kind = models.ConvNeXtV2 if options["grn"] else models.ConvNeXt
+        model = kind(depths=options["depths"], dims=options["dims"]).eval()
+        saved = {n: p.detach().numpy() for n, p in model.named_parameters()}
+        images, _ = networks.images_and_labels(options)
+        import minigrad as mg
+
+        ours = model(mg.tensor(images)).detach().numpy()
+        theirs = convnext(
+            from_official(saved), jax.numpy.asarray(images.transpose(0, 2, 3, 1)), (1, 1, 1, 1)
+        )
+        np.testing.assert_allclose(theirs, ours, atol=2e-5)
+
+
+def test_fashion_twin_takes_the_same_steps(tmp_path):
+    torch = pytest.importorskip("torch")
+    from benchmarks import fashion
+    from minigrad.data.fashion import find_fashion_mnist
+
+    if find_fashion_mnist() is None:
+        pytest.skip("needs Fashion-MNIST: apt-get install dataset-fashion-mnist")
+    fashion.write_start(tmp_path)
+    options = {"folder": str(tmp_path), "threads": torch.get_num_threads()}
+    ours, theirs = fashion.minigrad_step(options), fashion.torch_step(options)
+    losses = np.array([[ours(), theirs()] for _ in range(4)])
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
+    assert losses[-1, 0] < losses[0, 0]
+    assert peers.TUNED in fashion.peers("step")
