@@ -7,7 +7,7 @@ from typing import Any
 from minigrad import dtypes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
-from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
+from minigrad.errors import DTypeError, OptionError, unknown
 from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_floating, check_tensor
@@ -322,7 +322,7 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     Raises
     ------
     ShapeError
-        If there is no axis `dim`, or it is empty.
+        If there is no axis `dim`.
 
     Examples
     --------
@@ -331,13 +331,13 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     tensor([0.5, 0.5])
     """
     x, axis = _along("softmax", input, dim, dtype)
-    return Softmax(axis)(x)
+    return Softmax(axis)(x) if x.array.size else x.clone()
 
 
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return ``log(softmax(input, dim))``, computed without overflow; see `softmax`."""
     x, axis = _along("log_softmax", input, dim, dtype)
-    return LogSoftmax(axis)(x)
+    return LogSoftmax(axis)(x) if x.array.size else x.clone()
 
 
 def _along(name: str, input: Any, dim: int, dtype: Any) -> tuple[Tensor, int]:
@@ -348,11 +348,4 @@ def _along(name: str, input: Any, dim: int, dtype: Any) -> tuple[Tensor, int]:
         (x,) = obey(name, x)
     check_floating(name, x)
     axis = check_dim(name, dim, x.ndim)
-    if (
-        x.ndim
-        and x.shape[axis] == 0
-        and x.array.size == 0
-        and all(n for i, n in enumerate(x.shape) if i != axis)
-    ):
-        raise ShapeError(f"{name}: dim {dim} of shape {x.shape} is empty")
     return x, axis
