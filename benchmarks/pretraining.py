@@ -102,9 +102,11 @@ def main(words: list[str] | None = None) -> None:
     results = json.loads(file.read_text()) if file.is_file() else {}
     for seed in args.seeds:
         if str(seed) not in results:
-            results[str(seed)] = seed_results(folder / f"seed-{seed}", args, seed)
+            found = seed_results(folder / f"seed-{seed}", args, seed)
+            results = json.loads(file.read_text()) if file.is_file() else {}  # others may compute
+            results[str(seed)] = found
             io.write_text(file, json.dumps(results, indent=1) + "\n")
-    print(table(results))
+    print(table(dict(sorted(results.items()))))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from minigrad import __version__
 from minigrad.cli import (
     data,
     doctor,
+    explain,
     graph,
     models,
     predict,
@@ -24,7 +25,7 @@ from minigrad.errors import MinigradError
 
 __all__ = ["main"]
 
-COMMANDS = (train, pretrain, segment, val, predict, summary, models, data, graph, doctor)
+COMMANDS = (train, pretrain, segment, val, predict, explain, summary, models, data, graph, doctor)
 ABOUT = "Train and use ConvNeXt models, and look inside them."
 EXAMPLES = """examples:
   minigrad train                                  a small ConvNeXt V2 on handwritten digits

@@ -88,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
     io.remove_leftovers(folder)
     checkpoint = Checkpoint(folder / PRETRAINING, config.checkpoint_every, experiment.about)
     trainer.callbacks += [Progress(), checkpoint, Log(folder), Curves(folder)]
-    trainer.callbacks += [Pictures(folder, experiment)]
+    images = experiment.split.spec
+    if images.spatial_dims == 2 and images.channels in (1, 3):  # else there is no picture of them
+        trainer.callbacks.append(Pictures(folder, experiment))
     io.write_text(folder / "config.toml", config.to_toml())
     count = sum(p.numel() for p in trainer.model.parameters())
     where = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}" if trainer.step else ""
@@ -105,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
         raise
     io.save(from_fcmae(trainer.model.state_dict()), folder / "encoder.safetensors")
     for written, what in FILES.items():
-        print(f"  {folder / written}  {what}")
+        if (folder / written).is_file():
+            print(f"  {folder / written}  {what}")
     words = ["minigrad", "train", "--data", config.data, "--init-from", str(folder)]
     print(f"fine-tune it with: {shlex.join(words)}")
     return 0

@@ -214,7 +214,8 @@ def _labels(dataset: Dataset) -> NDArray[Any]:
     if isinstance(dataset, Subset):
         return _labels(dataset.dataset)[dataset.indices]
     if isinstance(dataset, ArrayDataset):
-        return dataset.labels
+        labels: NDArray[Any] = dataset.labels
+        return labels
     samples = getattr(dataset, "samples", None)  # ImageFolder
     pairs = samples if samples is not None else (dataset[i] for i in range(len(dataset)))
     return np.array([label for _, label in pairs])

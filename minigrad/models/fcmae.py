@@ -244,11 +244,11 @@ class MaskedEncoder(Module):
         x = visible.take(images)
         for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = downsample(x)
-            for block in stage:
+            for block in stage.children():
                 x = self._block(block, x, visible)
         return visible.put(x)
 
-    def _block(self, block: Block, x: Tensor, visible: Visible) -> Tensor:
+    def _block(self, block: Any, x: Tensor, visible: Visible) -> Tensor:
         mixed = visible.take(block.dwconv(visible.put(x)))
         shape = x.movedim(1, -1).shape
         rows = 1 if self.grn_statistic == "batch" else visible.samples
@@ -434,16 +434,21 @@ def _check_encoder(model: ConvNeXt) -> None:
     """Refuse what cannot be computed patch by patch, or is no ConvNeXt V2."""
     if not isinstance(model, ConvNeXt):
         raise OptionError(f"FCMAE: the encoder must be a ConvNeXtV2, got {type(model).__name__}")
-    blocks = [block for stage in model.stages for block in stage]
+    blocks: list[Any] = [block for stage in model.stages for block in stage.children()]
     if not all(isinstance(getattr(block, "grn", None), GRN) for block in blocks):
         raise OptionError(
             "FCMAE: the encoder has blocks without GRN, as ConvNeXt V1; pre-train a ConvNeXtV2, "
             "or build the model with grn=True"
         )
-    if any(block.drop_path.drop_prob for block in blocks):
+    if any(b.drop_path.drop_prob or b.dropout or b.spatial_dropout for b in blocks):
         raise OptionError(
-            "FCMAE: the encoder has drop path, which pre-training does without; build it with "
-            "drop_path_rate=0 and load its weights into the model that you fine-tune"
+            "FCMAE: the encoder has drop path or dropout, which pre-training does without; build "
+            "it with drop_path_rate=0 and load its weights into the model that you fine-tune"
+        )
+    if model.rescaling is not None:
+        raise OptionError(
+            "FCMAE: include_rescaling=True is for finished models; normalise the images yourself, "
+            "so that the loss sees them as the encoder does"
         )
     for layer in model.downsample_layers.modules():
         if isinstance(layer, (Conv1d, Conv2d, Conv3d)):

@@ -77,7 +77,11 @@ FASHION_MNIST: dict[str, Any] = {
     "warmup_epochs": 1.0,
     "flip": True,
 }
-RECIPES: dict[str, dict[str, Any]] = {"digits": {"epochs": 60}, "fashion-mnist": FASHION_MNIST}
+RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {"patch_size": 1, "epochs": 40},
+    "fashion-mnist": FASHION_MNIST,
+    "mnist1d": {"patch_size": 1, "epochs": 60, "batch_size": 100},
+}
 
 
 def prepare_pretraining(config: PretrainConfig, callbacks: Sequence[Callback] = ()) -> Experiment:
@@ -136,6 +140,7 @@ def prepare_pretraining(config: PretrainConfig, callbacks: Sequence[Callback] = 
         metrics={},
         callbacks=callbacks,
         precision=config.precision,
+        cuda_graph=config.cuda_graph,
     )
     return Experiment(config, split, trainer, train, test)
 
@@ -175,9 +180,10 @@ def reconstructions(experiment: Experiment, count: int = 8) -> dict[str, NDArray
     }
 
 
-def _loss(outputs: tuple[Tensor, Tensor, Tensor], targets: Tensor) -> Tensor:
+def _loss(outputs: Any, targets: Tensor) -> Tensor:
     """Return what the autoencoder has computed; the targets are the labels, which it ignores."""
-    return outputs[0]
+    loss: Tensor = outputs[0]
+    return loss
 
 
 def _autoencoder(config: PretrainConfig, spec: ImageSpec) -> FCMAE:

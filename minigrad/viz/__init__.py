@@ -1,23 +1,32 @@
-"""Drawings and tables: the autograd graph, training curves, predictions, model summaries."""
+"""Drawings and tables: the graph, training curves, predictions, explanations, summaries."""
 
 from minigrad.viz.curves import curves_svg
+from minigrad.viz.grad_cam import grad_cam
 from minigrad.viz.graph import graph_dot, graph_mermaid, graph_svg
+from minigrad.viz.heat import heat, overlay
 from minigrad.viz.masks import masks_svg, palette
 from minigrad.viz.predictions import predictions_svg
+from minigrad.viz.receptive_field import receptive_field, receptive_side
 from minigrad.viz.reconstructions import reconstructions_svg
 from minigrad.viz.summary import Summary, summary
-from minigrad.viz.svg import SVG
+from minigrad.viz.svg import SVG, save_png
 
 __all__ = [
     "SVG",
     "Summary",
     "curves_svg",
+    "grad_cam",
     "graph_dot",
     "graph_mermaid",
     "graph_svg",
+    "heat",
     "masks_svg",
+    "overlay",
     "palette",
     "predictions_svg",
+    "receptive_field",
+    "receptive_side",
     "reconstructions_svg",
+    "save_png",
     "summary",
 ]

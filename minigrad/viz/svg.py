@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.io import write_text
+from minigrad.io import atomic_write, write_text
 
-__all__ = ["SVG", "Canvas", "png"]
+__all__ = ["SVG", "Canvas", "encode_png", "png", "save_png"]
 
 FONT = "system-ui, 'DejaVu Sans', sans-serif"
 
@@ -90,11 +90,29 @@ def png(pixels: NDArray[np.uint8]) -> str:
     >>> png(np.zeros((2, 2), np.uint8))[:22]
     'data:image/png;base64,'
     """
+    return "data:image/png;base64," + base64.b64encode(encode_png(pixels)).decode()
+
+
+def save_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
+    """Write an image (H, W) or (H, W, 3) as a PNG file, atomically."""
+    with atomic_write(path) as file:
+        file.write(encode_png(pixels))
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return an image (H, W) or (H, W, 3) as the bytes of a PNG file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encode_png(np.zeros((2, 2), np.uint8))[1:4]
+    b'PNG'
+    """
     height, width = pixels.shape[:2]
     colour = 0 if pixels.ndim == 2 else 2
     rows = pixels.reshape(height, -1)
     raw = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()
-    parts = b"".join(
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in (
             (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)),
@@ -102,7 +120,6 @@ def png(pixels: NDArray[np.uint8]) -> str:
             (b"IEND", b""),
         )
     )
-    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + parts).decode()
 
 
 def _number(value: Any) -> str:

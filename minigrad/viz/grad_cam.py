@@ -1,0 +1,151 @@
+"""Grad-CAM: where in the picture a model looks for a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.autograd import grad
+from minigrad.errors import GraphError, OptionError, RangeError, ShapeError
+from minigrad.modes import enable_grad, no_grad
+from minigrad.nn import Module
+from minigrad.tensor import Tensor
+
+__all__ = ["evaluating", "find_layer", "grad_cam"]
+
+
+def grad_cam(
+    model: Module,
+    images: Tensor,
+    target: int | Sequence[int] | None = None,
+    layer: str | None = None,
+) -> NDArray[np.float32]:
+    """Return how much every position of a layer's map speaks for a class.
+
+    L = relu(sum over channels k of α_k A_k), where A is the layer's output and α_k the mean of
+    ∂(score of the class)/∂A_k over all positions.
+
+    Parameters
+    ----------
+    model : Module
+        A classifier; it is evaluated in evaluation mode and left as it was.
+    images : Tensor, (N, C, *spatial)
+        What is classified.
+    target : int or sequence of int, optional
+        The class, or one for each image; by default what the model takes each for.
+    layer : str, optional
+        Name of the module whose output is A, such as "stages.2"; by default the last stage.
+
+    Returns
+    -------
+    array (N, *spatial of the layer), float32
+        Not negative; all zero where nothing in the image speaks for the class.
+
+    Raises
+    ------
+    OptionError
+        If there is no such layer; the nearest name is suggested.
+    ShapeError
+        If the layer gives no map (N, C, *spatial), or the model no scores (N, classes).
+    RangeError
+        If there is no such class.
+    GraphError
+        If the scores do not depend on the layer.
+
+    Notes
+    -----
+    Source: Selvaraju et al., "Grad-CAM", arXiv:1610.02391, equations 1 and 2.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> import minigrad.models as models
+    >>> model = models.ConvNeXtV2(1, 10, depths=(1, 1), dims=(8, 16), patch_size=2)
+    >>> grad_cam(model, mg.randn(2, 1, 28, 28)).shape
+    (2, 7, 7)
+    """
+    name = find_layer(model, layer)
+    maps: list[Tensor] = []
+
+    def cut(module: Module, args: Any, output: Any) -> Tensor:
+        """Let the graph begin here: what came before needs no gradient."""
+        if not isinstance(output, Tensor) or output.ndim < 3:
+            shape = getattr(output, "shape", type(output).__name__)
+            raise ShapeError(
+                f"grad_cam: the layer {name!r} must give a map (N, C, *spatial), got {shape}; "
+                "name a stage or a convolution"
+            )
+        maps.append(output.detach().requires_grad_())
+        return maps[-1]
+
+    handle = model.get_submodule(name).register_forward_hook(cut)
+    try:
+        with evaluating(model), enable_grad():
+            scores = model(images.detach())
+            chosen = _choose(scores, target)
+            if not maps:
+                raise GraphError(f"grad_cam: the layer {name!r} has no part in the model's output")
+            total = scores[np.arange(len(chosen)), chosen].sum()
+            try:
+                (gradient,) = grad(total, maps[-1])
+            except GraphError as error:
+                raise GraphError(
+                    f"grad_cam: the scores do not depend on the layer {name!r} ({error})"
+                ) from None
+    finally:
+        handle.remove()
+    assert gradient is not None  # grad raises where there is none
+    positions = tuple(range(2, gradient.ndim))
+    with no_grad():
+        weights = gradient.mean(positions, keepdim=True)
+        cam = (weights * maps[-1]).sum(1).relu()
+    return np.asarray(cam.cpu().numpy(), dtype=np.float32)
+
+
+def find_layer(model: Module, layer: str | None) -> str:
+    """Return the name of a layer that exists; None stands for the last stage."""
+    if layer is not None:
+        model.get_submodule(layer)  # names the nearest one if there is none
+        return layer
+    stages = [n for n, _ in model.named_modules() if n.startswith("stages.") and n.count(".") == 1]
+    if not stages:
+        raise OptionError(
+            f"{type(model).__name__} has no stages, so the layer must be named; its modules are "
+            f"{', '.join(name for name, _ in model.named_children())}"
+        )
+    return stages[-1]
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Put every module into evaluation mode, and back as it was."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def _choose(scores: Any, target: int | Sequence[int] | None) -> NDArray[np.int64]:
+    """Return the class of every image."""
+    if not isinstance(scores, Tensor) or scores.ndim != 2:
+        raise ShapeError(
+            f"grad_cam: the model must give scores (N, classes), got "
+            f"{getattr(scores, 'shape', type(scores).__name__)}"
+        )
+    samples, classes = scores.shape
+    if target is None:
+        return np.asarray(scores.detach().cpu().numpy().argmax(1))
+    chosen = np.asarray(target, dtype=np.int64)
+    if chosen.ndim > 1 or (chosen.ndim == 1 and len(chosen) != samples):
+        raise ShapeError(f"grad_cam: one class for each of {samples} images, got {target}")
+    chosen = np.broadcast_to(chosen, (samples,))
+    if chosen.size and not 0 <= chosen.min() <= chosen.max() < classes:
+        raise RangeError(f"grad_cam: classes are numbered 0 to {classes - 1}, got {target}")
+    return chosen
