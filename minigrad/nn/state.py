@@ -95,7 +95,9 @@ def load(
 
 
 def _array(owner: str, name: str, value: Any) -> Any:
-    array = value.array if isinstance(value, Tensor) else np.asarray(value)
+    array = value.array if isinstance(value, Tensor) else value
+    if not hasattr(array, "__cuda_array_interface__"):
+        array = np.asarray(array)
     if array.dtype.kind in "OSUMm":
         raise DTypeError(
             f"{owner}.load_state_dict: the value of {name!r} is no array of numbers but "

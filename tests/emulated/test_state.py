@@ -135,6 +135,13 @@ def test_modules_move_with_their_gradients_and_buffers(cupy: Any) -> None:
     assert {p.dtype for p in net.parameters()} == {mg.float64}
 
 
+def test_arrays_of_cupy_become_parameters_and_values(cupy: Any) -> None:
+    layer = nn.Linear(2, 1)
+    layer.load_state_dict({"weight": cupy.ones((1, 2)), "bias": cupy.zeros(1)})
+    assert layer(mg.ones(1, 2)).tolist() == [[2.0]]
+    assert nn.Parameter(cupy.ones(2)).device == "cuda:0"
+
+
 def test_copies_and_pickles(cupy: Any) -> None:
     net = model("cuda")
     same(net, copy.deepcopy(net))
