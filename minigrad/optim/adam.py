@@ -64,6 +64,7 @@ class Adam(Optimizer):
         alike: dict[Any, list[tuple[Any, ...]]] = {}  # those that one call can update
         for p, g, state in zip(params, grads, states, strict=True):
             if not state:
+                self._begin()
                 xp = get_xp(p)
                 state["step"] = 0
                 state["exp_avg"] = xp.zeros(p.shape, p.dtype)

@@ -24,10 +24,17 @@ class _Progress:
     def __init__(self) -> None:
         self.stage = READY
         self.found: dict[Device, Any] = {}  # device: a flag in its memory
+        self._seen: bool | None = None
 
     def overflow(self) -> bool:
-        """Return True if a gradient is infinite or NaN; on a GPU this is the one wait."""
-        return any(bool(flag) for flag in self.found.values())
+        """Return True if a gradient is infinite or NaN; on a GPU this waits, once."""
+        if self._seen is None:
+            self._seen = any(bool(flag) for flag in self.found.values())
+        return self._seen
+
+    def again(self) -> None:
+        """Forget the answer: a CUDA graph has written to the flags."""
+        self._seen = None
 
 
 class GradScaler:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigrad import modes
 from minigrad.backend import get_xp, to_device
 from minigrad.errors import DataError, DTypeError, GraphError, OptionError, ShapeError, unknown
 from minigrad.modes import enable_grad
@@ -162,6 +163,14 @@ class Optimizer:
         if param.flags.c_contiguous and not grad.flags.c_contiguous:
             return get_xp(param).ascontiguousarray(grad)
         return grad
+
+    def _begin(self) -> None:
+        """Refuse to make state inside a CUDA graph, where every launch would make it anew."""
+        if modes.state.tape is not None:
+            raise GraphError(
+                f"{self._name}: a parameter has no state yet, and it must not begin inside a CUDA "
+                "graph; take one ordinary step with gradients for all parameters first"
+            )
 
     def update_all(
         self, params: list[Any], grads: list[Any], states: list[dict[str, Any]], group: Group

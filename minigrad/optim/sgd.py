@@ -79,6 +79,7 @@ class SGD(Optimizer):
         for p, g, state in zip(params, grads, states, strict=True):
             first = momentum and "momentum_buffer" not in state
             if first:
+                self._begin()
                 state["momentum_buffer"] = get_xp(p).zeros(p.shape, p.dtype)
             row = (p, g, state["momentum_buffer"] if momentum else p)
             alike.setdefault((first, p.dtype.char, type(p)), []).append(row)

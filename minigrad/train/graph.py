@@ -152,6 +152,7 @@ class CapturedStep:
     def finish(self, trainer: Trainer) -> None:
         """Launch the optimizer's step where `start` left it out."""
         if trainer.scaler.is_enabled():
+            self._progress.again()
             trainer.scaler._optimizers[trainer.optimizer] = self._progress
             if not self._progress.overflow():
                 self._graphs[1].launch()

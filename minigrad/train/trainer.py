@@ -131,7 +131,8 @@ class Trainer:
             dict.fromkeys(("over", "invalid"), "ignore") if self.scaler.is_enabled() else {}
         )
         self.cuda_graph = cuda_graph
-        self._graphs: dict[Any, CapturedStep | None] = {}  # by the kind of batch
+        self._graphs: dict[Any, CapturedStep] = {}  # by the kind of batch
+        self._warm: set[Any] = set()  # the kinds that had an ordinary step
         if cuda_graph:
             check_gpu(self._device())
         self.epoch = self.batch = self.step = 0
@@ -208,6 +209,7 @@ class Trainer:
             self.scaler.unscale_(self.optimizer)
             if not self.scaler.found_inf(self.optimizer):
                 self._change()
+                self._warm.add(_kind(inputs, targets))
             self.scaler.update()
         if self.schedule is not None:
             self.schedule.step()
@@ -234,11 +236,10 @@ class Trainer:
     def _graph_for(self, inputs: Tensor, targets: Tensor) -> CapturedStep | None:
         """Return the captured step for such a batch; None if this step is still an ordinary one."""
         check_gpu(inputs.device)
-        kind = (inputs.shape, inputs.dtype, targets.shape, targets.dtype)
-        if kind not in self._graphs:  # its first step compiles kernels and makes Adam's state
-            self._graphs[kind] = None
+        kind = _kind(inputs, targets)
+        if kind not in self._warm:  # the first step compiles kernels and makes Adam's state
             return None
-        graph = self._graphs[kind]
+        graph = self._graphs.get(kind)
         if graph is None or not graph.fits(self):
             graph = self._graphs[kind] = CapturedStep(self, inputs, targets)
         return graph
@@ -366,6 +367,7 @@ class Trainer:
                 f"{self.precision!r}; build it with that of the saved run"
             )
         self._graphs.clear()
+        self._warm.clear()
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
@@ -377,3 +379,7 @@ class Trainer:
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.means, self.seconds = Means(**state["means"]), state["seconds"]
         self.history = [dict(row) for row in state["history"]]
+
+
+def _kind(inputs: Tensor, targets: Tensor) -> tuple[Any, ...]:
+    return inputs.shape, inputs.dtype, targets.shape, targets.dtype

@@ -81,9 +81,10 @@ def test_momentum_too(cupy: Any) -> None:
     same(ours, other)
 
 
-def test_an_overflow_is_skipped_in_a_replay(cupy: Any) -> None:
+@pytest.mark.parametrize("step", [0, 2])
+def test_an_overflow_is_skipped_in_a_replay(cupy: Any, step: int) -> None:
     data = batches()
-    data[2] = (data[2][0] * 1e6, data[2][1])  # infinite in float16
+    data[step] = (data[step][0] * 1e6, data[step][1])  # infinite in float16
     ours, other = trainer(True, "float16"), trainer(False, "float16")
     with np.errstate(all="ignore"):
         rows, expected = run(ours, data), run(other, data)
@@ -132,10 +133,7 @@ def test_a_launch_waits_for_nothing(cupy: Any, precision: str, waits: int) -> No
     x, y = (t.to("cuda") for t in batches(1)[0])
     with counting() as counts:
         subject.train_on_batch(x, y)
-    assert [w for w in counts.synchronisations if "item" not in w] == [
-        w for w in counts.synchronisations if "bool" in w
-    ]
-    assert len(counts.synchronisations) == 1 + 2 * waits
+    assert len(counts.synchronisations) == 1 + waits
 
 
 def test_what_cannot_be_captured_says_so(cupy: Any) -> None:
