@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import minigrad as mg
+from tests.emulated.conftest import SLACK
 from tests.laws.cases import Call, calls
 from tests.laws.table import TABLE, Row
 from tests.laws.test_laws import convert, is_floating, leaves_of, outputs
@@ -20,7 +21,7 @@ few = settings(
 )  # fmt: skip
 LEAVE = {"to", "cpu", "__rmatmul__"}  # rows that go to the CPU, or begin with a NumPy array
 ROWS = [row for row in TABLE if row.name not in LEAVE]
-TOLERANCE = {np.float64: 1e-9, np.float32: 3e-5}
+TOLERANCE = {np.float64: SLACK * 1e-9, np.float32: SLACK * 3e-5}
 
 
 def run(row: Row, drawn: Call, dtype: Any, device: str) -> tuple[list[Any], list[Any]]:

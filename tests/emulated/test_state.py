@@ -16,6 +16,7 @@ from minigrad import nn, optim
 from minigrad.data import ArrayDataset, DataLoader
 from minigrad.io import load, save
 from minigrad.train import Checkpoint, Trainer, load_checkpoint
+from tests.emulated.conftest import SLACK
 
 OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.1),
@@ -41,6 +42,7 @@ def model(device: str) -> nn.Module:
 
 
 def same(a: Any, b: Any, tolerance: float = 1e-5) -> None:
+    tolerance *= SLACK
     left, right = a.state_dict(), b.state_dict()
     assert left.keys() == right.keys()
     for name, value in left.items():
