@@ -78,18 +78,21 @@ def in_memory_order(*arrays: Array) -> list[Array] | None:
 
 
 def vector(length: int, *arrays: Array | None) -> int:
-    """Return how many neighbours a thread can read at once: 16 bytes' worth, if all fits.
+    """Return how many neighbours a thread treats at once: 16 bytes of the narrowest, if all fits.
 
     Parameters
     ----------
     length : int
         Vectors must not reach over the end of a row of this length.
     *arrays : array or None
-        What is read and written so; their addresses must be multiples of the vector.
+        What is read and written so: in packs of up to 16 bytes, whose addresses must be multiples
+        of their size.
     """
     given = [a for a in arrays if a is not None]
-    lanes = PACK // max(a.itemsize for a in given)
-    while lanes > 1 and (length % lanes or any(a.data.ptr % (lanes * a.itemsize) for a in given)):
+    lanes: int = PACK // min(a.itemsize for a in given)
+    while lanes > 1 and (
+        length % lanes or any(a.data.ptr % min(PACK, lanes * a.itemsize) for a in given)
+    ):
         lanes //= 2
     return lanes
 

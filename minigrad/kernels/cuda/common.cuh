@@ -29,26 +29,40 @@ __device__ inline void narrow(double& to, double x) { to = x; }
 __device__ inline void narrow(__half& to, float x) { to = __float2half(x); }
 __device__ inline void narrow(__nv_bfloat16& to, float x) { to = __float2bfloat16(x); }
 
-// V neighbours in memory, read and written in one go. V * sizeof(T) is 16 at most, and the address
-// a multiple of it.
-template <class T, int V>
-struct __align__(V * sizeof(T)) Pack {
-  T items[V];
+// W neighbours in memory, read and written in one go: W * sizeof(T) is 16 bytes at most, and the
+// address a multiple of it.
+template <class T, int W>
+struct __align__(W * sizeof(T)) Pack {
+  T items[W];
 };
 
+template <class T, int V>
+__device__ constexpr int pack_size() {
+  return V * sizeof(T) <= 16 ? V : 16 / sizeof(T);
+}
+
+// Read V neighbours, in packs.
 template <int V, class T>
 __device__ inline void read(Acc<T> (&to)[V], const T* from) {
-  const Pack<T, V> pack = *reinterpret_cast<const Pack<T, V>*>(from);
+  constexpr int W = pack_size<T, V>();
 #pragma unroll
-  for (int i = 0; i < V; ++i) to[i] = widen(pack.items[i]);
+  for (int i = 0; i < V; i += W) {
+    const Pack<T, W> pack = *reinterpret_cast<const Pack<T, W>*>(from + i);
+#pragma unroll
+    for (int j = 0; j < W; ++j) to[i + j] = widen(pack.items[j]);
+  }
 }
 
 template <int V, class T>
 __device__ inline void write(T* to, const Acc<T> (&from)[V]) {
-  Pack<T, V> pack;
+  constexpr int W = pack_size<T, V>();
 #pragma unroll
-  for (int i = 0; i < V; ++i) narrow(pack.items[i], from[i]);
-  *reinterpret_cast<Pack<T, V>*>(to) = pack;
+  for (int i = 0; i < V; i += W) {
+    Pack<T, W> pack;
+#pragma unroll
+    for (int j = 0; j < W; ++j) narrow(pack.items[j], from[i + j]);
+    *reinterpret_cast<Pack<T, W>*>(to + i) = pack;
+  }
 }
 
 // Sum over `lanes` neighbouring lanes of a warp, a power of two; each gets the result. Every lane of

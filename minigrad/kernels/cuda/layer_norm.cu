@@ -35,8 +35,9 @@ __device__ inline Statistics<Acc<T>> statistics(const T* row, int lanes, int fir
 // Read V parameters; a missing weight is 1 and a missing bias is 0.
 template <int V, class P, class A>
 __device__ inline void parameters(A (&to)[V], const P* from, int c, A missing) {
+  if (from) return read(to, from + c);
 #pragma unroll
-  for (int i = 0; i < V; ++i) to[i] = from ? A(widen(from[c + i])) : missing;
+  for (int i = 0; i < V; ++i) to[i] = missing;
 }
 
 // y = (x - mean) * scale * weight + bias

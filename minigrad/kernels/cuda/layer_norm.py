@@ -37,7 +37,7 @@ def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -
     rows, columns = math.prod(x.shape[:-1]), x.shape[-1]
     if not x.size:
         return y
-    v = vector(columns, x, y)
+    v = vector(columns, x, y, weight, bias)
     lanes = _lanes(columns // v)
     launch(
         "layer_norm", (blocks(rows * lanes),), (THREADS,),
@@ -57,7 +57,7 @@ def layer_norm_vjp(
     if not x.size:
         return zeros(x, x.shape), zeros(x, (columns,), dtype), zeros(x, (columns,), dtype)
     gx = empty(x, x.shape)
-    v = vector(columns, g, x, gx)
+    v = vector(columns, g, x, gx, weight)
     lanes = _lanes(columns // v)
     share = parts_of(rows, 8, MOST_ROWS)
     parts = empty(x, (1, -(-rows // share), 2 * columns), accumulator(x.dtype))
