@@ -623,7 +623,7 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     elif not dtypes.is_floating(x.dtype) and value != int(value):
         raise DTypeError(f"masked_fill: {value} cannot be stored in a tensor of {x.dtype}")
     elif not dtypes.is_floating(x.dtype):
-        value = constant(x.dtype.type(value))
+        value = constant(get_xp(x.array).full((), value, x.dtype))
     return where(mask, value, x)  # type: ignore[no-any-return]
 
 
