@@ -2,12 +2,12 @@
 
     python -m benchmarks.pretraining
 
-For every seed a masked autoencoder is pre-trained on all training images without their labels;
-then the same ConvNeXt V2 is trained twice on a tenth of the labels, by the same recipe, with the
+A masked autoencoder is pre-trained on all training images without their labels. Then, for every
+seed, the same ConvNeXt V2 is trained twice on a tenth of the labels, by the same recipe, with the
 same images in the same order: once from random weights, once from the pre-trained encoder. The
-table shows the accuracy on the held-out images after the last epoch. Every stage keeps its
-checkpoint in FOLDER/seed-N, so a command that is stopped goes on where it was; results are added
-to FOLDER/results.json.
+seed chooses the tenth, the order, the augmentation and the first weights. The table shows the
+accuracy on the held-out images after the last epoch. Every stage keeps its checkpoint in FOLDER,
+so a command that is stopped goes on where it was; results are added to FOLDER/results.json.
 """
 
 from __future__ import annotations
@@ -44,23 +44,26 @@ def fit(experiment: Experiment, path: Path) -> float:
     return row.get("val_accuracy", row["val_loss"])
 
 
-def seed_results(folder: Path, args: argparse.Namespace, seed: int) -> dict[str, float]:
-    """Return what came out for one seed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    encoder = folder / "encoder.safetensors"
-    common = {"data": args.data, "seed": seed}
+def pretrain(folder: Path, args: argparse.Namespace) -> Path:
+    """Pre-train unless it is done already; return the file of the encoder."""
+    encoder = folder / f"encoder-{args.pretrain_seed}.safetensors"
     if not encoder.is_file():
-        print(f"seed {seed}: masked autoencoder, no labels", flush=True)
-        choices = {"epochs": args.pretrain_epochs, **common}
+        print("masked autoencoder, no labels", flush=True)
+        choices = {"data": args.data, "seed": args.pretrain_seed, "epochs": args.pretrain_epochs}
         experiment = prepare_pretraining(PretrainConfig.from_values(SIZES, choices))
-        fit(experiment, folder / "masked.safetensors")
+        fit(experiment, folder / f"masked-{args.pretrain_seed}.safetensors")
         io.save(from_fcmae(experiment.trainer.model.state_dict()), encoder)
+    return encoder
+
+
+def fine_tune(folder: Path, args: argparse.Namespace, encoder: Path, seed: int) -> dict[str, float]:
+    """Return the accuracies for one seed."""
     found = {}
+    choices = {"data": args.data, "seed": seed, "labels": args.labels, "epochs": args.epochs}
     for name, start in (("scratch", ""), ("pretrained", str(encoder))):
         print(f"seed {seed}: {100 * args.labels:g} % of the labels, {name}", flush=True)
-        choices = {"init_from": start, "labels": args.labels, "epochs": args.epochs, **common}
-        experiment = prepare(TrainConfig.from_values(SIZES, choices))
-        found[name] = fit(experiment, folder / f"{name}.safetensors")
+        experiment = prepare(TrainConfig.from_values(SIZES, choices, {"init_from": start}))
+        found[name] = fit(experiment, folder / f"{name}-{seed}.safetensors")
     return found
 
 
@@ -91,6 +94,7 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", default="fashion-mnist", help="as for 'minigrad train'")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument("--pretrain-seed", type=int, default=0, help="default: 0")
     parser.add_argument("--labels", type=float, default=0.1, help="share of them (default: 0.1)")
     parser.add_argument("--pretrain-epochs", type=int, default=8, help="default: 8")
     parser.add_argument("--epochs", type=int, default=20, help="of fine-tuning (default: 20)")
@@ -98,11 +102,12 @@ def main(words: list[str] | None = None) -> None:
     args = parser.parse_args(words)
     folder = Path(args.folder)
     folder.mkdir(parents=True, exist_ok=True)
+    encoder = pretrain(folder, args)
     file = folder / "results.json"
     results = json.loads(file.read_text()) if file.is_file() else {}
     for seed in args.seeds:
         if str(seed) not in results:
-            found = seed_results(folder / f"seed-{seed}", args, seed)
+            found = fine_tune(folder, args, encoder, seed)
             results = json.loads(file.read_text()) if file.is_file() else {}  # others may compute
             results[str(seed)] = found
             io.write_text(file, json.dumps(results, indent=1) + "\n")

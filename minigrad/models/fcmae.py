@@ -256,7 +256,7 @@ class MaskedEncoder(Module):
         def regroup(t: Tensor) -> Tensor:  # what GRN takes for a sample
             return t.movedim(1, -1).reshape(rows, -1, shape[-1]).movedim(-1, 1)
 
-        y = block.pointwise(regroup(x), regroup(mixed))
+        y: Tensor = block.pointwise(regroup(x), regroup(mixed))
         return y.movedim(1, -1).reshape(shape).movedim(-1, 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.autograd import grad
+from minigrad.autograd.engine import grad
 from minigrad.errors import GraphError, OptionError, RangeError, ShapeError
 from minigrad.modes import enable_grad, no_grad
 from minigrad.nn import Module

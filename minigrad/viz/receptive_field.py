@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import random
-from minigrad.autograd import grad
+from minigrad.autograd.engine import grad
 from minigrad.errors import GraphError, OptionError, ShapeError
 from minigrad.modes import enable_grad
 from minigrad.nn import Module
