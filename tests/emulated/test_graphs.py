@@ -14,7 +14,11 @@ from minigrad.errors import DeviceError, MinigradError, OptionError
 from minigrad.nn import functional as F
 from minigrad.train import TrainConfig, Trainer
 from tests.emulated.conftest import REAL, counting
+from tests.emulated.shim.program import compiler
 
+pytestmark = pytest.mark.skipif(
+    not REAL and compiler() is None, reason="the emulated GPU needs g++, which is not installed"
+)
 STEPS = 4
 
 
