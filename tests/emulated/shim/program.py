@@ -184,8 +184,8 @@ def _doors(names: Sequence[str]) -> list[str]:
     export = 'extern "C" __attribute__((visibility("default"))) const char*'
     return [
         f"{export} launch_{i}(unsigned* grid, unsigned* block, unsigned order, void** values) "
-        f"{{ return shim::launch(&{name}, grid, block, order, values); }}\n"
-        f"{export} letters_{i}() {{ return shim::letters(&{name}); }}"
+        f"{{ return shim::launch(&::{name}, grid, block, order, values); }}\n"
+        f"{export} letters_{i}() {{ return shim::letters(&::{name}); }}"
         for i, name in enumerate(names)
     ]
 
