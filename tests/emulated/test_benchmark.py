@@ -63,6 +63,21 @@ def test_the_whole_benchmark(
     assert not backend.tf32_allowed()
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_the_steps_of_pytorch_run(
+    quick: None, monkeypatch: pytest.MonkeyPatch, train: bool
+) -> None:
+    """On the CPU, uncompiled: that they are written as PyTorch wants them."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch, "compile", lambda net: net)
+    asked = gpu.options([*QUICK, "--device", "cpu", "--size", "64"])
+    ways = []
+    for who, work in gpu_networks._torch(asked, "convnextv2_tiny", "tf32", train):
+        work()
+        ways.append(who)
+    assert ways == [f"PyTorch, {way}" for way in ("contiguous", "channels_last", "compiled")]
+
+
 def test_it_ends_in_time(cupy: Any, quick: None, tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
     gpu.main([*QUICK, "--minutes", "0", "--only", "networks", "--output", str(path)])
