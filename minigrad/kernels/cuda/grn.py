@@ -27,7 +27,7 @@ def grn(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
 def grn_vjp(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
     """Gradients of `grn` with respect to x, gamma and beta."""
     if len(x) > MOST_SAMPLES:
-        return reference.grn_vjp(get_xp(x), g, x, gamma, eps)
+        return reference.grn_vjp(get_xp(x), g, x, gamma, eps)  # type: ignore[no-any-return]
     g, x = contiguous(g), contiguous(x)
     if not x.size:
         return zeros(x, x.shape), zeros(gamma, gamma.shape), zeros(gamma, gamma.shape)

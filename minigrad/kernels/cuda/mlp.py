@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from minigrad.backend import get_xp
-from minigrad.kernels.cuda.arrays import THREADS, Array, contiguous, empty, fits
+from minigrad.kernels.cuda.arrays import THREADS, Array, accumulator, contiguous, empty, fits
 from minigrad.kernels.cuda.hidden import Hidden
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.layer_norm import layer_norm, layer_norm_vjp
@@ -58,7 +58,7 @@ def _samples(x: Array, values: Array, split: bool) -> Array:
 
 def _product(x: Array, w: Array) -> Array:
     """Multiply two matrices, which is what cuBLAS does best."""
-    return get_xp(x).matmul(x, w.astype(x.dtype, copy=False))
+    return get_xp(x).matmul(x, w)
 
 
 def _first_product(x: Array, p: Parameters, eps: float) -> Array:
@@ -82,13 +82,13 @@ def mlp(
     """``y = skip + (grn(gelu(norm(x) @ w1.T + b1)) @ w2.T + b2) * scale * factor``."""
     if not _known(x, skip, parameters, factor):
         return reference.mlp(get_xp(x), x, skip, parameters, factor, eps, grn_eps, keep)
-    p = _contiguous(parameters)
+    p = _prepared(parameters, x.dtype)
     hidden = _hidden(x, _first_product(x, p, eps), p, grn_eps)
     squares = hidden.squares()
     x2 = _samples(x, _product(_rows(hidden.forward(squares)), p.w2.T), factor is not None)
     y = empty(x2, x2.shape, skip.dtype)
-    table = Table.of(x2.shape, x2, y)
     skip = contiguous(skip).reshape(x2.shape)
+    table = Table.of(x2.shape, x2, skip, y)
     launch(
         "residual", table.grid, (THREADS,), (x2, skip, p.b2, p.scale, factor, y, *table.sizes),
         (table.vector,),
@@ -108,7 +108,7 @@ def mlp_vjp(
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
     if not _known(x, g, parameters, factor):
         return reference.mlp_vjp(get_xp(x), g, x, parameters, None, factor, eps, grn_eps)
-    p = _contiguous(parameters)
+    p = _prepared(parameters, x.dtype)
     kept, g2, total = _branch_vjp(contiguous(g), x.dtype, p, factor)
     normed = _rows(layer_norm(x, p.norm_weight, p.norm_bias, eps))
     hidden = _hidden(x, _product(normed, p.w1.T) if saved is None else saved.x1, p, grn_eps)
@@ -120,16 +120,28 @@ def mlp_vjp(
     gx, g_weight, g_bias = layer_norm_vjp(
         _product(g1, p.w1).reshape(x.shape), contiguous(x), p.norm_weight, eps
     )
-    g_w1 = _product(g1.T, normed).astype(p.w1.dtype, copy=False)
-    # The gradient of w2 before the scale also holds that of the scale: no product is made twice.
-    g_w2 = _product(kept.T, _rows(z)).astype(p.w2.dtype, copy=False)
-    g_b2, g_scale = total, None
-    if p.scale is not None:
-        g_scale = (g_w2 * p.w2).sum(axis=1) + total * p.b2
-        g_w2, g_b2 = g_w2 * p.scale[:, None], total * p.scale
+    g_w1 = _product(g1.T, normed).astype(parameters.w1.dtype, copy=False)
+    g_w2, g_b2, g_scale = _second_layer(_product(kept.T, _rows(z)), total, parameters)
     return gx, Parameters(
         g_weight, g_bias, g_w1, g_b1, g_w2, g_b2, g_scale, g_gamma, g_beta,
     )  # fmt: skip
+
+
+def _second_layer(product: Array, total: Array, p: Parameters) -> tuple[Array, Array, Array | None]:
+    """Return the gradients of w2, b2 and the scale, from those of w2 and b2 without the scale.
+
+    What w2 gets before it is scaled holds also what the scale gets, so no product is made twice.
+    """
+    if p.scale is None:
+        return product.astype(p.w2.dtype, copy=False), total, None
+    wide = accumulator(product.dtype)
+    g_w2, w2, g_b2, b2, scale = (
+        a.astype(wide, copy=False) for a in (product, p.w2, total, p.b2, p.scale)
+    )
+    g_scale = (g_w2 * w2).sum(axis=1) + g_b2 * b2
+    scaled = (g_w2 * scale[:, None], g_b2 * scale, g_scale)
+    g_w2, g_b2, g_scale = (a.astype(p.w2.dtype, copy=False) for a in scaled)
+    return g_w2, g_b2, g_scale
 
 
 def _branch_vjp(
@@ -151,6 +163,7 @@ def _branch_vjp(
     return _rows(kept), _rows(kept if scaled is None else scaled), total
 
 
-def _contiguous(p: Parameters) -> Parameters:
-    """Return the vectors in C order; for the two matrices cuBLAS takes any."""
-    return Parameters(*(a if a is None or a.ndim > 1 else contiguous(a) for a in p))
+def _prepared(p: Parameters, dtype: Any) -> Parameters:
+    """Return the two matrices in the type of the products, and the vectors in C order."""
+    vectors = Parameters(*(a if a is None or a.ndim > 1 else contiguous(a) for a in p))
+    return vectors._replace(w1=p.w1.astype(dtype, copy=False), w2=p.w2.astype(dtype, copy=False))
