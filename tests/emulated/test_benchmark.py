@@ -40,6 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 QUICK = ["--batch", "2", "--size", "16", "--repeats", "1", "--megabytes", "1", "--side", "8"]
 
 
+@pytest.mark.slow
 def test_the_whole_benchmark(
     cupy: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
