@@ -73,6 +73,8 @@ def slowest_kernel(start: str) -> Callable[[Section], float]:
 
     def least(section: Section) -> float:
         rows = [row for row in section["rows"] if row["kernel"].startswith(start)]
+        if not rows:
+            raise KeyError(start)
         return min(row["flops"] / row["ms"] / 1e6 for row in rows)
 
     return least

@@ -31,7 +31,7 @@ from benchmarks.mkl import unlocked
 from benchmarks.networks import Options, load_torch, weights
 from benchmarks.peers import KEEP_MEMORY, TUNED, UNLOCKED, Peer
 from benchmarks.results import Section, add_option, record
-from benchmarks.turns import Run, Worker, environment, middle, ratio, serve, take_turns
+from benchmarks.turns import TRIES, Run, Worker, environment, middle, ratio, serve, take_turns
 from minigrad.errors import DataError, unknown
 
 TASKS = ("step", "epoch")
@@ -226,7 +226,9 @@ def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> Secti
             for name, peer in chosen.items()
         }  # fmt: skip
         try:
-            others = take_turns(workers, rounds)
+            others = take_turns(
+                workers, rounds, tries=1 if task == "epoch" or threads == 1 else TRIES
+            )
         finally:
             for worker in workers.values():
                 worker.close()

@@ -122,12 +122,15 @@ def ratio(theirs: Worker, ours: Worker) -> dict[str, float]:
 
 
 def take_turns(
-    workers: Mapping[str, Worker], rounds: int, at_most: Mapping[str, int] | None = None
+    workers: Mapping[Any, Worker],
+    rounds: int,
+    at_most: Mapping[Any, int] | None = None,
+    tries: int = TRIES,
 ) -> float | None:
     """Let every worker run once per round, some in fewer rounds.
 
     A round in which other programs had more than `DISTURBED` of the processors is taken again; but
-    there are no more than `TRIES` times as many in all, of which the least disturbed are kept.
+    there are no more than `tries` times as many in all, of which the least disturbed are kept.
     Which those are does not depend on what the calls took.
 
     Return the share of the processors that other programs had in the rounds that are kept, on
@@ -141,7 +144,7 @@ def take_turns(
         taking = [
             name
             for name, worker in workers.items()
-            if calm[name] < wanted[name] and len(worker.taken) < TRIES * wanted[name]
+            if calm[name] < wanted[name] and len(worker.taken) < tries * wanted[name]
         ]
         if not taking:
             break

@@ -26,6 +26,7 @@ extensions = [
     "sphinx_design",
     "mathml",
     "plain_docstrings",
+    "benchmark_tables",
     "variant_pages",
 ]
 exclude_patterns = ["_build", "_ext", "_templates"]

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from benchmarks import peers
+from benchmarks import peers, scaling
 from benchmarks.__main__ import COMMANDS, main
+from benchmarks.turns import middle
 
 
 def test_without_a_name_all_are_listed(capsys):
@@ -55,12 +56,12 @@ def test_old_spelling_of_the_command(repo):
 
 def test_cpu_records_what_it_prints(capsys, tmp_path):
     file = tmp_path / "cpu.json"
-    words = "cpu inference training --model convnextv2_atto --size 32 --batch 2 --rounds 2".split()
+    words = "cpu inference training --model convnextv2_atto --size 32 --batch 2 --rounds 2"
+    words = [*words.split(), "--threads", "1"]
     assert main([*words, "--peers", peers.NUMPY_ONLY, "--json", str(file)]) == 0
     sections = json.loads(file.read_text())["sections"]
-    assert list(sections) == [
-        "inference convnextv2_atto 32 batch 2", "training convnextv2_atto 32 batch 2",
-    ]  # fmt: skip
+    names = [name.removesuffix(" threads 1") for name in sections]
+    assert names == [f"{task} convnextv2_atto 32 batch 2" for task in ("inference", "training")]
     printed = capsys.readouterr().out
     for section in sections.values():
         (row,) = section["rows"]
@@ -76,11 +77,11 @@ def test_cpu_records_what_it_prints(capsys, tmp_path):
 
 def test_all_peers_of_a_task_compute_the_same(capsys):
     pytest.importorskip("torch")
-    names = [peers.NUMPY_ONLY, "torch", "torch channels_last"]
-    words = "cpu training --model convnextv2_atto --size 32 --batch 2 --rounds 1 --peers".split()
-    assert main([*words, *names]) == 0
+    names = [peers.NUMPY_ONLY, "torch channels_last"]
+    words = "cpu training --model convnextv2_atto --size 32 --batch 2 --rounds 1 --threads 1"
+    assert main([*words.split(), "--peers", *names]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("torch")]
-    assert len(lines) == 2
+    assert len(lines) == 1
     assert all(float(line.split()[-1]) < 1e-5 for line in lines)
 
 
@@ -92,14 +93,25 @@ def test_a_worker_that_fails_says_why(capsys):
     assert "ShapeError" in error
 
 
-def test_scaling(capsys, tmp_path):
+def test_scaling_changes_one_thing_at_a_time(capsys, tmp_path, monkeypatch):
+    asked = []
+
+    def compare(task, options, rounds, names):
+        asked.append((options["batch"], options["size"], options["depths"]))
+        row = {"ms": middle([1.0]), "rounds": rounds, "before_mb": 1.0, "peak_mb": 2.0}
+        return {"others": 0.1 * len(asked), "rows": [{"peer": "minigrad"} | row]}
+
+    monkeypatch.setattr(scaling, "compare", compare)
     file = tmp_path / "cpu.json"
-    words = "scaling inference --along depth --values 1 2 --model convnextv2_atto --rounds 1"
-    if "minigrad" not in peers.peers("inference"):
-        pytest.skip("needs Numba")
-    assert main([*words.split(), "--json", str(file)]) == 0
-    section = json.loads(file.read_text())["sections"]["scaling inference depth"]
-    assert {row["depth"] for row in section["rows"]} == {1, 2}
+    for axis, value in (("batch", 2), ("side", 64), ("depth", 5)):
+        words = f"scaling training --along {axis} --values {value} --json {file}"
+        assert main(words.split()) == 0
+    assert asked == [
+        (2, 224, [3, 3, 9, 3]), (4, 64, [3, 3, 9, 3]), (4, 224, [3, 3, 5, 3]),
+    ]  # fmt: skip
+    section = json.loads(file.read_text())["sections"]["scaling training depth"]
+    assert section["rows"][0]["depth"] == 5
+    assert section["others"] == pytest.approx(0.3)
 
 
 def test_overhead(capsys, tmp_path):

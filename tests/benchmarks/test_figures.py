@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import minigrad.models as models
 from benchmarks import claims, machine, networks, peers, plots, results, tables
+from benchmarks.all import STEPS
+from benchmarks.scaling import AXES
 from benchmarks.turns import middle
 from benchmarks.work import product_flops, product_macs
 from minigrad.errors import DataError
@@ -164,18 +168,23 @@ def test_plot_has_a_logarithmic_axis():
     assert y4 < y1  # larger is higher
 
 
-def test_the_page_has_the_tables_that_are_recorded(repo, tmp_path):
-    newest = results.newest()
-    assert newest is not None
-    written = {path.name for path in tables.write(newest, tmp_path)}
+def test_the_page_shows_what_the_benchmarks_take(repo):
     page = (repo / "docs" / "benchmarks.md").read_text()
-    used = {
-        line.split("benchmarks/")[1]
-        for line in page.splitlines()
-        if line.startswith(("```{include}", "```{image}"))
-    }
-    assert used <= written
-    assert {claim.section.replace(" ", "-") + ".txt" for claim in claims.CLAIMS} <= written
+    used = set(re.findall(r"\{(?:include|image)\} benchmarks/(\S+)\.(?:txt|svg)", page))
+    taken = {"machine", "claims"}
+    for step in STEPS:
+        name, *words = step.split()
+        given = dict(pairwise(words))
+        if name == "cpu" and "--model" in given:
+            batches = re.findall(r"(?<=--batch )[\d ]+", step)[0].split()
+            start = f"{words[0]}-{given['--model']}-{given.get('--size', 224)}"
+            taken |= {f"{start}-batch-{batch}" for batch in batches}
+        elif name == "scaling":
+            taken |= {f"scaling-{words[0]}-{axis}" for axis in AXES}
+        else:
+            taken.add(words[0] if name == "cpu" else "-".join([name, *words[:1]]))
+    assert used == taken
+    assert {claim.section.replace(" ", "-") for claim in claims.CLAIMS} <= used
 
 
 # ---- twins ------------------------------------------------------------------------------------
@@ -183,20 +192,19 @@ def test_the_page_has_the_tables_that_are_recorded(repo, tmp_path):
 
 def test_jax_network_is_the_same():
     jax = pytest.importorskip("jax")
+    import minigrad as mg
     from benchmarks.convnext_jax import convnext, from_official
 
-    for name in ("convnext_tiny", "convnextv2_atto"):
-        options = networks.describe(name, (1, 1, 1, 1))
-        options |= {"size": 32, "batch": 2, "folder": None}
-        kind = models.ConvNeXtV2 if options["grn"] else models.ConvNeXt
-        model = kind(depths=options["depths"], dims=options["dims"]).eval()
+    depths, dims = (1, 2), (8, 16)
+    options = {"size": 16, "batch": 2, "num_classes": 10}
+    for grn in (False, True):
+        kind = models.ConvNeXtV2 if grn else models.ConvNeXt
+        model = kind(num_classes=10, depths=depths, dims=dims).eval()
         saved = {n: p.detach().numpy() for n, p in model.named_parameters()}
         images, _ = networks.images_and_labels(options)
-        import minigrad as mg
-
         ours = model(mg.tensor(images)).detach().numpy()
         theirs = convnext(
-            from_official(saved), jax.numpy.asarray(images.transpose(0, 2, 3, 1)), (1, 1, 1, 1)
+            from_official(saved), jax.numpy.asarray(images.transpose(0, 2, 3, 1)), depths
         )
         np.testing.assert_allclose(theirs, ours, atol=2e-5)
 
