@@ -60,8 +60,11 @@ def _max_along(
         best = xp.maximum(best, x[tap])
     dtype = np.min_scalar_type(len(taps) * inner)
     highest = None
+    nan = xp is not np or np.isnan(best).any()  # a GPU would have to wait for the answer
     for tap, k in zip(taps, reversed(range(len(taps))), strict=True):
-        here = (x[tap] == best) | (x[tap] != x[tap])  # a NaN is the maximum
+        here = x[tap] == best
+        if nan:
+            here |= x[tap] != x[tap]
         value = dtype.type(k * inner)
         mine = here * (value if rank is None else rank[tap] + value)
         highest = mine if highest is None else xp.maximum(highest, mine)

@@ -20,12 +20,14 @@ from minigrad.kernels.reference._arrays import (
     constant,
     in_float32,
 )
+from minigrad.kernels.threads import share
 
 __all__ = ["AxisMap", "separable"]
 
 Table = np.ndarray[Any, Any]
 
 BLOCK = 32  # output rows that share one product
+TASK = 1 << 17  # elements of one task
 
 
 class AxisMap:
@@ -73,12 +75,18 @@ class AxisMap:
         matrix = constant(xp, self.matrix, x.dtype)
         y = xp.empty((before, out, after), dtype=x.dtype)
         x3 = x.reshape(before, size, after)
-        with np.errstate(invalid="ignore"):  # 0 * inf: see _confine
+
+        def part(start: int) -> None:
+            b = slice(start, start + step)
             for rows, columns in self.bands:
                 if after == 1:  # one product for all samples instead of one each
-                    y[:, rows, 0] = x3[:, columns, 0] @ matrix[rows, columns].T
+                    y[b, rows, 0] = x3[b, columns, 0] @ matrix[rows, columns].T
                 else:
-                    xp.matmul(matrix[rows, columns], x3[:, columns], out=y[:, rows])
+                    xp.matmul(matrix[rows, columns], x3[b, columns], out=y[b, rows])
+
+        step = max(1, TASK // max(1, max(out, size) * after))
+        with np.errstate(invalid="ignore"):  # 0 * inf: see _confine
+            share(xp, part, range(0, before, step))
         if isinstance(y, np.ndarray) and not np.isfinite(y).all():
             y = _confine(self.matrix.astype(x.dtype), x3)
         return y.reshape(*x.shape[:axis], out, *x.shape[axis + 1 :])
