@@ -14,14 +14,16 @@ COMMANDS = {
     "fashion": "the default training on Fashion-MNIST beside the same in PyTorch: step and epoch",
     "gpu": "kernels against their floors and networks beside PyTorch, on a CUDA GPU",
     "overhead": "what one recorded operation costs beside PyTorch, HIPS autograd, MyGrad",
+    "pretraining": "what masked pretraining brings where labels are few",
     "scaling": "time and memory per image as batch, side and depth grow",
+    "segmentation": "U-Net on synthetic scenes: the same training in minigrad and in PyTorch",
     "claims": "what the recorded figures say about each claim of speed",
 }
 
 
 def usage() -> str:
     """Return the list of benchmarks."""
-    lines = [f"  {name:10} {summary}" for name, summary in COMMANDS.items()]
+    lines = [f"  {name:13} {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         ["usage: python -m benchmarks NAME [options]", "", *lines, "", "NAME --help: its options"]
     )

@@ -92,12 +92,12 @@ def train_ours(experiment: Experiment) -> tuple[ConfusionMatrix, float]:
     return experiment.trainer.confusion(experiment.test), seconds  # type: ignore[attr-defined]
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=("minigrad", "pytorch"), help="train one of the two")
     parser.add_argument("--out", help="also write the scores to this JSON file")
     add_config_options(parser, SegmentConfig)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     config = SegmentConfig.from_values(given_options(args, SegmentConfig))
     if config.loss != "dice_ce" or config.ema:
         parser.error("the comparison is written for --loss dice_ce without --ema")

@@ -42,7 +42,7 @@ def test_a_wrong_name_is_answered_with_the_right_ones(capsys, words, message):
 def test_every_benchmark_explains_its_options(capsys, name):
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
-    assert f"python -m benchmarks {name}" in capsys.readouterr().out
+    assert "usage: " in capsys.readouterr().out
 
 
 def test_old_spelling_of_the_command(repo):

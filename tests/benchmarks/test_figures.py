@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 from itertools import pairwise
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad.models as models
-from benchmarks import claims, machine, networks, peers, plots, results, tables
+from benchmarks import claims, machine, networks, peers, plots, results, tables, turns, work
 from benchmarks.all import STEPS
 from benchmarks.scaling import AXES
 from benchmarks.turns import middle
@@ -36,6 +37,13 @@ def test_training_is_three_times_the_products_but_for_the_stem():
     assert stem == 8 * 8 * 48 * 8
     assert product_flops("inference", *shape) == 2 * total
     assert product_flops("training", *shape) == 2 * (3 * total - stem)
+
+
+@pytest.mark.parametrize("module", [machine, plots, tables, turns, work])
+def test_examples(module):
+    outcome = doctest.testmod(module)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
 
 
 def test_middle_of_one_is_itself():
