@@ -16,7 +16,7 @@ COMMANDS = {
     "overhead": "what one recorded operation costs beside PyTorch, HIPS autograd, MyGrad",
     "pretraining": "what masked pretraining brings where labels are few",
     "scaling": "time and memory per image as batch, side and depth grow",
-    "segmentation": "U-Net on synthetic scenes: the same training in minigrad and in PyTorch",
+    "segmentation": "the U-Net of `minigrad segment` beside the same net in PyTorch",
     "claims": "what the recorded figures say about each claim of speed",
 }
 
