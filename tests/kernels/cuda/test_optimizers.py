@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import is_compiled, pick
-from tests.kernels.cuda.tools import DTYPES, TOLERANCE, assert_close, dtype_of, upload
+from tests.kernels.cuda.tools import DTYPES, TOLERANCE, assert_close, dtype_of, formula, upload
 
 NUMBERS = (1e-2, 0.3, 0.9, 0.99, 1e-8, 0.999, 0.1)
 
@@ -23,10 +23,10 @@ def check(
     one = cupy.empty(1)
     assert is_compiled(name, one)
     if name == "adam_flat":
-        pick(name, np.ones(1))(*exact, np.array(numbers, np.float32).astype(np.float64))
+        formula(name)(*exact, np.array(numbers, np.float32).astype(np.float64))
         pick(name, one)(*device, cupy.asarray(np.array(numbers, np.float32)))
     else:
-        pick(name, np.ones(1))(*exact, *numbers)
+        formula(name)(*exact, *numbers)
         pick(name, one)(*device, *numbers)
     for i in range(len(arrays)):
         if i in changed:
@@ -57,7 +57,7 @@ def test_parameters_in_another_order_of_axes(cupy: Any, rng: np.random.Generator
 def test_lists(cupy: Any, rng: np.random.Generator) -> None:
     lists = [[rng.random(5), rng.random((2, 3))] for _ in range(4)]
     device = [[cupy.asarray(a.astype(np.float32)) for a in arrays] for arrays in lists]
-    pick("adam_many", np.ones(1))(*lists, *NUMBERS)
+    formula("adam_many")(*lists, *NUMBERS)
     pick("adam_many", cupy.empty(1))(*device, *NUMBERS)
     for got, expected in zip(device, lists, strict=True):
         for g, e in zip(got, expected, strict=True):
