@@ -65,8 +65,8 @@ __device__ inline void write(T* to, const Acc<T> (&from)[V]) {
   }
 }
 
-// Sum over `lanes` neighbouring lanes of a warp, a power of two; each gets the result. Every lane of
-// the warp must call it.
+// Sum over `lanes` neighbouring lanes of a warp, a power of two; each gets the result. Every lane
+// of the warp must call it.
 template <class A>
 __device__ inline A sum_over_lanes(A value, int lanes) {
   for (int bit = lanes / 2; bit > 0; bit /= 2) value += __shfl_xor_sync(0xffffffffu, value, bit);

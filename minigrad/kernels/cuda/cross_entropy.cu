@@ -1,7 +1,7 @@
 // Cross entropy of rows: loss = -sum(q * log(softmax(x))).
 //
-// `lanes` neighbouring lanes share a row and go over it three times: for its maximum, for the sum of
-// exponentials, and for the result. The row is in the cache after the first time.
+// `lanes` neighbouring lanes share a row and go over it three times: for its maximum, for the sum
+// of exponentials, and for the result. The row is in the cache after the first time.
 #include "common.cuh"
 
 template <class A>
@@ -46,7 +46,8 @@ __global__ void cross_entropy(const T* x, const T* q, T* loss, int rows, int cla
 
 // gx = g * (softmax(x) * sum(q) - q)
 template <class T>
-__global__ void cross_entropy_vjp(const T* g, const T* x, const T* q, T* gx, int rows, int classes, int lanes) {
+__global__ void cross_entropy_vjp(const T* g, const T* x, const T* q, T* gx, int rows, int classes,
+                                  int lanes) {
   using A = Acc<T>;
   const long long row = thread_number() / lanes;
   const long long at = min(row, (long long)rows - 1) * classes;

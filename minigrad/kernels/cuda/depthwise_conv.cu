@@ -1,8 +1,8 @@
 // Depthwise convolution, one filter per channel, of channels-last images.
 //
-// Neighbouring threads have neighbouring channels, so they read neighbouring numbers. A thread makes
-// a strip of TILE outputs side by side and walks down the image with it. It reads an input row once,
-// TILE + KW - 1 numbers, and adds it to the KH output rows that are in the making:
+// Neighbouring threads have neighbouring channels, so they read neighbouring numbers. A thread
+// makes a strip of TILE outputs side by side and walks down the image with it. It reads an input
+// row once, TILE + KW - 1 numbers, and adds it to the KH output rows that are in the making:
 //
 //     input row r                                         output rows, KH = 3
 //     | x x x x x x x x x | --- * weight row 0 ---> sums[0]   r + top        has just begun
@@ -13,8 +13,8 @@
 //
 // Weights, sums and the input row stay in registers: no shared memory, no barrier, and for 7 x 7
 // 343 multiply-adds to 13 reads. 49 + 49 + 13 registers hold numbers; with the addresses they are
-// some 160, so that three blocks of ROW_THREADS fit on a core of the GPU. (In double they would not:
-// it takes the plain kernels below.) TILE is 7 because ConvNeXt's images are 56, 28, 14 and 7 wide.
+// some 160, so that three blocks of ROW_THREADS fit on a core of the GPU. (In double they would
+// not: it takes the plain kernels below.) TILE is 7 as ConvNeXt's images are 56, 28, 14, 7 wide.
 #include "common.cuh"
 
 constexpr int TILE = 7;           // depthwise_conv.py has both, too
@@ -115,7 +115,8 @@ depthwise_rows_weight(const T* g, const T* x, float* parts, int height, int widt
     float grads[KH][TILE] = {};
     for (int r = h0 - top; r < h1 - top + KH - 1; ++r) {
       const int h = r + top;
-      if (h < h1) read_strip(grads[0], gs + (long long)h * out_width * channels, w0, out_width, channels);
+      if (h < h1)
+        read_strip(grads[0], gs + (long long)h * out_width * channels, w0, out_width, channels);
       if (r >= 0 && r < height) {
         float in[TILE + KW - 1];
         read_strip(in, xs + (long long)r * width * channels, w0 - left, width, channels);

@@ -21,7 +21,7 @@ def scale_by_mask(x: Array, mask: Array, scale: float) -> Array:
     values, mask = contiguous(x.transpose(order)), contiguous(mask.transpose(order))
     y = empty(x, values.shape)
     run = x.size // len(x) if per_sample and x.size else 1
-    v = vector(y.size, values, y)
+    v = vector(run if run > 1 else y.size, values, y)
     launch(
         "scale_by_mask", (blocks(y.size // v),), (THREADS,),
         (values, mask, y, y.size, run, scale), (v,),

@@ -85,7 +85,7 @@ __global__ void hidden_products(const T* g, const T* x, OPTIONAL const P* bias, 
   write_parts<2, V>(sums, parts, s, columns);
 }
 
-// gx = (g * gain + a * slope) * a', where the slope is what the gain hands back; parts = sums of gx.
+// gx = (g * gain + a * slope) * a', the slope being what the gain hands back; parts = sums of gx.
 // On the way y = a * gain + shift is made again, for the gradient of the second product's weight.
 template <class T, class P, int V, int GELU>
 __global__ void hidden_vjp(const T* g, const T* x, OPTIONAL const P* bias,
@@ -119,7 +119,8 @@ __global__ void hidden_vjp(const T* g, const T* x, OPTIONAL const P* bias,
 
 // ---- the response: a block per sample ----------------------------------------------------------
 
-// norm = sqrt(squares), share = 1 / (mean over columns of norm + eps), gain = 1 + gamma * norm * share
+// norm = sqrt(squares), share = 1 / (mean over columns of norm + eps),
+// gain = 1 + gamma * norm * share
 template <class P>
 __global__ void response(const Acc<P>* squares, const P* gamma, Acc<P>* gain, int columns,
                          Acc<P> eps) {

@@ -1,11 +1,11 @@
-// The second pass of every sum over rows: adds up the parts that blocks have written.
+// Sums over rows and over everything, in two passes.
 //
-// The first pass leaves a part per block, (count, columns). Here the parts of one column are added
-// in an order that depends on nothing but their number: the same sum, bit by bit, at every run.
-// (atomicAdd would need no second pass, but adds in the order in which blocks happen to end.)
+// In the first every block leaves a part. The second adds the parts up, in an order that depends on
+// nothing but their number: the same sum, bit by bit, at every run. (atomicAdd would need no second
+// pass, but adds in the order in which blocks happen to end.)
 #include "table.cuh"
 
-// The first pass for plain sums: parts[block, column], threads as in table.cuh.
+// First pass, plain: parts[block, column], threads as in table.cuh.
 template <class T, int V>
 __global__ void sum_columns(const T* x, Acc<T>* parts, int positions, int columns, int share,
                             int width) {
@@ -20,9 +20,7 @@ __global__ void sum_columns(const T* x, Acc<T>* parts, int positions, int column
   write_parts<1, V>(sums, parts, s, columns);
 }
 
-// The second pass.
-
-// total[n, column] = sum over i of parts[n, i, column]
+// Second pass, also for other kernels: total[n, column] = sum over i of parts[n, i, column]
 //
 //                    thread:  column 0 .. 31
 //     row 0 of the block:     part 0, 8, 16, ...       then the 8 sums of a column are added

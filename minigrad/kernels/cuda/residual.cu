@@ -56,15 +56,16 @@ __global__ void residual_vjp(const S* g, OPTIONAL const P* scale, OPTIONAL const
 // ---- masks -------------------------------------------------------------------------------------
 
 // y = x * mask * scale; an entry of the mask holds for `run` neighbours: 1 in dropout, a whole
-// sample in drop path.
+// sample, of whole vectors, in drop path.
 template <class T, int V>
 __global__ void scale_by_mask(const T* x, const bool* mask, T* y, long long size, long long run,
                               Acc<T> scale) {
   const long long i = thread_number() * V;
   if (i >= size) return;
+  const long long sample = run == 1 ? 0 : i / run;
   Acc<T> a[V];
   read(a, x + i);
 #pragma unroll
-  for (int j = 0; j < V; ++j) a[j] *= mask[(i + j) / run] ? scale : Acc<T>(0);
+  for (int j = 0; j < V; ++j) a[j] *= mask[run == 1 ? i + j : sample] ? scale : Acc<T>(0);
   write(y + i, a);
 }

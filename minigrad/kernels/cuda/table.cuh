@@ -1,7 +1,6 @@
-// Threads in a table, for values (samples, positions, columns).
-//
-// Threads form a table. A thread keeps to V columns of one sample and walks down `share` positions;
-// what belongs to a column (bias, gain, sums) stays in registers all the way:
+// Threads form a table, for values (samples, positions, columns). A thread keeps to V columns of
+// one sample and walks down `share` positions; what belongs to a column (bias, gain, sums) stays in
+// registers all the way:
 //
 //                  blockIdx.x, at.x: columns -->
 //     blockIdx.y, at.y:   | V V V V | V V V V | V V V V |

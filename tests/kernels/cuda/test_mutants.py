@@ -195,7 +195,7 @@ MUTANTS = {
         "      sums[i] += a[i] * own;\n      a[i] *= own * k[i];",
     ),
     "neighbours share one entry of the mask": Mutant(
-        "residual", mask, "mask[(i + j) / run]", "mask[i / run]"
+        "residual", mask, "run == 1 ? i + j", "run == 1 ? i"
     ),
     "the last part is dropped": Mutant("reduce", response, "i < count", "i < count - 1"),
     "elements are counted by one block": Mutant(
