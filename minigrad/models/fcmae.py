@@ -367,7 +367,7 @@ class FCMAE(Module):
                 f"{(len(images), _product(grid))}, one number per patch, got {mask.shape}"
             )
         hidden = mask.array != 0
-        counts = {int(n) for n in (~hidden).sum(1)}
+        counts = set((~hidden).sum(1).tolist())
         if 0 in counts or not hidden.any():
             raise OptionError(
                 "FCMAE: a mask must leave a visible patch in every sample (0), and remove one (1)"
