@@ -54,7 +54,7 @@ def predictions_svg(
     pixels = np.asarray(images, dtype=np.float32)
     if pixels.ndim != 3 and (pixels.ndim != 4 or pixels.shape[1] not in (1, 3)):
         raise ShapeError(
-            "predictions_svg: images must have shape (N, 1 or 3, H, W), signals (N, C, L), got "
+            "predictions_svg: signals must have shape (N, C, L), images (N, 1 or 3, H, W), got "
             f"{pixels.shape}"
         )
     if not len(pixels) == len(labels) == len(predictions):
