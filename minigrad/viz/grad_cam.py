@@ -42,7 +42,7 @@ def grad_cam(
 
     Returns
     -------
-    array (N, *spatial of the layer), float32
+    array (N, sides of the map …), float32
         Not negative; all zero where nothing in the image speaks for the class.
 
     Raises
