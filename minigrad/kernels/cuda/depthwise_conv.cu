@@ -29,6 +29,23 @@ __device__ inline void read_strip(float (&to)[N], const T* row, int left, int wi
     to[j] = left + j >= 0 && left + j < width ? widen(*row) : 0.0f;
 }
 
+// Write the output row that is complete, if it belongs to this walk, and hand the sums on.
+template <int KH, class T>
+__device__ inline void finish_row(float (&sums)[KH][TILE], T* y, int done, int h0, int w0,
+                                  int out_width, int channels, float first) {
+  if (done >= h0)
+#pragma unroll
+    for (int t = 0; t < TILE; ++t)
+      if (w0 + t < out_width)
+        narrow(y[((long long)done * out_width + w0 + t) * channels], sums[KH - 1][t]);
+#pragma unroll
+  for (int t = 0; t < TILE; ++t) {
+#pragma unroll
+    for (int i = KH - 1; i > 0; --i) sums[i][t] = sums[i - 1][t];
+    sums[0][t] = first;
+  }
+}
+
 // y[n, h, w] = bias + sum over i, j of x[n, h + i - top, w + j - left] * weight[i, j], per channel.
 // With `flip` the filter is turned by 180 degrees: so the gradient of x is a convolution of g.
 template <class T, int KH, int KW>
@@ -70,18 +87,57 @@ depthwise_rows(const T* x, const T* weight, OPTIONAL const T* bias, T* y, int he
 #pragma unroll
           for (int t = 0; t < TILE; ++t) sums[i][t] = fma(in[t + j], filter[i][j], sums[i][t]);
     }
-    const int done = r + top - (KH - 1);
-    if (done >= h0)
+    finish_row(sums, y, r + top - (KH - 1), h0, w0, out_width, channels, first);
+  }
+}
+
+// The walk through a volume: every output row collects from K planes. A filter of K^3 weights is too
+// much for registers, so a block has 32 channels, with their weights in shared memory, and
+// ROW_THREADS / 32 strips at a time.
+template <class T, int K>
+__global__ void __launch_bounds__(ROW_THREADS, 3)
+depthwise_volume(const T* x, const T* weight, OPTIONAL const T* bias, T* y, int depth, int height,
+                 int width, int out_depth, int out_height, int out_width, int channels, int strips,
+                 int share, int front, int top, int left, bool flip) {
+  __shared__ float filter[K * K * K][32];
+  const Place at = place_in(32);
+  const int c = blockIdx.y * 32 + at.x;
+  for (int tap = at.y; tap < K * K * K; tap += at.height)
+    if (c < channels)
+      filter[tap][at.x] = widen(weight[c * (K * K * K) + (flip ? K * K * K - 1 - tap : tap)]);
+  __syncthreads();
+  const int across = (out_width + TILE - 1) / TILE, down = (out_height + share - 1) / share;
+  const int strip = blockIdx.x * at.height + at.y;
+  if (c >= channels || strip >= strips) return;
+  const int w0 = strip % across * TILE;
+  const int h0 = strip / across % down * share, h1 = min(h0 + share, out_height);
+  const long long plane = strip / (across * down);  // of all images of y
+  x += plane / out_depth * depth * height * width * channels + c;
+  y += plane * out_height * out_width * channels + c;
+
+  float sums[K][TILE];
+  const float first = bias ? widen(bias[c]) : 0.0f;
 #pragma unroll
-      for (int t = 0; t < TILE; ++t)
-        if (w0 + t < out_width)
-          narrow(y[((long long)done * out_width + w0 + t) * channels], sums[KH - 1][t]);
+  for (int i = 0; i < K; ++i)
 #pragma unroll
-    for (int t = 0; t < TILE; ++t) {
+    for (int t = 0; t < TILE; ++t) sums[i][t] = first;
+
+  for (int r = h0 - top; r < h1 - top + K - 1; ++r) {
+    for (int a = 0; a < K; ++a) {
+      const int d = plane % out_depth + a - front;
+      if (d < 0 || d >= depth || r < 0 || r >= height) continue;
+      float in[TILE + K - 1];
+      read_strip(in, x + ((long long)d * height + r) * width * channels, w0 - left, width, channels);
 #pragma unroll
-      for (int i = KH - 1; i > 0; --i) sums[i][t] = sums[i - 1][t];
-      sums[0][t] = first;
+      for (int i = 0; i < K; ++i)
+#pragma unroll
+        for (int j = 0; j < K; ++j) {
+          const float w = filter[(a * K + i) * K + j][at.x];
+#pragma unroll
+          for (int t = 0; t < TILE; ++t) sums[i][t] = fma(in[t + j], w, sums[i][t]);
+        }
     }
+    finish_row(sums, y, r + top - (K - 1), h0, w0, out_width, channels, first);
   }
 }
 
@@ -95,11 +151,13 @@ depthwise_rows(const T* x, const T* weight, OPTIONAL const T* bias, T* y, int he
 //                           --- * grads[2] ---> sums[2]       r + top - 2    is not needed again
 //
 // A block takes 32 channels and ROW_THREADS / 32 strips at a time, and strips as far apart as all
-// blocks reach. Then its threads add up: parts[block, channel, tap].
+// blocks reach. Then its threads add up: parts[block, channel, tap]. In a volume blockIdx.z says
+// which plane of the filter it is; it pairs plane d of g with plane d + blockIdx.z - front of x.
 template <class T, int KH, int KW>
 __global__ void __launch_bounds__(ROW_THREADS, 3)
-depthwise_rows_weight(const T* g, const T* x, float* parts, int height, int width, int out_height,
-                      int out_width, int channels, int strips, int share, int top, int left) {
+depthwise_rows_weight(const T* g, const T* x, float* parts, int depth, int height, int width,
+                      int out_depth, int out_height, int out_width, int channels, int strips,
+                      int share, int front, int top, int left) {
   const Place at = place_in(32);
   const int c = blockIdx.x * 32 + at.x;
   const int across = (out_width + TILE - 1) / TILE, down = (out_height + share - 1) / share;
@@ -109,9 +167,11 @@ depthwise_rows_weight(const T* g, const T* x, float* parts, int height, int widt
   for (; strip < strips; strip += gridDim.y * at.height) {
     const int w0 = strip % across * TILE;
     const int h0 = strip / across % down * share, h1 = min(h0 + share, out_height);
-    const long long n = strip / (across * down);
-    const T* xs = x + n * height * width * channels + c;
-    const T* gs = g + n * out_height * out_width * channels + c;
+    const long long plane = strip / (across * down);  // of all images of g
+    const int d = plane % out_depth + blockIdx.z - front;
+    if (d < 0 || d >= depth) continue;
+    const T* xs = x + (plane / out_depth * depth + d) * height * width * channels + c;
+    const T* gs = g + plane * out_height * out_width * channels + c;
     float grads[KH][TILE] = {};
     for (int r = h0 - top; r < h1 - top + KH - 1; ++r) {
       const int h = r + top;
@@ -141,7 +201,8 @@ depthwise_rows_weight(const T* g, const T* x, float* parts, int height, int widt
     if (at.y == 0 && c < channels)
 #pragma unroll
       for (int j = 0; j < KW; ++j)
-        parts[(((long long)blockIdx.y * channels + c) * KH + i) * KW + j] = sums[i][j];
+        parts[((((long long)blockIdx.y * channels + c) * gridDim.z + blockIdx.z) * KH + i) * KW + j] =
+            sums[i][j];
   }
 }
 

@@ -1,7 +1,6 @@
 """Depthwise convolution; depthwise_conv.cu shows how a thread walks down the image.
 
-That walk is for one and two spatial axes, stride 1 and the usual odd kernels. Everything else takes
-the plain kernels.
+That walk is for stride 1 and the usual odd kernels. Everything else takes the plain kernels.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ ROW_THREADS = 128
 WALKS = 1 << 16  # threads that keep a GPU busy; an image is cut into shorter walks to have them
 PARTS = 512  # blocks, for the gradient of the weight
 KERNELS = {(1, 3), (1, 5), (1, 7), (3, 3), (5, 5), (7, 7)}
+CUBES = {3, 5, 7}
 
 
 def _three(values: Ints, missing: int) -> tuple[int, ...]:
@@ -43,14 +43,17 @@ def _three(values: Ints, missing: int) -> tuple[int, ...]:
 
 def _walks(dtype: Any, kernel: Ints, stride: Ints, dilation: Ints) -> bool:
     """Return True if a thread can walk down the image."""
-    plain = all(s == 1 for s in stride) and all(d == 1 for d in dilation)
-    return plain and _three(kernel, 1)[1:] in KERNELS and len(kernel) < 3 and dtype.itemsize < 8
+    if dtype.itemsize == 8 or any(n != 1 for n in (*stride, *dilation)):
+        return False
+    if len(kernel) == 3:
+        return len(set(kernel)) == 1 and kernel[0] in CUBES
+    return _three(kernel, 1)[1:] in KERNELS
 
 
 def _strips(n: int, channels: int, out: Ints) -> tuple[int, int]:
     """Return how many strips there are, and how many output rows one has."""
-    height, width = _three(out, 1)[1:]
-    across = n * -(-width // TILE)
+    depth, height, width = _three(out, 1)
+    across = n * depth * -(-width // TILE)
     down = min(-(-height // TILE), -(-WALKS // max(1, across * channels)))
     share = -(-height // max(1, down))
     return across * -(-height // share), share
@@ -63,18 +66,26 @@ def _volume(x: Array) -> Array:
 
 def _walk(x: Array, w: Array, bias: Array | None, out: Ints, padding: Padding, flip: bool) -> Array:
     n, *size, channels = x.shape
-    kernel = _three(w.shape[2:], 1)[1:]
-    top, left = _three([lo for lo, _ in padding], 0)[1:]
+    kernel = w.shape[2:]
+    before = _three([lo for lo, _ in padding], 0)
     y = empty(x, (n, *out, channels))
     strips, share = _strips(n, channels, out)
-    launch(
-        "depthwise_rows", (blocks(strips * channels, ROW_THREADS),), (ROW_THREADS,),
-        (
-            x, contiguous(w), None if bias is None else contiguous(bias), y, *_three(size, 1)[1:],
-            *_three(out, 1)[1:], channels, strips, share, top, left, flip,
-        ),
-        kernel,
-    )  # fmt: skip
+    arrays = (x, contiguous(w), None if bias is None else contiguous(bias), y)
+    if len(kernel) == 3:
+        launch(
+            "depthwise_volume", (blocks(strips, ROW_THREADS // 32), blocks(channels, 32)),
+            (ROW_THREADS,),
+            (*arrays, *size, *out, channels, strips, share, *before, flip), kernel[:1],
+        )  # fmt: skip
+    else:
+        launch(
+            "depthwise_rows", (blocks(strips * channels, ROW_THREADS),), (ROW_THREADS,),
+            (
+                *arrays, *_three(size, 1)[1:], *_three(out, 1)[1:], channels, strips, share,
+                *before[1:], flip,
+            ),
+            _three(kernel, 1)[1:],
+        )  # fmt: skip
     return channels_first(y)
 
 
@@ -163,12 +174,11 @@ def depthwise_conv_weight_grad(
         strips, share = _strips(n, channels, out)
         count = max(1, min(blocks(strips, ROW_THREADS // 32), PARTS // across))
         parts = empty(x, (1, count, channels * taps), accumulator(x.dtype))
-        top, left = _three([lo for lo, _ in padding], 0)[1:]
         launch(
-            "depthwise_rows_weight", (across, count), (ROW_THREADS,),
+            "depthwise_rows_weight", (across, count, _three(kernel, 1)[0]), (ROW_THREADS,),
             (
-                g, x, parts, *_three(size, 1)[1:], *_three(out, 1)[1:], channels, strips, share,
-                top, left,
+                g, x, parts, *_three(size, 1), *_three(out, 1), channels, strips, share,
+                *_three([lo for lo, _ in padding], 0),
             ),
             _three(kernel, 1)[1:],
         )  # fmt: skip

@@ -21,7 +21,7 @@ PROGRAM = 32  # kernels compiled together; the compiler's time grows faster than
 
 def _types(declaration: Declaration) -> Iterator[tuple[str, ...]]:
     """Yield the element types: parameters (P, S, N) are float32, or of the type of the values."""
-    walks = declaration.name.startswith("depthwise_rows")
+    walks = declaration.name.startswith(("depthwise_rows", "depthwise_volume"))
     for first in BYTES:
         if walks and first == "double":  # takes the plain kernels
             continue
@@ -37,7 +37,8 @@ def _constants(declaration: Declaration, first: str) -> Iterator[tuple[int, ...]
         yield from sorted(depthwise_conv.KERNELS)
         return
     vectors = [(v,) for v in (1, 2, 4, 8) if v * BYTES[first] <= 16]
-    choices = {"V": vectors, "GELU": [(0,), (1,)]}
+    cubes = [(k,) for k in sorted(depthwise_conv.CUBES)]
+    choices = {"K": cubes, "V": vectors, "GELU": [(0,), (1,)]}
     for chosen in product(*(choices[n] for n in declaration.numbers)):
         yield tuple(n for (n,) in chosen)
 

@@ -48,6 +48,10 @@ def walk(cupy: Any, rng: np.random.Generator) -> None:
         test_depthwise_conv.check(cupy, rng, case)
 
 
+def volume(cupy: Any, rng: np.random.Generator) -> None:
+    test_depthwise_conv.check(cupy, rng, test_depthwise_conv.WALKS["volume"])
+
+
 def plain(cupy: Any, rng: np.random.Generator) -> None:
     test_depthwise_conv.check(cupy, rng, test_depthwise_conv.PLAIN["stride (3, 2), dilation"])
 
@@ -158,7 +162,13 @@ MUTANTS = {
         "depthwise_conv", walk, "if (h < h1)", "if (h < out_height)"
     ),
     "blocks write to one place": Mutant(
-        "depthwise_conv", walk, "parts[(((long long)blockIdx.y *", "parts[(((long long)0 *"
+        "depthwise_conv", walk, "parts[((((long long)blockIdx.y *", "parts[((((long long)0 *"
+    ),
+    "a plane before the first is read": Mutant(
+        "depthwise_conv", volume, "if (d < 0 || d >= depth || r < 0", "if (d >= depth || r < 0"
+    ),
+    "planes of the gradient are paired wrongly": Mutant(
+        "depthwise_conv", volume, "+ blockIdx.z - front;", "- blockIdx.z + front;"
     ),
     "a remainder is not looked at": Mutant(
         "depthwise_conv", plain, "if (od % sd || oh % sh || ow % sw) continue;", ""
