@@ -12,6 +12,7 @@ half of it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -201,7 +202,7 @@ def _check_counts(declaration: Declaration, args: Sequence[Any], constants: Sequ
 
 def _check_size(name: str, grid: Sequence[int], block: Sequence[int]) -> bool:
     """Return False where there is nothing to do."""
-    threads = int(np.prod(block))
+    threads = math.prod(block)
     if not (0 < len(block) <= 3 and 0 < threads <= MOST_THREADS):
         raise ShapeError(
             f"CUDA kernel {name}: a block has 1 to {MOST_THREADS} threads on up to three axes, "

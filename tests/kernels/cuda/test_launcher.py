@@ -8,6 +8,7 @@ import pytest
 from minigrad.errors import DeviceError, DTypeError, OptionError, ShapeError
 from minigrad.kernels.cuda import launcher
 from minigrad.kernels.cuda.launcher import declarations, expression, launch, source
+from tests.emulated.conftest import REAL
 from tests.emulated.fake_cupy import devices
 
 
@@ -74,6 +75,7 @@ def test_refusals(cupy: Any) -> None:
     assert (a.get() == 1).all()
 
 
+@pytest.mark.skipif(REAL, reason="claims to have two devices")
 def test_arrays_of_two_devices(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "COUNT", [2])
     a, b, n, decay = ema(cupy)
