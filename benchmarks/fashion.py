@@ -204,6 +204,8 @@ def peers(task: str) -> dict[str, Peer]:
     if preload := unlocked():
         kinds[UNLOCKED] = (theirs, KEEP_MEMORY | preload)
     kinds["torch.compile"] = (partial(theirs, compiled=True), {})
+    if task == "epoch":  # the slowest and the fastest of PyTorch: an epoch takes its time
+        kinds = {name: kinds[name] for name in ("torch", UNLOCKED) if name in kinds}
     found |= {name: Peer(make, "torch", given) for name, (make, given) in kinds.items()}
     return {name: peer for name, peer in found.items() if peer.installed}
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from benchmarks import all as everything
 from benchmarks import peers, scaling
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.turns import middle
@@ -122,6 +123,16 @@ def test_overhead(capsys, tmp_path):
     rows = json.loads(file.read_text())["sections"]["overhead"]["rows"]
     assert rows[0]["peer"] == "minigrad"
     assert all(0 < row["forward"]["median"] for row in rows)
+
+
+def test_all_records_every_step_and_can_go_on(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(everything, "STEPS", ("cpu inferenc", "overhead --length 20 --rounds 2"))
+    file = tmp_path / "cpu.json"
+    assert main(["all", "--from", "2", "--json", str(file)]) == 0
+    assert list(json.loads(file.read_text())["sections"]) == ["overhead"]
+    assert main(["all", "--json", str(file)]) == 2
+    assert main(["all", "--from", "3"]) == 2
+    assert "--from must lie between 1 and 2, got 3" in capsys.readouterr().err
 
 
 def test_claims_without_figures_are_not_measured(capsys, tmp_path):

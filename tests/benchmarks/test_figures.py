@@ -231,3 +231,26 @@ def test_fashion_twin_takes_the_same_steps(tmp_path):
     np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
     assert losses[-1, 0] < losses[0, 0]
     assert peers.TUNED in fashion.peers("step")
+
+
+def test_fashion_epochs_of_both_end_alike(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from benchmarks import fashion
+    from minigrad import data
+    from minigrad.data.catalog import ImageSpec, Split
+    from minigrad.train import setup
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 512)
+    images = np.zeros((512, 1, 28, 28), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 2 * label : 2 * label + 8] = 200  # a bar, as high up as the class says
+    parts = [data.ArrayDataset(images[a:b], labels[a:b]) for a, b in ((0, 256), (256, 512))]
+    split = Split(*parts, ImageSpec(tuple("0123456789"), 1, 28, (0.3,), (0.4,)))
+    for module in (data, setup):
+        monkeypatch.setattr(module, "load_split", lambda *a, **k: split)
+    fashion.write_start(tmp_path)
+    options = {"folder": str(tmp_path), "threads": torch.get_num_threads()}
+    ours, theirs = fashion.minigrad_epoch(options)(), fashion.torch_epoch(options)()
+    assert 0 < ours <= 1
+    assert ours == pytest.approx(theirs, abs=0.05)  # two steps of the warm-up, mirrored otherwise
