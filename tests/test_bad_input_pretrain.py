@@ -200,6 +200,13 @@ def test_a_wrong_command_says_so_in_one_line_and_writes_nothing(
     assert [k for k in before if before[k] != after[k] and k != "random"] == []
 
 
+def test_a_picture_without_pillow(world: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)  # as if it were not installed
+    status, printed = command("minigrad explain broken.png --model trained")
+    assert status == 2
+    assert "Pillow is not installed; run: pip install 'minigrad[images]'" in printed
+
+
 def test_no_row_stands_twice() -> None:
     rows = [row[0] for row in (*CALLS, *COMMANDS)]
     assert len(rows) == len(set(rows))
