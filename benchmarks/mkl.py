@@ -1,9 +1,9 @@
 """PyTorch's matrix products on AMD processors as fast as on Intel's.
 
 PyTorch's wheels bring Intel MKL, which looks at the maker of the processor before at what it can
-do: on an AMD one with AVX-512 it leaves its AVX-512 kernels alone. A library that answers that question for
-it, loaded before, lets it choose by ability. Nobody gets this by ``pip install torch``; it stands
-in the tables so that nobody takes MKL's choice for a weakness of PyTorch's.
+do: on an AMD one with AVX-512 it leaves its AVX-512 kernels alone. A library that answers that
+question for it, loaded before, lets it choose by ability. Nobody gets this by ``pip install
+torch``; it stands in the tables so that nobody takes MKL's choice for a weakness of PyTorch's.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def test_without_a_name_all_are_listed(capsys):
         (["cpuu"], "unknown benchmark 'cpuu'; did you mean 'cpu'?"),
         (["cpu", "inferenc"], "unknown task 'inferenc'; did you mean 'inference'?"),
         (["cpu", "inference", "--model", "convnext_tiney"], "did you mean 'convnext_tiny'?"),
-        (["cpu", "inference", "--peers", "minigradd"], "did you mean 'minigrad"),
+        (["cpu", "inference", "--peers", "minigrad, NumPy onl"], "did you mean 'minigrad, N"),
         (["fashion", "steps"], "unknown task 'steps'; did you mean 'step'?"),
         (
             ["scaling", "training", "--along", "depht"],
