@@ -31,7 +31,7 @@ def both(**options: Any) -> list[tuple[Any, Any, Any, Any]]:
 
 
 def equal(ours: Any, theirs: Any) -> None:
-    np.testing.assert_allclose(ours.detach(), theirs.detach().numpy(), rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(ours.detach(), theirs.detach().numpy(), rtol=2e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("unscale", [False, True])

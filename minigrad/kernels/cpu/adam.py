@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
@@ -14,12 +16,11 @@ __all__ = ["adam", "adam_many"]
 
 
 @compiled
-def _update(p, g, m, v, step_size, v_scale, keep1, keep2, eps, shrink, penalty):  # type: ignore[no-untyped-def]
-    one = p.dtype.type(1)
+def _update(p, g, m, v, step_size, v_scale, take1, keep2, take2, eps, shrink, penalty):  # type: ignore[no-untyped-def]
     for i in range(p.size):
         slope = g[i] + penalty * p[i]
-        m[i] += (one - keep1) * (slope - m[i])
-        v[i] = keep2 * v[i] + (one - keep2) * slope * slope
+        m[i] += take1 * (slope - m[i])
+        v[i] = keep2 * v[i] + take2 * slope * slope
         p[i] = shrink * p[i] - step_size * m[i] / (np.sqrt(v[i]) / v_scale + eps)
 
 
@@ -64,10 +65,10 @@ def adam(
     penalty: float = 0.0,
 ) -> None:
     """Change p, m and v; see `minigrad.kernels.reference.adam`."""
-    numbers = (step_size, v_scale, beta1, beta2, eps, shrink, penalty)
+    numbers = _numbers(p.dtype, step_size, v_scale, beta1, beta2, eps, shrink, penalty)
     changed = (p, m, v)
     rows = [contiguous(a).reshape(-1) for a in (p, g, m, v)]
-    (_small if p.size <= BLOCK else _large)(*rows, *map(p.dtype.type, numbers))
+    (_small if p.size <= BLOCK else _large)(*rows, *numbers)
     for array, row in zip(changed, (rows[0], *rows[2:]), strict=True):
         if not array.flags.c_contiguous:
             array[...] = row.reshape(array.shape)
@@ -78,4 +79,16 @@ def adam_many(
     p: list[Array], g: list[Array], m: list[Array], v: list[Array], *numbers: float
 ) -> None:
     """Change all p, m and v; see `minigrad.kernels.reference.adam`."""
-    over_lists(_many, adam, (p, g, m, v), *map(p[0].dtype.type, numbers))
+    over_lists(_many, _one, (p, g, m, v), *_numbers(p[0].dtype, *numbers))
+
+
+def _one(p: Array, g: Array, m: Array, v: Array, *numbers: float) -> None:
+    step_size, v_scale, take1, keep2, _, *others = map(float, numbers)
+    reference.adam(np, p, g, m, v, step_size, v_scale, 1.0 - take1, keep2, *others)
+
+
+def _numbers(dtype: Any, step_size: float, v_scale: float, beta1: float, beta2: float,
+             *others: float) -> list[Any]:  # fmt: skip
+    """Return what the loop takes; 1 - beta2 in float32 would be wrong in the fifth digit."""
+    values = (step_size, v_scale, 1.0 - beta1, beta2, 1.0 - beta2, *others)
+    return [dtype.type(value) for value in values]

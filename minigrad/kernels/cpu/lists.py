@@ -15,7 +15,7 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minigrad.kernels.cpu.arrays import Array
+from minigrad.kernels.cpu.arrays import Array, contiguous
 from minigrad.kernels.cpu.compile import compiled, serial
 
 __all__ = ["BLOCK", "over_lists", "piece", "place"]
@@ -65,18 +65,27 @@ def over_lists(
         Takes the ends of the arrays in their concatenation, the table of addresses (list, array)
         and an array of their element type.
     one : callable
-        ``one(*arrays, *rest)`` does the same for one array of each list; for those with gaps, and
-        for those of another element type than the first array.
+        ``one(*arrays, *rest)`` does the same for one array of each list; for those of another
+        element type than the first array.
     lists : sequence of list of array
         The arrays, in the order in which the loop knows them.
     """
-    plain, dtype = [], lists[0][0].dtype
+    plain, copies, dtype = [], [], lists[0][0].dtype
     for arrays in zip(*lists, strict=True):
-        if all(a.dtype == dtype and a.flags.c_contiguous for a in arrays):
-            plain.append([a.reshape(-1) for a in arrays])
-        else:
+        if any(a.dtype != dtype for a in arrays):
             one(*arrays, *rest)
+            continue
+        rows = [contiguous(a).reshape(-1) for a in arrays]
+        plain.append(rows)
+        copies += [pair for pair in zip(arrays, rows, strict=True) if not _is_plain(pair[0])]
     if plain:
         ends = np.cumsum([row[0].size for row in plain])
         table = [[_address(a) for a in column] for column in zip(*plain, strict=True)]
         loop(ends, np.array(table, np.int64), plain[0][0][:0], *rest)
+    for array, row in copies:
+        if array.flags.writeable:  # else it was only read
+            array[...] = row.reshape(array.shape)
+
+
+def _is_plain(array: Array) -> bool:
+    return array.flags.c_contiguous  # type: ignore[no-any-return]
