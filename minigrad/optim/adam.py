@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from minigrad import modes
 from minigrad.backend import get_xp
-from minigrad.dtypes import float32, float64
+from minigrad.dtypes import float64
 from minigrad.kernels import pick
 from minigrad.optim.optimizer import Group, Optimizer
 
@@ -76,14 +76,13 @@ class Adam(Optimizer):
             if modes.state.tape is None:
                 pick("adam_many", arrays[0][0])(*arrays, *self._numbers(counts, group))
             else:
-                numbers = self._later(arrays[0][0].dtype, counts, group)
+                numbers = self._later(counts, group)
                 for parts in zip(*arrays, strict=True):
                     pick("adam_flat", parts[0])(*parts, numbers)
 
-    def _later(self, dtype: Any, states: list[dict[str, Any]], group: Group) -> Any:
+    def _later(self, states: list[dict[str, Any]], group: Group) -> Any:
         """Return device memory with the numbers of the step in which a CUDA graph is launched."""
-        dtype = float64 if dtype == float64 else float32
-        return modes.state.tape.input((7,), dtype, lambda: self._numbers(states, group))
+        return modes.state.tape.input((7,), float64, lambda: self._numbers(states, group))
 
     def _numbers(self, states: list[dict[str, Any]], group: Group) -> tuple[float, ...]:
         """Count the step; return the numbers of the kernel for it."""

@@ -20,13 +20,13 @@ PROGRAM = 32  # kernels compiled together; the compiler's time grows faster than
 
 
 def _types(declaration: Declaration) -> Iterator[tuple[str, ...]]:
-    """Yield the element types: parameters (P, S, N) are float32, or of the type of the values."""
+    """Yield the element types: parameters (P, S) are float32, or of the type of the values."""
     walks = declaration.name.startswith(("depthwise_rows", "depthwise_volume"))
     for first in BYTES:
         if walks and first == "double":  # takes the plain kernels
             continue
         wide = {first, *(["float"] if BYTES[first] == 2 else [])}
-        choices = {"P": wide, "S": wide, "N": {"float"}}
+        choices = {"P": wide, "S": wide}
         rest = (sorted(choices[c]) for c in declaration.classes[1:])
         yield from ((first, *others) for others in product(*rest))
 

@@ -231,7 +231,7 @@ MUTANTS = {
         "sqrt(square[j] + by.eps) / by.v_scale",
     ),
     "the means decay at each other's rate": Mutant(
-        "adam", step, "(A(1) - by.beta1) * (d", "(A(1) - by.beta2) * (d"
+        "adam", step, "fresh1 * (d", "fresh2 * (d"
     ),
 }  # fmt: skip
 

@@ -23,8 +23,8 @@ def check(
     one = cupy.empty(1)
     assert is_compiled(name, one)
     if name == "adam_flat":
-        formula(name)(*exact, np.array(numbers, np.float32).astype(np.float64))
-        pick(name, one)(*device, cupy.asarray(np.array(numbers, np.float32)))
+        formula(name)(*exact, np.array(numbers))
+        pick(name, one)(*device, cupy.asarray(np.array(numbers)))
     else:
         formula(name)(*exact, *numbers)
         pick(name, one)(*device, *numbers)
@@ -42,9 +42,19 @@ def test_adam(
     cupy: Any, rng: np.random.Generator, shape: tuple[int, ...], name: str, dtype: str
 ) -> None:
     p, g, m = rng.normal(0, 1, (3, *shape))
-    if dtype == "float64" and name == "adam_flat":  # numbers of float32
-        dtype = "float32"
     check(cupy, name, [p, g, m, rng.random(shape)], [0, 2, 3], NUMBERS, dtype)
+
+
+def test_the_rest_to_one_is_not_taken_in_float32(cupy: Any) -> None:
+    """1 - 0.9999 has four digits there."""
+    arrays = [np.zeros(4), np.full(4, 3.0), np.zeros(4), np.zeros(4)]
+    for name in ("adam", "adam_flat"):
+        v = cupy.asarray(np.zeros(4, np.float32))
+        device = [*(cupy.asarray(a.astype(np.float32)) for a in arrays[:3]), v]
+        numbers = (0.0, 1.0, 0.9, 0.9999, 1e-8, 1.0, 0.0)
+        last = (cupy.asarray(np.array(numbers)),) if name == "adam_flat" else numbers
+        pick(name, v)(*device, *last)
+        np.testing.assert_allclose(v.get(), 9e-4, rtol=3e-7)
 
 
 def test_parameters_in_another_order_of_axes(cupy: Any, rng: np.random.Generator) -> None:
