@@ -138,7 +138,9 @@ def _value(name: str, i: int, letter: str, arg: Any, guards: dict[int, _Guard]) 
 
 
 class _Guard:
-    """A copy of an array between memory that must not change and a page that cannot be touched."""
+    """A copy of an array between memory that must not change and pages that cannot be touched."""
+
+    BEHIND = 1 << 24  # bytes of those pages, which cost nothing: how far a wrong index may reach
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         if not array.flags.c_contiguous:
@@ -147,9 +149,9 @@ class _Guard:
         size, page = array.nbytes, mmap.PAGESIZE
         behind = -(size + array.ctypes.data) % 16  # the copy keeps its alignment
         room = -(-(size + behind) // page) * page + page
-        self._map = mmap.mmap(-1, room + page)
+        self._map = mmap.mmap(-1, room + self.BEHIND)
         base = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        _libc.mprotect(ctypes.c_void_p(base + room), ctypes.c_size_t(page), 0)
+        _libc.mprotect(ctypes.c_void_p(base + room), ctypes.c_size_t(self.BEHIND), 0)
         self.address = base + room - behind - size
         self._all = np.frombuffer(self._map, np.uint8, room)
         self._own = slice(room - behind - size, room - behind)
