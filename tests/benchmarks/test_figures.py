@@ -18,14 +18,12 @@ from benchmarks.scaling import AXES
 from benchmarks.turns import middle
 from benchmarks.work import product_flops, product_macs
 from minigrad.errors import DataError
-from minigrad.nn import init
 from minigrad.viz import summary
 
 
 @pytest.mark.parametrize(("name", "size"), [("convnext_tiny", 64), ("convnextv2_atto", 96)])
 def test_work_is_what_the_summary_counts_without_the_depthwise(name, size):
-    with init.skip_random():
-        model = models.create_model(name)
+    model = models.create_model(name)
     table = summary(model, (3, size, size), depth=9)
     depthwise = sum(row.macs for row in table.rows if row.name == "dwconv")
     total, _ = product_macs(model.depths, model.dims, size)
