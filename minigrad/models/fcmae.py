@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from minigrad import random
@@ -113,7 +114,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     """
     grid = patch_grid(images.shape[2:], patch)
     cells = _split(images, grid)
-    return cells.reshape(len(images), _product(grid), patch ** len(grid) * images.shape[1])
+    return cells.reshape(len(images), prod(grid), patch ** len(grid) * images.shape[1])
 
 
 def unpatchify(rows: Tensor, patch: int, channels: int, grid: Sequence[int]) -> Tensor:
@@ -145,7 +146,7 @@ def unpatchify(rows: Tensor, patch: int, channels: int, grid: Sequence[int]) -> 
     True
     """
     grid, n = tuple(grid), len(rows)
-    expected = (n, _product(grid), patch ** len(grid) * channels)
+    expected = (n, prod(grid), patch ** len(grid) * channels)
     if rows.shape != expected:
         raise ShapeError(
             f"unpatchify: a grid of {grid} patches with side {patch} and {channels} channels has "
@@ -180,13 +181,6 @@ def patch_grid(sides: Sequence[int], patch: int) -> tuple[int, ...]:
             "resize or crop them to a multiple"
         )
     return tuple(n // patch for n in sides)
-
-
-def _product(sizes: Sequence[int]) -> int:
-    product = 1
-    for n in sizes:
-        product *= n
-    return product
 
 
 @dataclass(frozen=True)
@@ -352,19 +346,17 @@ class FCMAE(Module):
         """
         if mask is None:
             grid = self._grid(images)
-            mask = random_mask(
-                len(images), _product(grid), self.mask_ratio, device=str(images.device)
-            )
+            mask = random_mask(len(images), prod(grid), self.mask_ratio, device=str(images.device))
         pred = self.forward_decoder(self.forward_encoder(images, mask), mask)
         return self.forward_loss(images, pred, mask), pred, mask
 
     def forward_encoder(self, images: Tensor, mask: Tensor) -> Tensor:
         """Return the encoder's map (N, dims[-1], *grid): zero where `mask` is 1."""
         grid = self._grid(images)
-        if mask.shape != (len(images), _product(grid)):
+        if mask.shape != (len(images), prod(grid)):
             raise ShapeError(
                 f"FCMAE: images of shape {images.shape} need a mask of shape "
-                f"{(len(images), _product(grid))}, one number per patch, got {mask.shape}"
+                f"{(len(images), prod(grid))}, one number per patch, got {mask.shape}"
             )
         hidden = mask.array != 0
         counts = set((~hidden).sum(1).tolist())
