@@ -39,8 +39,11 @@ ROWS, VECTORS = (8, 3) if REGISTERS >= 32 else (6, 2)
 DEPTH = 384  # of A and B between two visits to C
 
 
-def _tile(rows: int, vectors: int) -> Callable[..., None]:
-    """Make the loop of the picture; `m` and `n` are the rows and columns that really exist."""
+def _tile(rows: int, vectors: int, narrow: bool = False) -> Callable[..., None]:
+    """Make the loop of the picture; `m` and `n` are the rows and columns that really exist.
+
+    `narrow`: the columns do not fill a vector, and the lanes behind them are left alone.
+    """
 
     @intrinsic
     def tile(
@@ -62,6 +65,9 @@ def _tile(rows: int, vectors: int) -> Callable[..., None]:
             last_row, last_vector = builder.sub(m, v.int(1)), builder.sub(n, v.int(v.lanes))
             row = [least(v.int(r), last_row) for r in range(rows)]
             column = [least(v.int(j * v.lanes), last_vector) for j in range(vectors)]
+            mask = None
+            if narrow:
+                column, mask = [v.int(0)], v.first(n)
             target = [[v.at(v.at(c, builder.mul(r, c_row)), j) for j in column] for r in row]
             left = [v.at(a, builder.mul(r, a_row)) for r in row]
             right = [v.at(b, j) for j in column]
@@ -69,10 +75,10 @@ def _tile(rows: int, vectors: int) -> Callable[..., None]:
             with builder.if_then(builder.icmp_signed("!=", add, v.int(0))):
                 for r in range(rows):
                     for j in range(vectors):
-                        builder.store(v.load(target[r][j]), sums[r][j])
+                        builder.store(v.load(target[r][j], mask), sums[r][j])
             with v.loop(depth) as k:
                 in_row, in_column = builder.mul(k, a_column), builder.mul(k, b_row)
-                factors = [v.load(v.at(pointer, in_column)) for pointer in right]
+                factors = [v.load(v.at(pointer, in_column), mask) for pointer in right]
                 for r in range(rows):
                     factor = v.spread(v.at(left[r], in_row))
                     for j in range(vectors):
@@ -80,7 +86,7 @@ def _tile(rows: int, vectors: int) -> Callable[..., None]:
                         builder.store(total, sums[r][j])
             for r in range(rows):
                 for j in range(vectors):
-                    v.store(builder.load(sums[r][j]), target[r][j])
+                    v.store(builder.load(sums[r][j]), target[r][j], mask)
             return context.get_dummy_value()
 
         return types.void(
@@ -92,6 +98,7 @@ def _tile(rows: int, vectors: int) -> Callable[..., None]:
 
 _whole, _two, _one = _tile(ROWS, VECTORS), _tile(ROWS, 2), _tile(ROWS, 1)
 _half, _half_two, _half_one = _tile(ROWS // 2, VECTORS), _tile(ROWS // 2, 2), _tile(ROWS // 2, 1)
+_narrow, _half_narrow = _tile(ROWS, 1, narrow=True), _tile(ROWS // 2, 1, narrow=True)
 
 
 @compiled
@@ -131,14 +138,15 @@ def _few_columns(  # type: ignore[no-untyped-def]
     c, c0, c_row, m, n, a, a0, a_row, a_column, b, b0, b_row, depth, add
 ):
     """Multiply where C is narrower than a vector."""
-    for i in range(m):
-        at = c0 + i * c_row
-        if not add:
-            c[at : at + n] = 0
-        for k in range(depth):
-            factor = a[a0 + i * a_row + k * a_column]
-            for j in range(n):
-                c[at + j] += factor * b[b0 + k * b_row + j]
+    i = 0
+    while i < m:
+        at, left = c0 + i * c_row, a0 + i * a_row
+        if m - i > ROWS // 2:
+            _narrow(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
+            i += ROWS
+        else:
+            _half_narrow(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
+            i += ROWS // 2
 
 
 @compiled

@@ -82,16 +82,44 @@ class Vectors:
         """Return the address `index` elements behind `pointer`."""
         return self.builder.gep(pointer, [self.int(index) if isinstance(index, int) else index])
 
-    def load(self, pointer: Value) -> Value:
-        """Load neighbours into the lanes."""
-        value = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
+    def load(self, pointer: Value, mask: Value = None) -> Value:
+        """Load neighbours into the lanes; with a mask into those alone, and 0 into the others."""
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        if mask is not None:
+            return self._masked("load", self.type, pointer, self._align, mask, self.zero)
+        value = self.builder.load(pointer)
         value.align = self.bytes
         return value
 
-    def store(self, value: Value, pointer: Value) -> None:
-        """Store the lanes as neighbours."""
-        done = self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer()))
+    def store(self, value: Value, pointer: Value, mask: Value = None) -> None:
+        """Store the lanes, or those of a mask, as neighbours."""
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        if mask is not None:
+            self._masked("store", ir.VoidType(), value, pointer, self._align, mask)
+            return
+        done = self.builder.store(value, pointer)
         done.align = self.bytes
+
+    def first(self, count: Value) -> Value:
+        """Return the mask of the first `count` lanes."""
+        kind = ir.VectorType(ir.IntType(64), self.lanes)
+        nothing, zero = ir.Constant(kind, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        order = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
+        one = self.builder.insert_element(nothing, count, zero)
+        counts = self.builder.shuffle_vector(one, nothing, order)
+        numbers = ir.Constant(kind, list(range(self.lanes)))
+        return self.builder.icmp_signed("<", numbers, counts)
+
+    @property
+    def _align(self) -> Value:
+        return ir.Constant(ir.IntType(32), self.bytes)
+
+    def _masked(self, what: str, kind: Value, *arguments: Value) -> Value:
+        name = f"llvm.masked.{what}.v{self.lanes}f{8 * self.bytes}.p0"
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(kind, [a.type for a in arguments]), name
+        )
+        return self.builder.call(function, arguments)
 
     def spread(self, pointer: Value) -> Value:
         """Load one element into every lane."""
