@@ -15,12 +15,19 @@ from minigrad.errors import OptionError, RangeError
 __all__ = ["FashionScenes", "silhouette"]
 
 SIDE = 28  # of a garment as it comes
+KINDS = {
+    "top": ("T-shirt", "pullover", "coat", "shirt"),
+    "trousers": ("trouser",),
+    "dress": ("dress",),
+    "shoe": ("sandal", "sneaker", "ankle boot"),
+    "bag": ("bag",),
+}
 DARK = 8  # grey values up to this one are the emptiness around a garment
 TRIES = 40  # places that are tried for a garment before it is left out
 
 
 class FashionScenes:
-    """Images of several garments and, per pixel, the class of the garment or 0 for none.
+    """Images of several garments and, per pixel, the kind of the garment or 0 for none.
 
     Each garment is a real image of Fashion-MNIST, mirrored or not, enlarged or reduced, laid on a
     background of smooth grey noise, none on another. Scene `i` is decided by ``(seed, i)`` alone,
@@ -40,23 +47,25 @@ class FashionScenes:
         Smallest and largest side of a garment, of its 28 pixels.
     seed : int, default 0
         Decides all scenes.
+    fine : bool, default False
+        All ten labels of Fashion-MNIST instead of five kinds. Which of T-shirt, pullover, coat and
+        shirt a garment is can often not be seen, and a mask that is right in shape counts for
+        nothing then.
     root, download
         As for `fashion_mnist`.
 
     Attributes
     ----------
     classes : tuple of str
-        "background" and the ten kinds of clothing.
+        "background", then "top", "trousers", "dress", "shoe" and "bag"; or the ten labels.
 
     Examples
     --------
     >>> scenes = FashionScenes(train=False)  # doctest: +SKIP
     >>> image, mask = scenes[0]  # doctest: +SKIP
     >>> image.shape, mask.shape, scenes.classes[1]  # doctest: +SKIP
-    ((1, 64, 64), (64, 64), 'T-shirt')
+    ((1, 64, 64), (64, 64), 'top')
     """
-
-    classes = ("background", *CLASSES)
 
     def __init__(
         self,
@@ -66,6 +75,7 @@ class FashionScenes:
         garments: tuple[int, int] = (3, 5),
         scale: tuple[float, float] = (0.8, 1.2),
         seed: int = 0,
+        fine: bool = False,
         root: str | Path | None = None,
         download: bool = False,
     ) -> None:
@@ -78,7 +88,10 @@ class FashionScenes:
             raise OptionError(f"FashionScenes: garments must be (fewest, most), got {garments}")
         source = fashion_mnist(root, train, download)
         self.images: NDArray[np.uint8] = source.images[:, 0]
-        self.labels = source.labels
+        kinds = {name: (name,) for name in CLASSES} if fine else KINDS
+        self.classes = ("background", *kinds)
+        number = {name: i for i, kind in enumerate(kinds.values(), 1) for name in kind}
+        self.labels = np.array([number[name] for name in CLASSES])[source.labels]
         self.count = (10_000 if train else 1_000) if count is None else count
         if self.count < 1:
             raise OptionError(f"FashionScenes: count must be 1 or more, got {count}")
@@ -102,7 +115,7 @@ class FashionScenes:
                 box = (slice(y, y + len(shape)), slice(x, x + len(shape)))
                 if not (shape & ~free[box]).any():
                     canvas[box][shape] = image[shape]
-                    mask[box][shape] = self.labels[number] + 1
+                    mask[box][shape] = self.labels[number]
                     free[box] &= ~shape
                     break
         return canvas[None], mask

@@ -12,7 +12,7 @@ import pytest
 
 from minigrad.data import BrainTissue, DataLoader, FashionScenes, fashion_mnist, read_nifti
 from minigrad.data.brain import FILES, find_brain
-from minigrad.data.fashion import find_fashion_mnist
+from minigrad.data.fashion import CLASSES, find_fashion_mnist
 from minigrad.data.scenes import silhouette
 from minigrad.errors import DataError, MinigradError
 from minigrad.train.segment import collate_masks
@@ -39,13 +39,30 @@ def test_scenes_are_decided_by_seed_and_number() -> None:
 @needs_fashion
 def test_garments_are_real_whole_and_from_their_own_part() -> None:
     """Alone and at its own size, the garment of a scene is a picture of the held-out part."""
-    scenes = FashionScenes(train=False, count=3, scale=(1.0, 1.0), garments=(1, 1))
+    scenes = FashionScenes(train=False, count=3, scale=(1.0, 1.0), garments=(1, 1), fine=True)
     held_out = fashion_mnist(train=False)
     for image, mask in (scenes[i] for i in range(3)):
         (label,) = np.unique(mask)[1:]
         pixels = sorted((image[0][mask > 0] * 255).round().astype(int))
         same = held_out.images[held_out.labels == label - 1, 0]
         assert any(pixels == sorted(p[silhouette(p)].astype(int)) for p in same)
+
+
+@needs_fashion
+def test_kinds_are_groups_of_labels() -> None:
+    """Five kinds, or the ten labels: of the same scenes, and one label is always of one kind."""
+    kinds, labels = (FashionScenes(train=False, count=30, fine=fine) for fine in (False, True))
+    assert kinds.classes == ("background", "top", "trousers", "dress", "shoe", "bag")
+    assert labels.classes == ("background", *CLASSES)
+    pairs = set()
+    for i in range(30):
+        (image, coarse), (same, mask) = kinds[i], labels[i]
+        np.testing.assert_array_equal(image, same)
+        pairs |= set(zip(mask.ravel().tolist(), coarse.ravel().tolist(), strict=True))
+    named = {labels.classes[i]: kinds.classes[k] for i, k in pairs}
+    assert len(named) == len(pairs) == 11
+    assert named["shirt"] == named["coat"] == "top"
+    assert named["sandal"] == named["ankle boot"] == "shoe"
 
 
 @needs_fashion

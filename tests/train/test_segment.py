@@ -91,9 +91,12 @@ def test_scenes_with_the_other_networks(network: str, tmp_path: Path) -> None:
     words = ["segment", "--network", network, "--output", str(tmp_path), "--samples", "8"]
     words += ["--held-out", "4", "--epochs", "1", "--batch-size", "4", *SMALL]
     words[words.index("--image-size") + 1] = "40"
-    assert cli.main([*words, "--depths", "1", "1", "1", "--kernel-size", "3"]) == 0
-    scores = (tmp_path / "fashion-scenes" / "scores.csv").read_text().splitlines()
-    assert len(scores) == 13
+    words += ["--depths", "1", "1", "1", "--kernel-size", "3"]
+    for fine, classes in ((False, 6), (True, 11)):
+        name = f"fine-{fine}"
+        assert cli.main([*words, "--name", name, *["--fine"] * fine]) == 0
+        scores = (tmp_path / name / "scores.csv").read_text().splitlines()
+        assert len(scores) == 1 + classes + 1  # names above, the mean below
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,7 @@ def test_scenes_with_the_other_networks(network: str, tmp_path: Path) -> None:
         ({"loss": "dise"}, "unknown loss 'dise'; did you mean 'dice'"),
         ({"model": "convnext_tiny"}, "unknown encoder 'convnext_tiny'"),
         ({"ema": 2.0}, "ema must lie between 0 and 1, got 2.0"),
+        ({"fine": True, "data": "brain"}, "fine is for fashion-scenes; brain has its own"),
         ({"flip": True}, "crop and flip are for pictures with one label"),
         ({"samples": -1}, "samples must be 0 or more, got -1"),
         ({"decoder_filter": [1]}, "did you mean 'decoder_filters'"),
@@ -119,8 +123,9 @@ def test_the_encoder_may_be_a_trained_classifier(tmp_path: Path) -> None:
     trunk = models.ConvNeXtV2(1, 10, (1, 1, 1), (8, 12, 16), patch_size=2, kernel_size=3)
     io.save(trunk.state_dict(), tmp_path / "classifier.safetensors")
     values: dict[str, Any] = {
-        "init_from": str(tmp_path / "classifier.safetensors"), "depths": [1, 1, 1],
-        "dims": [8, 12, 16], "decoder_filters": [8, 8, 4], "kernel_size": 3, "samples": 4,
+        "init_from": str(tmp_path / "classifier.safetensors"), "model": "convnextv2",
+        "depths": [1, 1, 1], "dims": [8, 12, 16], "decoder_filters": [8, 8, 4],
+        "kernel_size": 3, "samples": 4,
     }  # fmt: skip
     model = prepare_segmentation(SegmentConfig.from_values(values)).trainer.model
     own = trunk.state_dict()

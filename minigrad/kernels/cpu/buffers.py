@@ -12,6 +12,8 @@ be up to a quarter larger than what is asked for, else both would stay in memory
 from __future__ import annotations
 
 import math
+import mmap
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ Array = Any
 
 SMALL = 1 << 16  # bytes below which malloc does as well
 ALIGNMENT = 64  # bytes in a cache line
+HUGE = 1 << 21  # bytes in a huge page
 
 _free: dict[int, list[Array]] = {}  # size in bytes -> memory without a user
 
@@ -46,8 +49,23 @@ def _rounded(size: int) -> int:
 
 
 def _allocate(size: int) -> Array:
+    if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # no memory, as NumPy will say, or a Linux without such pages
+            return _in_huge_pages(size)
     raw = np.empty(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size]
+
+
+def _in_huge_pages(size: int) -> Array:
+    """Return memory that begins with a huge page, if Linux has some to give.
+
+    A processor remembers where some thousand pages are, of 4 kB or of 2 MB.
+    """
+    memory = mmap.mmap(-1, size + HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    raw = np.frombuffer(memory, np.uint8)
+    start = -raw.ctypes.data % HUGE
+    memory.madvise(mmap.MADV_HUGEPAGE, start, size)
     return raw[start : start + size]
 
 

@@ -1,10 +1,10 @@
 """Convolution as matrix products, and its two gradients: the stem and the downsampling.
 
 A window of the image is gathered to a row; a tile of rows is multiplied with the weight while it
-is in the cache. Rows are ordered (tap, channel), whole pixels as they lie in a channels-last image,
-and the product goes tap by tap; only where channels are few (a photo has three) the order is that
-of the weight, (channel, tap), and the image is read channels-first. Arguments are those of
-`minigrad.kernels.reference.conv`, which also takes over for groups.
+is in the cache. Rows are ordered (tap, channel), whole pixels as they lie in a channels-last image.
+The weight is (channel, tap): small ones are reordered for the product, large ones multiplied tap by
+tap. A photo of three channels, in planes, is read as it is, with rows (channel, tap). Arguments are
+those of `minigrad.kernels.reference.conv`, which also takes over for groups.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numba import get_thread_id, prange
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
+    channels_last,
     contiguous,
     empty,
     instead_of,
@@ -27,6 +28,7 @@ from minigrad.kernels.cpu.arrays import (
 )
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gemm import multiply, transpose
+from minigrad.kernels.cpu.simd import copy_short
 from minigrad.kernels.reference import conv as reference
 from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
 
@@ -35,8 +37,11 @@ __all__ = ["conv", "conv_input_grad", "conv_weight_grad"]
 Ints = Sequence[int]
 
 TILE = 1 << 18  # bytes of a tile of rows
-SLAB = 1 << 23  # bytes of the rows gathered at a time for the weight's gradient
-FEW = 16  # channels that are not worth a product of their own
+SLAB = 1 << 23  # bytes of the rows gathered at a time for a large weight's gradient
+SMALL = 1 << 18  # bytes of a small weight: each of PARTS shares of the rows sums up its own
+PARTS = 8
+FEW = 16  # channels of an image in planes that is read as it is
+THIN = 64  # channels that are not worth a product of their own
 
 
 @instead_of(reference.conv)
@@ -57,12 +62,14 @@ def conv(
     channels, row = len(w), math.prod(w.shape[1:])
     y = empty((len(x), *out, channels), x.dtype)
     start = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
+    few = _few(x)
+    whole = few or x.shape[1] < THIN
     turned = empty(w.size, x.dtype)
-    transpose(turned, contiguous(w).reshape(channels, row))
+    transpose(turned, contiguous(channels_last(w) if whole and not few else w).reshape(-1, row))
     steps = _steps(kernel, stride, padding, dilation)
     tile = _tile(row, x.dtype, y.size // channels)
     _conv(
-        y.reshape(-1), _image(x), turned, start, three(out, 1), *steps, x.shape[1] < FEW, tile,
+        y.reshape(-1), _image(x, few), turned, start, three(out, 1), *steps, few, whole, tile,
         empty((threads(), tile * row), x.dtype),
     )  # fmt: skip
     return channels_first(y)
@@ -115,29 +122,38 @@ def conv_weight_grad(
         return reference.conv_weight_grad(np, g, x, kernel, stride, padding, dilation, groups)
     channels, inner = g.shape[1], x.shape[1]
     row = math.prod(kernel) * inner
-    gw = empty((channels, row), g.dtype)
-    few = inner < FEW
+    few = _few(x)
     out = three(g.shape[2:], 1)
     rows = len(g) * math.prod(out)
-    slab = _rows(SLAB, row, g.dtype, rows)
-    columns = empty(slab * row, g.dtype)
     steps = _steps(kernel, stride, padding, dilation)
-    g, image = volume(g).reshape(-1), _image(x)
-    gw[...] = 0
-    for first in range(0, rows, slab):
-        count = min(slab, rows - first)
-        _gather_all(columns, image, first, count, row, out, *steps, few)
-        _conv_weight_grad(gw.reshape(-1), g, columns, first, count, channels, row)
+    g, image = volume(g).reshape(-1), _image(x, few)
+    if rows and channels * row * g.itemsize <= SMALL:
+        tile = _rows(TILE, row, g.dtype, rows)
+        sums = empty((min(PARTS, rows), channels * row), g.dtype)
+        memory = empty((threads(), tile * row), g.dtype)
+        _weight_grad_in_parts(sums, g, image, rows, row, out, *steps, few, tile, memory)
+        gw = sums.sum(axis=0)
+    else:
+        gw = empty(channels * row, g.dtype)
+        gw[...] = 0
+        slab = _rows(SLAB, row, g.dtype, rows)
+        columns = empty(slab * row, g.dtype)
+        for first in range(0, rows, slab):
+            count = min(slab, rows - first)
+            _gather_all(columns, image, first, count, row, out, *steps, few)
+            _weight_grad(gw, g, columns, first, count, channels, row)
     if few:
         return gw.reshape(channels, inner, *kernel)
     return channels_first(gw.reshape(channels, *kernel, inner))
 
 
-def _image(x: Array) -> Array:
+def _few(x: Array) -> bool:
+    return bool(x.shape[1] < FEW and x.flags.c_contiguous)
+
+
+def _image(x: Array, few: bool) -> Array:
     """Return (N, C, *spatial) as (N, D, H, W, C), or with few channels as (N, C, D, H, W)."""
-    if x.shape[1] < FEW:
-        return contiguous(x).reshape(*x.shape[:2], *three(x.shape[2:], 1))
-    return volume(x)
+    return x.reshape(*x.shape[:2], *three(x.shape[2:], 1)) if few else volume(x)
 
 
 def _steps(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> tuple[Ints, ...]:
@@ -171,41 +187,35 @@ def _position(index, out):  # type: ignore[no-untyped-def]
 def _gather(rows, at, x, index, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
     """Copy the window of one result to a row; zeros where it leaves the image."""
     n, d, h, w = _position(index, out)
-    taps = kernel[0] * kernel[1] * kernel[2]
-    from_w0 = w * stride[2] - low[2]
     if few:
         channels, depth, height, width = x.shape[1:]
     else:
         depth, height, width, channels = x.shape[1:]
-    for i in range(kernel[0]):
-        from_d = d * stride[0] - low[0] + i * dilation[0]
-        for j in range(kernel[1]):
-            from_h = h * stride[1] - low[1] + j * dilation[1]
-            inside = 0 <= from_d < depth and 0 <= from_h < height
-            tap = (i * kernel[1] + j) * kernel[2]
-            if few:
-                whole = dilation[2] == 1 and 0 <= from_w0 and from_w0 + kernel[2] <= width
-                for c in range(channels):
-                    to = at + c * taps + tap
-                    if inside and whole:
-                        line = x[n, c, from_d, from_h]
-                        for k in range(kernel[2]):
-                            rows[to + k] = line[from_w0 + k]
-                        continue
-                    for k in range(kernel[2]):
-                        from_w = from_w0 + k * dilation[2]
-                        if inside and 0 <= from_w < width:
-                            rows[to + k] = x[n, c, from_d, from_h, from_w]
-                        else:
-                            rows[to + k] = 0
-                continue
-            for k in range(kernel[2]):
-                from_w = from_w0 + k * dilation[2]
-                target = rows[at + (tap + k) * channels : at + (tap + k + 1) * channels]
-                if inside and 0 <= from_w < width:
-                    target[:] = x[n, from_d, from_h, from_w]
-                else:
-                    target[:] = 0
+    pixels = x.reshape(-1)
+    planes, pixel = (channels, 1) if few else (1, channels)  # to go through, numbers at a place
+    from_w0 = w * stride[2] - low[2]
+    together = dilation[2] == 1 and 0 <= from_w0 and from_w0 + kernel[2] <= width
+    for plane in range(planes):
+        for i in range(kernel[0]):
+            from_d = d * stride[0] - low[0] + i * dilation[0]
+            for j in range(kernel[1]):
+                from_h = h * stride[1] - low[1] + j * dilation[1]
+                if not (0 <= from_d < depth and 0 <= from_h < height):
+                    rows[at : at + kernel[2] * pixel] = 0
+                    at += kernel[2] * pixel
+                    continue
+                line = (((n * planes + plane) * depth + from_d) * height + from_h) * width
+                if together:
+                    copy_short(rows, at, pixels, (line + from_w0) * pixel, kernel[2] * pixel)
+                    at += kernel[2] * pixel
+                    continue
+                for k in range(kernel[2]):
+                    from_w = from_w0 + k * dilation[2]
+                    if 0 <= from_w < width:
+                        copy_short(rows, at, pixels, (line + from_w) * pixel, pixel)
+                    else:
+                        rows[at : at + pixel] = 0
+                    at += pixel
 
 
 @parallel
@@ -215,9 +225,10 @@ def _gather_all(rows, x, first, count, row, out, kernel, stride, low, dilation, 
 
 
 @parallel
-def _conv(y, x, w, bias, out, kernel, stride, low, dilation, few, tile, memory):  # type: ignore[no-untyped-def]
+def _conv(y, x, w, bias, out, kernel, stride, low, dilation, few, whole, tile, memory):  # type: ignore[no-untyped-def]
+    """Gather and multiply tiles of rows, in one product or tap by tap."""
     channels, row = bias.size, w.size // bias.size
-    taps = kernel[0] * kernel[1] * kernel[2]
+    taps = 1 if whole else kernel[0] * kernel[1] * kernel[2]
     inner = row // taps
     results = y.size // channels
     for task in prange(-(-results // tile)):
@@ -227,15 +238,11 @@ def _conv(y, x, w, bias, out, kernel, stride, low, dilation, few, tile, memory):
         for i in range(count):
             _gather(own, i * row, x, first + i, out, kernel, stride, low, dilation, few)
             y[(first + i) * channels : (first + i + 1) * channels] = bias
-        at = first * channels
-        if few:
-            multiply(y, at, channels, count, channels, own, 0, row, 1, w, 0, channels, row, True)
-        else:  # of one tap the rows of w are `taps` rows apart
-            for tap in range(taps):
-                multiply(
-                    y, at, channels, count, channels, own, tap * inner, row, 1,
-                    w, tap * channels, taps * channels, inner, True,
-                )  # fmt: skip
+        for tap in range(taps):  # the rows of w that belong to one lie `taps` rows apart
+            multiply(
+                y, first * channels, channels, count, channels, own, tap * inner, row, 1,
+                w, tap * channels, taps * channels, inner, True,
+            )  # fmt: skip
 
 
 @parallel
@@ -267,7 +274,7 @@ def _scatter(gx, g, w, out, kernel, stride, low, dilation, tile, memory):  # typ
 
 
 @parallel
-def _conv_weight_grad(gw, g, columns, first, count, channels, row):  # type: ignore[no-untyped-def]
+def _weight_grad(gw, g, columns, first, count, channels, row):  # type: ignore[no-untyped-def]
     """Add ``g.T @ columns`` for `count` rows, in blocks of the result."""
     high, wide = 48, 192
     across = -(-row // wide)
@@ -277,3 +284,22 @@ def _conv_weight_grad(gw, g, columns, first, count, channels, row):  # type: ign
             gw, o * row + j, row, min(high, channels - o), min(wide, row - j),
             g, first * channels + o, 1, channels, columns, j, row, count, True,
         )  # fmt: skip
+
+
+@parallel
+def _weight_grad_in_parts(  # type: ignore[no-untyped-def]
+    sums, g, x, rows, row, out, kernel, stride, low, dilation, few, tile, memory
+):
+    """Give every part of the rows its own ``g.T @ columns``."""
+    channels = g.size // rows
+    for part in prange(len(sums)):
+        own = memory[get_thread_id()]
+        begin, end = part * rows // len(sums), (part + 1) * rows // len(sums)
+        for first in range(begin, end, tile):
+            count = min(tile, end - first)
+            for i in range(count):
+                _gather(own, i * row, x, first + i, out, kernel, stride, low, dilation, few)
+            multiply(
+                sums[part], 0, row, channels, row, g, first * channels, 1, channels,
+                own, 0, row, count, first > begin,
+            )  # fmt: skip
