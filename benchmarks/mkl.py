@@ -8,6 +8,7 @@ torch``; it stands in the tables so that nobody takes MKL's choice for a weaknes
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ def unlocked() -> dict[str, str] | None:
     if "AMD" not in here["processor"] or here["vectors"] != "avx512f" or compiler is None:
         return None
     folder = Path(tempfile.mkdtemp(prefix="benchmarks-mkl-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     source, library = folder / "answer.c", folder / "answer.so"
     source.write_text(SOURCE)
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)

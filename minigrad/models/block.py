@@ -188,15 +188,14 @@ class Block(Module):
             known = x.dtype == dtype and (dtype in (float32, float64) or mixes(x))
         else:  # in autocast: for a kernel that takes two types at once
             known = dtype == float32 and x.dtype.itemsize <= 4 and mixes(x)
-        return (
-            known
-            and (is_compiled("mlp", x.array) or not is_grad_enabled())
-            and x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]
-            and all(
-                type(m) in _PLAIN and not m._forward_hooks and not m._forward_pre_hooks
-                for m in self.children()
-            )
-        )
+        if not known or not (is_compiled("mlp", x.array) or not is_grad_enabled()):
+            return False
+        if not x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]:
+            return False
+        for layer in self.children():
+            if type(layer) not in _PLAIN or layer._forward_hooks or layer._forward_pre_hooks:
+                return False
+        return True
 
     def _fused(self, x: Tensor, mixed: Tensor) -> Tensor:
         """Compute `pointwise` with `pointwise_mlp`, which says its formula in one."""

@@ -119,9 +119,10 @@ BRAIN: dict[str, Any] = {
 }
 SCENES: dict[str, Any] = {
     "model": "convnext",  # GRN would see all garments of a scene at once
-    "samples": 20_000,
+    "samples": 40_000,
     "decoder_filters": (64, 32, 16),
-    "batch_size": 16,
+    "epochs": 2,
+    "batch_size": 8,
     "warmup_epochs": 0.15,
     "ema": 0.99,
 }

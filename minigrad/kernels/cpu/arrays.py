@@ -90,9 +90,10 @@ def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
         @functools.wraps(kernel)
         def run(x: Array, *args: Any, **options: Any) -> Any:
             dtype = (x[0] if x.__class__ is list else x).dtype
-            known = dtype.char in "fd" and all(
-                a.dtype in (dtype, np.int64) for a in args if isinstance(a, np.ndarray)
-            )
+            known = dtype.char in "fd"
+            for a in args:
+                if a.__class__ is np.ndarray and a.dtype is not dtype:
+                    known = known and a.dtype in (dtype, np.int64)
             if not known:
                 return formula(np, x, *args, **options)
             try:

@@ -11,8 +11,10 @@ plain loops at the end. Arguments are those of `minigrad.kernels.reference.conv`
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numba import get_thread_id, prange
@@ -109,10 +111,11 @@ def depthwise_conv_weight_grad(
     low = three([lo for lo, _ in padding], 0)
     size = math.prod(taps), channels
     if _is_seven(channels, x.dtype, taps, step, wide):
-        strip = _strip(g.shape, taps, x.dtype)
+        strip = _strip(g.shape[1:4], taps, x.dtype)
+        memory = empty((threads(), _scratch(g.shape[1:4], taps, strip, x.dtype)), x.dtype)
         items = g.shape[0] * g.shape[1] * -(-g.shape[2] // strip)
         parts = empty((min(PARTS, items), *size), x.dtype)
-        _correlate_seven(parts, g, x, taps, low, strip, _scratch(g.shape, taps, strip, x.dtype))
+        _correlate_seven(parts, g, x, taps, low, strip, memory)
     else:
         parts = empty((min(PARTS, math.prod(g.shape[:3])), *size), x.dtype)
         _correlate_plain(parts, g, x, taps, step, low, wide)
@@ -132,23 +135,46 @@ def _convolve(
     """Convolve with w, or with w back to front."""
     channels = x.shape[1]
     bias = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
+    low = tuple([lo for lo, _ in padding])
+    plan = _plan(tuple(out), channels, w.shape[2:], tuple(stride), low, tuple(dilation), x.dtype)
     x = volume(x)
-    y = empty((len(x), *out, channels), x.dtype)
-    kernel, step, wide = three(w.shape[2:], 1), three(stride, 1), three(dilation, 1)
-    low = three([lo for lo, _ in padding], 0)
-    target = spatial(y)
-    if _is_seven(channels, x.dtype, kernel, step, wide):
-        strip = _strip(target.shape, kernel, x.dtype)
-        scratch = _scratch(target.shape, kernel, strip, x.dtype)
+    target = empty((len(x), *plan.out, channels), x.dtype)
+    if plan.strip:
+        scratch = empty((threads(), plan.scratch), x.dtype)
         w = contiguous(w).reshape(-1)
-        _convolve_seven(target, x, w, flipped, bias, kernel, low, strip, scratch)
+        _convolve_seven(target, x, w, flipped, bias, plan.kernel, plan.low, plan.strip, scratch)
     else:
         taps = _taps(flip(w) if flipped else w)
-        _convolve_plain(target, x, taps, bias, kernel, step, low, wide)
-    return channels_first(y)
+        _convolve_plain(target, x, taps, bias, plan.kernel, plan.step, plan.low, plan.wide)
+    return channels_first(target.reshape(len(x), *out, channels))
 
 
 # ---- preparation ------------------------------------------------------------------------------
+
+
+class _Plan(NamedTuple):
+    """A convolution in three axes, and how its result is cut; `strip` 0: not seven wide."""
+
+    out: Ints
+    kernel: Ints
+    step: Ints
+    low: Ints
+    wide: Ints
+    strip: int
+    scratch: int
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(
+    out: Ints, channels: int, kernel: Ints, stride: Ints, low: Ints, dilation: Ints, dtype: np.dtype
+) -> _Plan:
+    """Work out once what every call of a layer needs: small nets would feel it."""
+    out, kernel, step, wide = three(out, 1), three(kernel, 1), three(stride, 1), three(dilation, 1)
+    strip = scratch = 0
+    if _is_seven(channels, dtype, kernel, step, wide):
+        strip = _strip(out, kernel, dtype)
+        scratch = _scratch(out, kernel, strip, dtype)
+    return _Plan(out, kernel, step, three(low, 0), wide, strip, scratch)
 
 
 def _taps(w: Array) -> Array:
@@ -162,15 +188,14 @@ def _is_seven(channels: int, dtype: np.dtype, kernel: Ints, stride: Ints, dilati
 
 def _strip(out: Ints, kernel: Ints, dtype: np.dtype) -> int:
     """Return how many rows of the result a task makes, so that its buffer stays in the cache."""
-    row = VECTORS * lanes(dtype) * kernel[0] * (out[3] + TAPS - 1)
+    row = VECTORS * lanes(dtype) * kernel[0] * (out[2] + TAPS - 1)
     most = max(TAPS, BUFFER // row - (kernel[1] - 1))
-    return max(1, -(-out[2] // max(1, -(-out[2] // most))))
+    return max(1, -(-out[1] // max(1, -(-out[1] // most))))
 
 
-def _scratch(out: Ints, kernel: Ints, strip: int, dtype: np.dtype) -> Array:
-    """Return memory for every thread, laid out as `_places` says."""
-    size = _places(kernel[0], strip + kernel[1] - 1, out[3], math.prod(kernel))[-1]
-    return empty((threads(), size * lanes(dtype)), dtype)
+def _scratch(out: Ints, kernel: Ints, strip: int, dtype: np.dtype) -> int:
+    """Return how much memory a thread needs, laid out as `_places` says."""
+    return _places(kernel[0], strip + kernel[1] - 1, out[2], math.prod(kernel))[-1] * lanes(dtype)
 
 
 def _places(planes: int, rows: int, width: int, taps: int) -> tuple[int, int, int, int]:

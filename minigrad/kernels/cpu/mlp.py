@@ -23,6 +23,7 @@ Hidden values are stored chunk by chunk: ``h[k * rows + row * width + j]`` is in
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -621,10 +622,8 @@ def mlp(
             contiguous(skip).reshape(-1),
             y.reshape(-1),
         )
-        cut = _Cut.of(x, hidden, grn)
         eps = dtype.type(eps)
-        few = not grn and not keep and rows <= FEW
-        if few:
+        if not grn and not keep and rows <= FEW:
             parts = max(1, min(PARTS, hidden // CHUNK))
             width = max(-(-hidden // parts), 2 * lanes(dtype))
             memory = empty((threads(), width * max(rows, channels)), dtype)
@@ -635,6 +634,7 @@ def mlp(
                 factor, rows // len(x), eps, memory,
             )  # fmt: skip
             return y, Saved(stats, None, None)
+        cut = _Cut.of(x, hidden, grn)
         p1, p2 = _packed(p, cut)
         memory = _memory(cut, channels, dtype)
         if not grn:
@@ -670,11 +670,16 @@ def _sums(slab: _Slab, cut: _Cut, *shape: Any) -> Array:
 def _complete(p: Parameters) -> Parameters:
     """Put neutral values where parameters are missing, and everything in C order."""
     channels, hidden = p.w2.shape
-    dtype = p.w1.dtype
-    neutral = (np.ones(channels, dtype), np.zeros(hidden, dtype), np.zeros(hidden, dtype))
+    neutral = _neutral(channels, hidden, p.w1.dtype)
     given = (p.scale, p.grn_weight, p.grn_bias)
     optional = [n if v is None else v for n, v in zip(neutral, given, strict=True)]
     return Parameters(*map(contiguous, (*p[:6], *optional)))
+
+
+@functools.lru_cache(maxsize=64)
+def _neutral(channels: int, hidden: int, dtype: np.dtype) -> tuple[Array, Array, Array]:
+    """Return layer scale, GRN's weight and its bias that change nothing; only to be read."""
+    return np.ones(channels, dtype), np.zeros(hidden, dtype), np.zeros(hidden, dtype)
 
 
 @instead_of(reference.mlp_vjp)
