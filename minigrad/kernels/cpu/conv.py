@@ -1,10 +1,10 @@
 """Convolution as matrix products, and its two gradients: the stem and the downsampling.
 
-A window of the image is gathered to a row; a tile of rows is multiplied with the weight while it
-is in the cache. Rows are ordered (tap, channel), whole pixels as they lie in a channels-last image.
-The weight is (channel, tap): small ones are reordered for the product, large ones multiplied tap by
-tap. A photo of three channels, in planes, is read as it is, with rows (channel, tap). Arguments are
-those of `minigrad.kernels.reference.conv`, which also takes over for groups.
+With a small weight, reordered from (channel, tap) to (tap, channel), a channels-last image is a
+matrix as it lies, line by line: the windows of neighbouring results overlap in memory. Elsewhere
+windows are gathered to rows, and a tile of rows is multiplied while it is in the cache, with large
+weights tap by tap. A photo of three channels, in planes, is read as it is, rows (channel, tap).
+Arguments are those of `minigrad.kernels.reference.conv`, which also takes over for groups.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ SMALL = 1 << 18  # bytes of a small weight: each of PARTS shares of the rows sum
 PARTS = 8
 FEW = 16  # channels of an image in planes that is read as it is
 THIN = 64  # channels that are not worth a product of their own
+LINE = 8  # results side by side that are worth one
 
 
 @instead_of(reference.conv)
@@ -63,10 +64,13 @@ def conv(
     y = empty((len(x), *out, channels), x.dtype)
     start = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
     few = _few(x)
-    whole = few or x.shape[1] < THIN
+    whole = few or x.shape[1] < THIN or w.nbytes <= SMALL
     turned = empty(w.size, x.dtype)
     transpose(turned, contiguous(channels_last(w) if whole and not few else w).reshape(-1, row))
     steps = _steps(kernel, stride, padding, dilation)
+    if whole and not few and dilation[-1] == 1 and out[-1] >= LINE:
+        _conv_lines(y.reshape(-1), volume(x), turned, start, three(out, 1), *steps)
+        return channels_first(y)
     tile = _tile(row, x.dtype, y.size // channels)
     _conv(
         y.reshape(-1), _image(x, few), turned, start, three(out, 1), *steps, few, whole, tile,
@@ -127,7 +131,12 @@ def conv_weight_grad(
     rows = len(g) * math.prod(out)
     steps = _steps(kernel, stride, padding, dilation)
     g, image = volume(g).reshape(-1), _image(x, few)
-    if rows and channels * row * g.itemsize <= SMALL:
+    small = rows and channels * row * g.itemsize <= SMALL
+    if small and not few and dilation[-1] == 1 and out[2] >= LINE:
+        sums = empty((min(PARTS, rows // out[2]), channels * row), g.dtype)
+        _weight_grad_by_lines(sums, g, image, rows, out, *steps)
+        gw = sums.sum(axis=0)
+    elif small:
         tile = _rows(TILE, row, g.dtype, rows)
         sums = empty((min(PARTS, rows), channels * row), g.dtype)
         memory = empty((threads(), tile * row), g.dtype)
@@ -184,9 +193,8 @@ def _position(index, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _gather(rows, at, x, index, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
+def _gather(rows, at, x, n, d, h, w, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
     """Copy the window of one result to a row; zeros where it leaves the image."""
-    n, d, h, w = _position(index, out)
     if few:
         channels, depth, height, width = x.shape[1:]
     else:
@@ -218,10 +226,30 @@ def _gather(rows, at, x, index, out, kernel, stride, low, dilation, few):  # typ
                     at += pixel
 
 
+@compiled
+def _gather_some(rows, at, row, x, first, count, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
+    """Copy the windows of `count` results; counts on, as divisions would take half of the time."""
+    n, d, h, w = _position(first, out)
+    for i in range(count):
+        _gather(rows, at + i * row, x, n, d, h, w, kernel, stride, low, dilation, few)
+        w += 1
+        if w == out[2]:
+            w, h = 0, h + 1
+        if h == out[1]:
+            h, d = 0, d + 1
+        if d == out[0]:
+            d, n = 0, n + 1
+
+
 @parallel
 def _gather_all(rows, x, first, count, row, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
-    for i in prange(count):
-        _gather(rows, i * row, x, first + i, out, kernel, stride, low, dilation, few)
+    some = 64
+    for task in prange(-(-count // some)):
+        i = task * some
+        _gather_some(
+            rows, i * row, row, x, first + i, min(some, count - i), out, kernel, stride, low,
+            dilation, few,
+        )  # fmt: skip
 
 
 @parallel
@@ -235,14 +263,67 @@ def _conv(y, x, w, bias, out, kernel, stride, low, dilation, few, whole, tile, m
         own = memory[get_thread_id()]
         first = task * tile
         count = min(tile, results - first)
-        for i in range(count):
-            _gather(own, i * row, x, first + i, out, kernel, stride, low, dilation, few)
-            y[(first + i) * channels : (first + i + 1) * channels] = bias
+        _gather_some(own, 0, row, x, first, count, out, kernel, stride, low, dilation, few)
+        for i in range(first, first + count):
+            copy_short(y, i * channels, bias, 0, channels)
         for tap in range(taps):  # the rows of w that belong to one lie `taps` rows apart
             multiply(
                 y, first * channels, channels, count, channels, own, tap * inner, row, 1,
                 w, tap * channels, taps * channels, inner, True,
             )  # fmt: skip
+
+
+@compiled
+def _inside(width, out, kernel, stride, low):  # type: ignore[no-untyped-def]
+    """Return the first and the end of the results of a line whose windows are all inside."""
+    begin = min(out, max(0, -(-low // stride)))
+    return begin, max(begin, min(out, (width + low - kernel) // stride + 1))
+
+
+@compiled
+def _edge(number, begin, end, width, kernel, stride, low):  # type: ignore[no-untyped-def]
+    """Return a result of a line that is not, and the first and the end of its taps inside."""
+    v = number if number < begin else number + end - begin
+    return v, max(0, low - v * stride), min(kernel, width + low - v * stride)
+
+
+@parallel
+def _conv_lines(y, x, w, bias, out, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
+    """Multiply line by line, without copies: neighbouring windows overlap where they lie.
+
+    The part of a window that is in one line of the image is in one piece, and the next result's
+    begins `stride` pixels on: the rows of a matrix, one for each line of the filter.
+    """
+    channels = bias.size
+    _, depth, height, width, inner = x.shape
+    pixels, step = x.reshape(-1), stride[2] * inner
+    begin, end = _inside(width, out[2], kernel[2], stride[2], low[2])
+    for line in prange(y.size // (out[2] * channels)):
+        n, d, h, _ = _position(line * out[2], out)
+        at = line * out[2] * channels
+        for v in range(out[2]):
+            copy_short(y, at + v * channels, bias, 0, channels)
+        for i in range(kernel[0]):
+            from_d = d * stride[0] - low[0] + i * dilation[0]
+            for j in range(kernel[1]):
+                from_h = h * stride[1] - low[1] + j * dilation[1]
+                if not (0 <= from_d < depth and 0 <= from_h < height):
+                    continue
+                start = (((n * depth + from_d) * height + from_h) * width - low[2]) * inner
+                taps = (i * kernel[1] + j) * kernel[2]
+                multiply(
+                    y, at + begin * channels, channels, end - begin, channels,
+                    pixels, start + begin * step, step, 1,
+                    w, taps * inner * channels, channels, kernel[2] * inner, True,
+                )  # fmt: skip
+                for edge in range(out[2] - (end - begin)):
+                    v, lo, hi = _edge(edge, begin, end, width, kernel[2], stride[2], low[2])
+                    if lo < hi:
+                        multiply(
+                            y, at + v * channels, channels, 1, channels,
+                            pixels, start + v * step + lo * inner, step, 1,
+                            w, (taps + lo) * inner * channels, channels, (hi - lo) * inner, True,
+                        )  # fmt: skip
 
 
 @parallel
@@ -297,9 +378,46 @@ def _weight_grad_in_parts(  # type: ignore[no-untyped-def]
         begin, end = part * rows // len(sums), (part + 1) * rows // len(sums)
         for first in range(begin, end, tile):
             count = min(tile, end - first)
-            for i in range(count):
-                _gather(own, i * row, x, first + i, out, kernel, stride, low, dilation, few)
+            _gather_some(own, 0, row, x, first, count, out, kernel, stride, low, dilation, few)
             multiply(
                 sums[part], 0, row, channels, row, g, first * channels, 1, channels,
                 own, 0, row, count, first > begin,
             )  # fmt: skip
+
+
+@parallel
+def _weight_grad_by_lines(sums, g, x, rows, out, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
+    """Give every part of the lines its own ``g.T @ windows``, without copies: see `_conv_lines`."""
+    channels = g.size // rows
+    _, depth, height, width, inner = x.shape
+    row = kernel[0] * kernel[1] * kernel[2] * inner
+    pixels, step = x.reshape(-1), stride[2] * inner
+    begin, end = _inside(width, out[2], kernel[2], stride[2], low[2])
+    lines = rows // out[2]
+    for part in prange(len(sums)):
+        total = sums[part]
+        total[:] = 0
+        for line in range(part * lines // len(sums), (part + 1) * lines // len(sums)):
+            n, d, h, _ = _position(line * out[2], out)
+            at = line * out[2] * channels
+            for i in range(kernel[0]):
+                from_d = d * stride[0] - low[0] + i * dilation[0]
+                for j in range(kernel[1]):
+                    from_h = h * stride[1] - low[1] + j * dilation[1]
+                    if not (0 <= from_d < depth and 0 <= from_h < height):
+                        continue
+                    start = (((n * depth + from_d) * height + from_h) * width - low[2]) * inner
+                    taps = (i * kernel[1] + j) * kernel[2]
+                    multiply(
+                        total, taps * inner, row, channels, kernel[2] * inner,
+                        g, at + begin * channels, 1, channels,
+                        pixels, start + begin * step, step, end - begin, True,
+                    )  # fmt: skip
+                    for edge in range(out[2] - (end - begin)):
+                        v, lo, hi = _edge(edge, begin, end, width, kernel[2], stride[2], low[2])
+                        if lo < hi:
+                            multiply(
+                                total, (taps + lo) * inner, row, channels, (hi - lo) * inner,
+                                g, at + v * channels, 1, channels,
+                                pixels, start + v * step + lo * inner, step, 1, True,
+                            )  # fmt: skip

@@ -99,6 +99,7 @@ def _tile(rows: int, vectors: int, narrow: bool = False) -> Callable[..., None]:
 _whole, _two, _one = _tile(ROWS, VECTORS), _tile(ROWS, 2), _tile(ROWS, 1)
 _half, _half_two, _half_one = _tile(ROWS // 2, VECTORS), _tile(ROWS // 2, 2), _tile(ROWS // 2, 1)
 _narrow, _half_narrow = _tile(ROWS, 1, narrow=True), _tile(ROWS // 2, 1, narrow=True)
+_tall, _tall_narrow = _tile(2 * ROWS, 1), _tile(2 * ROWS, 1, narrow=True)
 
 
 @compiled
@@ -111,7 +112,10 @@ def _column_of_tiles(  # type: ignore[no-untyped-def]
     i = 0
     while i < m:
         at, left = c0 + i * c_row, a0 + i * a_row
-        if m - i > ROWS // 2:
+        if vectors == 1 and m - i >= 2 * ROWS:
+            _tall(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
+            i += 2 * ROWS
+        elif m - i > ROWS // 2:
             if vectors == VECTORS:
                 _whole(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
             elif vectors == 2:
@@ -141,7 +145,10 @@ def _few_columns(  # type: ignore[no-untyped-def]
     i = 0
     while i < m:
         at, left = c0 + i * c_row, a0 + i * a_row
-        if m - i > ROWS // 2:
+        if m - i >= 2 * ROWS:
+            _tall_narrow(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
+            i += 2 * ROWS
+        elif m - i > ROWS // 2:
             _narrow(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
             i += ROWS
         else:

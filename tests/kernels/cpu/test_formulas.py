@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numba
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from minigrad import kernels
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
+from minigrad.kernels.cpu import conv
 from minigrad.kernels.reference.mlp import Parameters
 from minigrad.ops import pool, resize
 
@@ -209,6 +211,7 @@ def convolutions(draw: Any, depthwise: bool) -> dict[str, Any]:
         "bias": draw(st.booleans()),
         "last": draw(st.booleans()),
         "dtype": draw(st.sampled_from(DTYPES)),
+        "line": draw(st.sampled_from([1, conv.LINE])),
     }
 
 
@@ -217,6 +220,11 @@ def channels_last(x: Any) -> Any:
 
 
 def check_convolution(name: str, case: dict[str, Any]) -> None:
+    with mock.patch.object(conv, "LINE", case.get("line", conv.LINE)):  # short lines as well
+        _check_convolution(name, case)
+
+
+def _check_convolution(name: str, case: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(case[key]).astype(case["dtype"]) for key in "xw")
     if case["last"]:
