@@ -47,12 +47,12 @@ class FashionScenes:
         Smallest and largest side of a garment, of its 28 pixels.
     seed : int, default 0
         Decides all scenes.
+    root, download
+        As for `fashion_mnist`.
     fine : bool, default False
         All ten labels of Fashion-MNIST instead of five kinds. Which of T-shirt, pullover, coat and
         shirt a garment is can often not be seen, and a mask that is right in shape counts for
         nothing then.
-    root, download
-        As for `fashion_mnist`.
 
     Attributes
     ----------
@@ -75,9 +75,9 @@ class FashionScenes:
         garments: tuple[int, int] = (3, 5),
         scale: tuple[float, float] = (0.8, 1.2),
         seed: int = 0,
-        fine: bool = False,
         root: str | Path | None = None,
         download: bool = False,
+        fine: bool = False,
     ) -> None:
         if not 0 < scale[0] <= scale[1] or round(scale[1] * SIDE) > size:
             raise OptionError(

@@ -188,7 +188,7 @@ class Block(Module):
             known = x.dtype == dtype and (dtype in (float32, float64) or mixes(x))
         else:  # in autocast: for a kernel that takes two types at once
             known = dtype == float32 and x.dtype.itemsize <= 4 and mixes(x)
-        if not known or not (is_compiled("mlp", x.array) or not is_grad_enabled()):
+        if not known or (is_grad_enabled() and not is_compiled("mlp", x.array)):
             return False
         if not x.shape[1:2] == self.pwconv1.weight.shape[1:] == self.pwconv2.weight.shape[:1]:
             return False

@@ -41,9 +41,9 @@ def one_image(y: Tensor, input: Any, dims: int) -> Tensor:
 
 def per_axis(name: str, option: str, value: Any, dims: int, least: int = 1) -> tuple[int, ...]:
     """Return an option given as one int, or one int per spatial axis, as a tuple."""
-    if type(value) is tuple and len(value) == dims and {*map(type, value)} == {int}:
-        if min(value) >= least:
-            return value  # as layers keep it, and nothing is left to check
+    plain = type(value) is tuple and len(value) == dims and {*map(type, value)} == {int}
+    if plain and min(value) >= least:  # as layers keep it: nothing is left to check
+        return value  # type: ignore[no-any-return]
     values = tuple(value) if isinstance(value, Sequence) else (value,) * dims
     if len(values) == 1:
         values *= dims

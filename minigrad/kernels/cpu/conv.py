@@ -67,15 +67,15 @@ def conv(
     whole = few or x.shape[1] < THIN or w.nbytes <= SMALL
     turned = empty(w.size, x.dtype)
     transpose(turned, contiguous(channels_last(w) if whole and not few else w).reshape(-1, row))
-    steps = _steps(kernel, stride, padding, dilation)
-    if whole and not few and dilation[-1] == 1 and out[-1] >= LINE:
-        _conv_lines(y.reshape(-1), volume(x), turned, start, three(out, 1), *steps)
-        return channels_first(y)
-    tile = _tile(row, x.dtype, y.size // channels)
-    _conv(
-        y.reshape(-1), _image(x, few), turned, start, three(out, 1), *steps, few, whole, tile,
-        empty((threads(), tile * row), x.dtype),
-    )  # fmt: skip
+    image, steps = _image(x, few), _steps(kernel, stride, padding, dilation)
+    if whole and _is_matrix(few, dilation, out):
+        _conv_by_lines(y.reshape(-1), image, turned, start, three(out, 1), *steps)
+    else:
+        tile = _tile(row, x.dtype, y.size // channels)
+        _conv(
+            y.reshape(-1), image, turned, start, three(out, 1), *steps, few, whole, tile,
+            empty((threads(), tile * row), x.dtype),
+        )  # fmt: skip
     return channels_first(y)
 
 
@@ -132,7 +132,7 @@ def conv_weight_grad(
     steps = _steps(kernel, stride, padding, dilation)
     g, image = volume(g).reshape(-1), _image(x, few)
     small = rows and channels * row * g.itemsize <= SMALL
-    if small and not few and dilation[-1] == 1 and out[2] >= LINE:
+    if small and _is_matrix(few, dilation, out):
         sums = empty((min(PARTS, rows // out[2]), channels * row), g.dtype)
         _weight_grad_by_lines(sums, g, image, rows, out, *steps)
         gw = sums.sum(axis=0)
@@ -158,6 +158,11 @@ def conv_weight_grad(
 
 def _few(x: Array) -> bool:
     return bool(x.shape[1] < FEW and x.flags.c_contiguous)
+
+
+def _is_matrix(few: bool, dilation: Ints, out: Ints) -> bool:
+    """Return whether the windows of a line are rows as they lie, and enough to multiply."""
+    return not few and dilation[-1] == 1 and out[-1] >= LINE
 
 
 def _image(x: Array, few: bool) -> Array:
@@ -193,6 +198,16 @@ def _position(index, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _line(n, d, h, i, j, depth, height, stride, low, dilation):  # type: ignore[no-untyped-def]
+    """Return which line of all images meets line (i, j) of the filter, or -1 outside of them."""
+    from_d = d * stride[0] - low[0] + i * dilation[0]
+    from_h = h * stride[1] - low[1] + j * dilation[1]
+    if 0 <= from_d < depth and 0 <= from_h < height:
+        return (n * depth + from_d) * height + from_h
+    return -1
+
+
+@compiled
 def _gather(rows, at, x, n, d, h, w, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
     """Copy the window of one result to a row; zeros where it leaves the image."""
     if few:
@@ -204,23 +219,23 @@ def _gather(rows, at, x, n, d, h, w, kernel, stride, low, dilation, few):  # typ
     from_w0 = w * stride[2] - low[2]
     together = dilation[2] == 1 and 0 <= from_w0 and from_w0 + kernel[2] <= width
     for plane in range(planes):
+        image = n * planes + plane
         for i in range(kernel[0]):
-            from_d = d * stride[0] - low[0] + i * dilation[0]
             for j in range(kernel[1]):
-                from_h = h * stride[1] - low[1] + j * dilation[1]
-                if not (0 <= from_d < depth and 0 <= from_h < height):
+                line = _line(image, d, h, i, j, depth, height, stride, low, dilation)
+                if line < 0:
                     rows[at : at + kernel[2] * pixel] = 0
                     at += kernel[2] * pixel
                     continue
-                line = (((n * planes + plane) * depth + from_d) * height + from_h) * width
+                start = line * width
                 if together:
-                    copy_short(rows, at, pixels, (line + from_w0) * pixel, kernel[2] * pixel)
+                    copy_short(rows, at, pixels, (start + from_w0) * pixel, kernel[2] * pixel)
                     at += kernel[2] * pixel
                     continue
                 for k in range(kernel[2]):
                     from_w = from_w0 + k * dilation[2]
                     if 0 <= from_w < width:
-                        copy_short(rows, at, pixels, (line + from_w) * pixel, pixel)
+                        copy_short(rows, at, pixels, (start + from_w) * pixel, pixel)
                     else:
                         rows[at : at + pixel] = 0
                     at += pixel
@@ -228,7 +243,7 @@ def _gather(rows, at, x, n, d, h, w, kernel, stride, low, dilation, few):  # typ
 
 @compiled
 def _gather_some(rows, at, row, x, first, count, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
-    """Copy the windows of `count` results; counts on, as divisions would take half of the time."""
+    """Copy the windows of `count` results, counting on from the first instead of dividing."""
     n, d, h, w = _position(first, out)
     for i in range(count):
         _gather(rows, at + i * row, x, n, d, h, w, kernel, stride, low, dilation, few)
@@ -281,14 +296,19 @@ def _inside(width, out, kernel, stride, low):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _edge(number, begin, end, width, kernel, stride, low):  # type: ignore[no-untyped-def]
-    """Return a result of a line that is not, and the first and the end of its taps inside."""
-    v = number if number < begin else number + end - begin
-    return v, max(0, low - v * stride), min(kernel, width + low - v * stride)
+def _run(number, begin, end, width, kernel, stride, low):  # type: ignore[no-untyped-def]
+    """Return the first result of a run, how many there are, and which taps are inside the line.
+
+    Run 0 are the results whose windows are all inside; each of the others is one at an edge.
+    """
+    if number == 0:
+        return begin, end - begin, 0, kernel
+    v = number - 1 if number <= begin else number - 1 + end - begin
+    return v, 1, max(0, low - v * stride), min(kernel, width + low - v * stride)
 
 
 @parallel
-def _conv_lines(y, x, w, bias, out, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
+def _conv_by_lines(y, x, w, bias, out, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
     """Multiply line by line, without copies: neighbouring windows overlap where they lie.
 
     The part of a window that is in one line of the image is in one piece, and the next result's
@@ -298,29 +318,23 @@ def _conv_lines(y, x, w, bias, out, kernel, stride, low, dilation):  # type: ign
     _, depth, height, width, inner = x.shape
     pixels, step = x.reshape(-1), stride[2] * inner
     begin, end = _inside(width, out[2], kernel[2], stride[2], low[2])
-    for line in prange(y.size // (out[2] * channels)):
-        n, d, h, _ = _position(line * out[2], out)
-        at = line * out[2] * channels
+    runs = 1 + out[2] - (end - begin)
+    for task in prange(y.size // (out[2] * channels)):
+        n, d, h, _ = _position(task * out[2], out)
+        at = task * out[2] * channels
         for v in range(out[2]):
             copy_short(y, at + v * channels, bias, 0, channels)
         for i in range(kernel[0]):
-            from_d = d * stride[0] - low[0] + i * dilation[0]
             for j in range(kernel[1]):
-                from_h = h * stride[1] - low[1] + j * dilation[1]
-                if not (0 <= from_d < depth and 0 <= from_h < height):
+                line = _line(n, d, h, i, j, depth, height, stride, low, dilation)
+                if line < 0:
                     continue
-                start = (((n * depth + from_d) * height + from_h) * width - low[2]) * inner
-                taps = (i * kernel[1] + j) * kernel[2]
-                multiply(
-                    y, at + begin * channels, channels, end - begin, channels,
-                    pixels, start + begin * step, step, 1,
-                    w, taps * inner * channels, channels, kernel[2] * inner, True,
-                )  # fmt: skip
-                for edge in range(out[2] - (end - begin)):
-                    v, lo, hi = _edge(edge, begin, end, width, kernel[2], stride[2], low[2])
+                start, taps = (line * width - low[2]) * inner, (i * kernel[1] + j) * kernel[2]
+                for number in range(runs):
+                    v, count, lo, hi = _run(number, begin, end, width, kernel[2], stride[2], low[2])
                     if lo < hi:
                         multiply(
-                            y, at + v * channels, channels, 1, channels,
+                            y, at + v * channels, channels, count, channels,
                             pixels, start + v * step + lo * inner, step, 1,
                             w, (taps + lo) * inner * channels, channels, (hi - lo) * inner, True,
                         )  # fmt: skip
@@ -387,37 +401,33 @@ def _weight_grad_in_parts(  # type: ignore[no-untyped-def]
 
 @parallel
 def _weight_grad_by_lines(sums, g, x, rows, out, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
-    """Give every part of the lines its own ``g.T @ windows``, without copies: see `_conv_lines`."""
+    """Give every part of the lines its own ``g.T @ windows``, as `_conv_by_lines` has them."""
     channels = g.size // rows
     _, depth, height, width, inner = x.shape
     row = kernel[0] * kernel[1] * kernel[2] * inner
     pixels, step = x.reshape(-1), stride[2] * inner
     begin, end = _inside(width, out[2], kernel[2], stride[2], low[2])
+    runs = 1 + out[2] - (end - begin)
     lines = rows // out[2]
     for part in prange(len(sums)):
         total = sums[part]
         total[:] = 0
-        for line in range(part * lines // len(sums), (part + 1) * lines // len(sums)):
-            n, d, h, _ = _position(line * out[2], out)
-            at = line * out[2] * channels
+        for own in range(part * lines // len(sums), (part + 1) * lines // len(sums)):
+            n, d, h, _ = _position(own * out[2], out)
+            at = own * out[2] * channels
             for i in range(kernel[0]):
-                from_d = d * stride[0] - low[0] + i * dilation[0]
                 for j in range(kernel[1]):
-                    from_h = h * stride[1] - low[1] + j * dilation[1]
-                    if not (0 <= from_d < depth and 0 <= from_h < height):
+                    line = _line(n, d, h, i, j, depth, height, stride, low, dilation)
+                    if line < 0:
                         continue
-                    start = (((n * depth + from_d) * height + from_h) * width - low[2]) * inner
-                    taps = (i * kernel[1] + j) * kernel[2]
-                    multiply(
-                        total, taps * inner, row, channels, kernel[2] * inner,
-                        g, at + begin * channels, 1, channels,
-                        pixels, start + begin * step, step, end - begin, True,
-                    )  # fmt: skip
-                    for edge in range(out[2] - (end - begin)):
-                        v, lo, hi = _edge(edge, begin, end, width, kernel[2], stride[2], low[2])
+                    start, taps = (line * width - low[2]) * inner, (i * kernel[1] + j) * kernel[2]
+                    for number in range(runs):
+                        v, count, lo, hi = _run(
+                            number, begin, end, width, kernel[2], stride[2], low[2]
+                        )
                         if lo < hi:
                             multiply(
                                 total, (taps + lo) * inner, row, channels, (hi - lo) * inner,
                                 g, at + v * channels, 1, channels,
-                                pixels, start + v * step + lo * inner, step, 1, True,
+                                pixels, start + v * step + lo * inner, step, count, True,
                             )  # fmt: skip

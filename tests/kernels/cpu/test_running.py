@@ -45,6 +45,31 @@ def test_memory_is_used_again_when_the_last_view_is_gone() -> None:
     assert buffers.held() == 0
 
 
+def test_large_memory_is_whole_and_writable_wherever_it_comes_from() -> None:
+    buffers.release()
+    for size in (buffers.HUGE, 3 * buffers.HUGE // 2 + 12):
+        a = buffers.empty(size, np.uint8)
+        a[...] = 7
+        assert a.sum() == 7 * size
+        assert a.ctypes.data % buffers.ALIGNMENT == 0
+    with pytest.raises(MemoryError):
+        buffers.empty(1 << 55, np.uint8)
+    assert buffers.held() < 1 << 55
+
+
+def test_memory_without_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(size: int) -> Any:
+        raise OSError("no such pages")
+
+    monkeypatch.setattr(buffers, "_in_huge_pages", refuse)
+    buffers.release()
+    a = buffers.empty(buffers.HUGE, np.uint8)
+    a[...] = 7
+    assert a.sum() == 7 * buffers.HUGE
+    del a
+    buffers.release()
+
+
 def test_small_and_empty_arrays_do_not_use_the_pool() -> None:
     before = buffers.held()
     for shape in (0, 3, (2, 0), (5, 5)):
