@@ -11,23 +11,10 @@ from minigrad.errors import DTypeError, OptionError, unknown
 from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_floating, check_tensor
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import Sigmoid, cast
-from minigrad.ops.precision import obey
+from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor
-
-__all__ = [
-    "elu",
-    "gelu",
-    "hardtanh",
-    "leaky_relu",
-    "log_softmax",
-    "logsigmoid",
-    "relu",
-    "relu6",
-    "silu",
-    "softmax",
-    "softplus",
-]
 
 
 class Relu(Function):
@@ -191,6 +178,7 @@ def _floating(name: str, input: Any) -> Tensor:
     return x
 
 
+@operation("minigrad functional Tensor", inplace=True)
 def relu(input: Tensor) -> Tensor:
     """Return ``max(input, 0)``, elementwise.
 
@@ -215,16 +203,19 @@ def relu(input: Tensor) -> Tensor:
     return Relu()(x)
 
 
+@operation("functional")
 def relu6(input: Tensor) -> Tensor:
     """Return ``min(max(input, 0), 6)``, elementwise."""
     return hardtanh(input, 0.0, 6.0)
 
 
+@operation("minigrad functional")
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """Return `input` where it is positive and ``negative_slope * input`` elsewhere."""
     return LeakyRelu(negative_slope)(_floating("leaky_relu", input))
 
 
+@operation("minigrad functional")
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """Return `input` where it is positive and ``alpha * (exp(input) - 1)`` elsewhere.
 
@@ -233,6 +224,7 @@ def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     return Elu(alpha)(_floating("elu", input))
 
 
+@operation("functional")
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """Return `input` limited to [min_val, max_val]; unlike `clamp`, no gradient at the ends.
 
@@ -246,11 +238,13 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
     return Hardtanh(min_val, max_val)(_floating("hardtanh", input))
 
 
+@operation("minigrad functional")
 def silu(input: Tensor) -> Tensor:
     """Return ``input * sigmoid(input)``, elementwise (also called swish)."""
     return Silu()(_floating("silu", input))
 
 
+@operation("minigrad functional", autocast=FLOAT32)
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return ``log(1 + exp(beta * input)) / beta``, elementwise: a smooth relu.
 
@@ -262,11 +256,13 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return Softplus(beta, threshold)(x)
 
 
+@operation("functional")
 def logsigmoid(input: Tensor) -> Tensor:
     """Return ``log(sigmoid(input))``, elementwise, without overflow."""
     return Logsigmoid()(_floating("logsigmoid", input))
 
 
+@operation("minigrad functional")
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """Gaussian error linear unit, ``input * Phi(input)``, Phi the normal distribution function.
 
@@ -302,6 +298,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return Gelu(kernel)(_floating("gelu", input))
 
 
+@operation("minigrad functional Tensor", autocast=FLOAT32)
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return ``exp(input) / sum(exp(input))`` along `dim`: positive numbers with sum 1.
 
@@ -334,6 +331,7 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     return Softmax(axis)(x) if x.array.size else x.clone()
 
 
+@operation("minigrad functional Tensor", autocast=FLOAT32)
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return ``log(softmax(input, dim))``, computed without overflow; see `softmax`."""
     x, axis = _along("log_softmax", input, dim, dtype)

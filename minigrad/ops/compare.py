@@ -14,54 +14,58 @@ from minigrad.autograd.node import Function, explain
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError
 from minigrad.ops.arguments import check_tensor, constant
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import TensorLike, match
 from minigrad.tensor import Tensor
 
 
-def _comparison(
-    name: str, symbol: str, fits: bool = False
-) -> Callable[[TensorLike, TensorLike], Tensor]:
+def _comparing(ufunc: str, fits: bool = False) -> Callable[[TensorLike, TensorLike], Tensor]:
     def function(x: TensorLike, y: TensorLike) -> Tensor:
         x, y = match(x, y, fits=fits)
         a = x.array if isinstance(x, Tensor) else x
         b = y.array if isinstance(y, Tensor) else y
         xp = get_xp(a if isinstance(x, Tensor) else b)
         try:
-            return constant(getattr(xp, name)(a, b))
+            return constant(getattr(xp, ufunc)(a, b))
         except (ValueError, TypeError) as error:
             node = Function()
-            node.name = name  # type: ignore[misc]
+            node.name = ufunc  # type: ignore[misc]
             raise explain(node, [a, b], error) from None
 
-    function.__name__ = function.__qualname__ = _torch_names.get(name, name)
-    function.__doc__ = f"""Return ``x {symbol} y`` elementwise and broadcast, as booleans."""
     return function
 
 
-_torch_names = {
-    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
-    "greater_equal": "ge",
-}  # fmt: skip
+def _comparison(
+    name: str, symbol: str, homes: str = "minigrad Tensor", **declared: Any
+) -> Callable[[TensorLike, TensorLike], Tensor]:
+    function = _comparing(declared.get("numpy", name))
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""Return ``x {symbol} y`` elementwise and broadcast, as booleans."""
+    return operation(homes, **declared)(function)
 
-eq = _comparison("equal", "==")
-ne = _comparison("not_equal", "!=")
-lt = _comparison("less", "<")
-le = _comparison("less_equal", "<=")
-gt = _comparison("greater", ">")
-ge = _comparison("greater_equal", ">=")
-logical_and = _comparison("logical_and", "and")
-logical_or = _comparison("logical_or", "or")
+
+eq = _comparison("eq", "==", numpy="equal")
+ne = _comparison("ne", "!=", numpy="not_equal")
+lt = _comparison("lt", "<", numpy="less")
+le = _comparison("le", "<=", numpy="less_equal")
+gt = _comparison("gt", ">", numpy="greater")
+ge = _comparison("ge", ">=", numpy="greater_equal")
+logical_and = _comparison("logical_and", "and", "minigrad Tensor numpy")
+logical_or = _comparison("logical_or", "or", "minigrad Tensor numpy")
 logical_xor = _comparison("logical_xor", "xor")
 
 
+@operation("minigrad Tensor numpy")
 def logical_not(x: Tensor) -> Tensor:
     """Return ``not x`` elementwise, as booleans."""
     array = check_tensor("logical_not", x).array
     return constant(get_xp(array).logical_not(array))
 
 
-def _bitwise(name: str, symbol: str) -> Callable[[TensorLike, TensorLike], Tensor]:
-    compare = _comparison(name, symbol, fits=True)
+def _bitwise(
+    name: str, symbol: str, homes: str = "minigrad Tensor", **declared: Any
+) -> Callable[[TensorLike, TensorLike], Tensor]:
+    compare = _comparing(name, fits=True)
 
     def function(x: TensorLike, y: TensorLike) -> Tensor:
         for value in (x, y):
@@ -75,14 +79,15 @@ def _bitwise(name: str, symbol: str) -> Callable[[TensorLike, TensorLike], Tenso
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return ``x {symbol} y`` bit by bit, for booleans and integers."
-    return function
+    return operation(homes, **declared)(function)
 
 
-bitwise_and = _bitwise("bitwise_and", "&")
-bitwise_or = _bitwise("bitwise_or", "|")
-bitwise_xor = _bitwise("bitwise_xor", "^")
+bitwise_and = _bitwise("bitwise_and", "&", inplace=True)
+bitwise_or = _bitwise("bitwise_or", "|", inplace=True)
+bitwise_xor = _bitwise("bitwise_xor", "^", inplace=True)
 
 
+@operation()
 def bitwise_not(x: Tensor) -> Tensor:
     """Return ``~x``, for booleans and integers."""
     x = check_tensor("bitwise_not", x)
@@ -91,19 +96,21 @@ def bitwise_not(x: Tensor) -> Tensor:
     return constant(~x.array)
 
 
-def _test(name: str, what: str) -> Callable[[Tensor], Tensor]:
+def _test(
+    name: str, what: str, homes: str = "minigrad Tensor", **declared: Any
+) -> Callable[[Tensor], Tensor]:
     def function(x: Tensor) -> Tensor:
         array = check_tensor(name, x).array
         return constant(getattr(get_xp(array), name)(array))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return True where an element is {what}."
-    return function
+    return operation(homes, **declared)(function)
 
 
-isnan = _test("isnan", "NaN")
+isnan = _test("isnan", "NaN", "minigrad Tensor numpy")
 isinf = _test("isinf", "infinite")
-isfinite = _test("isfinite", "neither NaN nor infinite")
+isfinite = _test("isfinite", "neither NaN nor infinite", "minigrad Tensor numpy")
 
 
 class Rounding(Function):
@@ -127,20 +134,25 @@ def _number(name: str, x: Tensor) -> Tensor:
     return x
 
 
-def _rounding(name: str, what: str) -> Callable[[Tensor], Tensor]:
+def _rounding(
+    name: str, what: str, homes: str = "minigrad Tensor", **declared: Any
+) -> Callable[[Tensor], Tensor]:
     def function(x: Tensor) -> Tensor:
         return Rounding(lambda xp, a: getattr(xp, name)(a), name)(_number(name, x))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return {what}; its gradient is zero."
-    return function
+    return operation(homes, **declared)(function)
 
 
-floor = _rounding("floor", "the largest integer not above every element")
-ceil = _rounding("ceil", "the smallest integer not below every element")
+floor = _rounding(
+    "floor", "the largest integer not above every element", "minigrad Tensor numpy", inplace=True
+)
+ceil = _rounding("ceil", "the smallest integer not below every element", "minigrad Tensor numpy")
 trunc = _rounding("trunc", "every element without its fraction")
 
 
+@operation("minigrad Tensor numpy")
 def sign(x: Tensor) -> Tensor:
     """Return -1, 0 or 1, the sign of every element; its gradient is zero."""
     x = check_tensor("sign", x)
@@ -149,17 +161,20 @@ def sign(x: Tensor) -> Tensor:
     return Rounding(lambda xp, a: xp.sign(a), "sign")(x)
 
 
+@operation(inplace=True)
 def round(x: Tensor, decimals: int = 0) -> Tensor:
     """Return every element rounded to `decimals` places, halves to even; its gradient is zero."""
     return Rounding(lambda xp, a: xp.round(a, decimals), "round")(_number("round", x))
 
 
+@operation()
 def frac(x: Tensor) -> Tensor:
     """Return the fractional part of every element."""
     x = check_tensor("frac", x)
     return x - trunc(x)
 
 
+@operation()
 def isclose(
     x: Tensor, y: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
@@ -168,6 +183,7 @@ def isclose(
     return constant(get_xp(a).isclose(a, b, rtol, atol, equal_nan=equal_nan))
 
 
+@operation()
 def allclose(
     x: Tensor, y: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
@@ -175,6 +191,7 @@ def allclose(
     return bool(isclose(x, y, rtol, atol, equal_nan).array.all())
 
 
+@operation()
 def equal(x: Tensor, y: Tensor) -> bool:
     """Return True if both have the same shape and the same elements."""
     a, b = check_tensor("equal", x).array, check_tensor("equal", y).array

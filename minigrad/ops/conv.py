@@ -15,20 +15,12 @@ from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_same_dtype, check_tensor
-from minigrad.ops.precision import obey
+from minigrad.ops.declare import operation
+from minigrad.ops.precision import HALF, obey
 from minigrad.ops.reduce import Sum
 from minigrad.ops.shape import pad
 from minigrad.ops.spatial import axes_names, check_images, one_image, per_axis
 from minigrad.tensor import Tensor
-
-__all__ = [
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-]
 
 Ints = tuple[int, ...]
 IntOrInts = int | Ints
@@ -122,6 +114,7 @@ class ConvWeightGrad(Function):
 # ---- the functions users call ---------------------------------------------------------------
 
 
+@operation("functional", autocast=HALF)
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -135,6 +128,7 @@ def conv1d(
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@operation("functional", autocast=HALF)
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -187,6 +181,7 @@ def conv2d(
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@operation("functional", autocast=HALF)
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -200,6 +195,7 @@ def conv3d(
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
+@operation("functional", autocast=HALF)
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -225,6 +221,7 @@ def conv_transpose1d(
     )
 
 
+@operation("functional", autocast=HALF)
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -284,6 +281,7 @@ def conv_transpose2d(
     )
 
 
+@operation("functional", autocast=HALF)
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,

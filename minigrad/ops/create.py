@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad import backend, dtypes
 from minigrad.errors import DTypeError, OptionError, ShapeError
+from minigrad.ops.declare import operation
 from minigrad.tensor import Tensor, tensor
 
 
@@ -35,6 +36,7 @@ def _filled(
         return Tensor(xp.full(lengths, value, dtype=dtype), requires_grad)
 
 
+@operation("minigrad numpy")
 def zeros(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -64,6 +66,7 @@ def zeros(
     return _filled("zeros", size, 0.0, dtype, device, requires_grad)
 
 
+@operation("minigrad numpy")
 def ones(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -71,6 +74,7 @@ def ones(
     return _filled("ones", size, 1.0, dtype, device, requires_grad)
 
 
+@operation("minigrad")
 def empty(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -81,6 +85,7 @@ def empty(
         return Tensor(xp.empty(check_size("empty", size), dtype=chosen), requires_grad)
 
 
+@operation("minigrad")
 def full(
     size: Any,
     fill_value: Any,
@@ -98,6 +103,7 @@ def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -
     return _filled("full_like", x.shape, value, dtype or x.dtype, device or x.device, requires_grad)
 
 
+@operation("minigrad numpy")
 def zeros_like(
     x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -105,6 +111,7 @@ def zeros_like(
     return _like(x, 0, dtype, device, requires_grad)
 
 
+@operation("minigrad numpy")
 def ones_like(
     x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -112,6 +119,7 @@ def ones_like(
     return _like(x, 1, dtype, device, requires_grad)
 
 
+@operation("minigrad")
 def empty_like(
     x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -121,6 +129,7 @@ def empty_like(
     )
 
 
+@operation("minigrad numpy")
 def full_like(
     x: Tensor,
     fill_value: Any,
@@ -133,6 +142,7 @@ def full_like(
     return _like(x, fill_value, dtype, device, requires_grad)
 
 
+@operation("minigrad numpy")
 def arange(
     start: Any,
     end: Any = None,
@@ -166,6 +176,7 @@ def arange(
     return Tensor(array, requires_grad)
 
 
+@operation("minigrad")
 def linspace(
     start: float,
     end: float,
@@ -184,6 +195,7 @@ def linspace(
         return Tensor(xp.linspace(start, end, steps).astype(dtype), requires_grad)
 
 
+@operation("minigrad")
 def eye(
     n: int,
     m: int | None = None,

@@ -15,10 +15,9 @@ from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_floating, check_tensor
+from minigrad.ops.declare import operation
 from minigrad.random import default_generator
 from minigrad.tensor import Tensor, wrap
-
-__all__ = ["drop_path", "drop_path_factor", "dropout"]
 
 
 class ScaleByMask(Function):
@@ -53,6 +52,7 @@ def drop_path_factor(x: Tensor, p: float) -> Tensor:
     return wrap(keep.astype(x.dtype) * x.dtype.type(1.0 / (1.0 - p)))
 
 
+@operation("minigrad functional")
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Set elements to 0 with probability `p` and scale the others by ``1 / (1 - p)``.
 
@@ -95,6 +95,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return ScaleByMask(_mask(x, x.shape, keep), 1.0 / keep if keep else 0.0)(x)
 
 
+@operation("minigrad functional")
 def drop_path(
     input: Tensor, p: float = 0.0, training: bool = False, scale_by_keep: bool = True
 ) -> Tensor:

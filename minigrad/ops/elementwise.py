@@ -21,7 +21,8 @@ from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
 from minigrad.modes import GRAD, state
 from minigrad.ops.arguments import constant
-from minigrad.ops.precision import RULES, obey
+from minigrad.ops.declare import operation
+from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor, wrap
 
 Number = float | int | bool
@@ -650,9 +651,14 @@ class Where(Function):
 # ---- the functions users call ---------------------------------------------------------------
 
 
-def _unary(op: type[Function], keeps_integers: bool = False) -> Callable[[TensorLike], Tensor]:
-    """Make the public function of an operation on one tensor."""
-    ruled = op.name in RULES
+def _unary(
+    op: type[Function],
+    homes: str = "minigrad Tensor",
+    keeps_integers: bool = False,
+    **declared: Any,
+) -> Callable[[TensorLike], Tensor]:
+    """Make and declare the public function of an operation on one tensor."""
+    ruled = "autocast" in declared
 
     def function(x: TensorLike) -> Tensor:
         if not isinstance(x, Tensor):
@@ -674,34 +680,35 @@ def _unary(op: type[Function], keeps_integers: bool = False) -> Callable[[Tensor
     Tensor
         Of the shape of `x`.
     """
-    return function
+    return operation(homes, **declared)(function)
 
 
-neg = _unary(Neg, keeps_integers=True)
-exp = _unary(Exp)
-exp2 = _unary(Exp2)
-expm1 = _unary(Expm1)
-log = _unary(Log)
-log2 = _unary(Log2)
-log10 = _unary(Log10)
-log1p = _unary(Log1p)
-sqrt = _unary(Sqrt)
-rsqrt = _unary(Rsqrt)
-reciprocal = _unary(Reciprocal)
-abs = _unary(Abs, keeps_integers=True)
-sin = _unary(Sin)
-cos = _unary(Cos)
-tan = _unary(Tan)
-asin = _unary(Asin)
-acos = _unary(Acos)
-atan = _unary(Atan)
-sinh = _unary(Sinh)
-cosh = _unary(Cosh)
-tanh = _unary(Tanh)
-sigmoid = _unary(Sigmoid)
-erf = _unary(Erf)
+neg = _unary(Neg, keeps_integers=True, inplace=True, numpy="negative")
+exp = _unary(Exp, "minigrad Tensor numpy", inplace=True, autocast=FLOAT32)
+exp2 = _unary(Exp2, "minigrad Tensor numpy")
+expm1 = _unary(Expm1, "minigrad Tensor numpy", autocast=FLOAT32)
+log = _unary(Log, "minigrad Tensor numpy", inplace=True, autocast=FLOAT32)
+log2 = _unary(Log2, "minigrad Tensor numpy", autocast=FLOAT32)
+log10 = _unary(Log10, "minigrad Tensor numpy", autocast=FLOAT32)
+log1p = _unary(Log1p, "minigrad Tensor numpy", autocast=FLOAT32)
+sqrt = _unary(Sqrt, "minigrad Tensor numpy", inplace=True)
+rsqrt = _unary(Rsqrt, autocast=FLOAT32)
+reciprocal = _unary(Reciprocal, "minigrad Tensor numpy", autocast=FLOAT32)
+abs = _unary(Abs, "minigrad Tensor numpy", keeps_integers=True, also="absolute")
+sin = _unary(Sin, "minigrad Tensor numpy")
+cos = _unary(Cos, "minigrad Tensor numpy")
+tan = _unary(Tan, "minigrad Tensor numpy", autocast=FLOAT32)
+asin = _unary(Asin, numpy="arcsin", autocast=FLOAT32)
+acos = _unary(Acos, numpy="arccos", autocast=FLOAT32)
+atan = _unary(Atan, numpy="arctan")
+sinh = _unary(Sinh, "minigrad Tensor numpy", autocast=FLOAT32)
+cosh = _unary(Cosh, "minigrad Tensor numpy", autocast=FLOAT32)
+tanh = _unary(Tanh, "minigrad functional Tensor numpy", inplace=True)
+sigmoid = _unary(Sigmoid, "minigrad functional Tensor numpy", inplace=True)
+erf = _unary(Erf, "minigrad Tensor numpy")
 
 
+@operation("minigrad Tensor numpy")
 def square(x: TensorLike) -> Tensor:
     """Return ``x * x``."""
     x = x if isinstance(x, Tensor) else Tensor(x)
@@ -713,6 +720,7 @@ def positive(x: Tensor) -> Tensor:
     return x
 
 
+@operation("minigrad Tensor numpy")
 def add(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     """Return ``x + alpha * y``, broadcast.
 
@@ -741,6 +749,7 @@ def add(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     return Add()(x, y if alpha == 1 else mul(y, alpha))
 
 
+@operation(numpy="subtract", also="subtract")
 def sub(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     """Return ``x - alpha * y``, broadcast; see `add`."""
     if _is_bool(x) and _is_bool(y):
@@ -752,11 +761,13 @@ def _is_bool(x: Any) -> bool:
     return getattr(x, "dtype", None) == dtypes.bool_
 
 
+@operation(numpy="multiply", also="multiply")
 def mul(x: TensorLike, y: TensorLike) -> Tensor:
     """Return ``x * y``, broadcast; see `add`."""
     return Mul()(x, y)
 
 
+@operation(numpy="divide", also="divide")
 def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Tensor:
     """Return ``x / y``, broadcast; integers are divided as floats.
 
@@ -808,11 +819,13 @@ def _array(x: Any) -> Any:
     return x.array if isinstance(x, Tensor) else x
 
 
+@operation(inplace=True)
 def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the quotient rounded down (Python's ``//``); not differentiable."""
     return div(x, y, rounding_mode="floor")
 
 
+@operation(inplace=True)
 def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the remainder with the sign of the divisor (Python's ``%``)."""
     x, y = match(x, y)
@@ -820,6 +833,7 @@ def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     return Remainder()(x, y)
 
 
+@operation(inplace=True, numpy="power", autocast=FLOAT32)
 def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
     """Return ``x ** exponent``, broadcast.
 
@@ -852,21 +866,25 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
     return Pow()(x, exponent)
 
 
+@operation("minigrad Tensor numpy")
 def maximum(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the elementwise larger of two; NaN wins; ties share the gradient."""
     return Maximum()(x, y)
 
 
+@operation("minigrad Tensor numpy")
 def minimum(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the elementwise smaller of two; NaN wins; ties share the gradient."""
     return Minimum()(x, y)
 
 
+@operation(numpy="arctan2")
 def atan2(y: TensorLike, x: TensorLike) -> Tensor:
     """Return the angle of the point (x, y) in (-pi, pi]."""
     return Atan2()(y, x)
 
 
+@operation(inplace=True, numpy="clip", also="clip")
 def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
     """Limit every element to [min, max].
 
@@ -911,6 +929,7 @@ def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = Non
     return Clip(min, max)(x)
 
 
+@operation("minigrad numpy")
 def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
     """Take from `x` where `condition` is true and from `y` elsewhere, all three broadcast.
 
@@ -937,16 +956,19 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
     return Where()(condition, x, y)
 
 
+@operation(inplace=True)
 def lerp(start: Tensor, end: Tensor, weight: TensorLike) -> Tensor:
     """Return ``start + weight * (end - start)``."""
     return add(start, mul(weight, sub(end, start)))
 
 
+@operation()
 def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
     """Return ``x + value * a * b``."""
     return add(x, mul(a, b), alpha=value)
 
 
+@operation()
 def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
     """Return ``x + value * a / b``."""
     return add(x, div(a, b), alpha=value)

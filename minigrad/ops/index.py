@@ -20,34 +20,12 @@ from minigrad.errors import DTypeError, OptionError, RangeError, ShapeError
 from minigrad.kernels.reference._arrays import add_up
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_tensor, constant
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast, where
-from minigrad.ops.precision import obey
+from minigrad.ops.precision import WIDEST, obey
 from minigrad.ops.reduce import ValuesIndices
 from minigrad.ops.shape import Reshape, broadcast_tensors, flatten, meeting_shape
 from minigrad.tensor import Tensor, tensor
-
-__all__ = [
-    "argsort",
-    "bincount",
-    "gather",
-    "getitem",
-    "index_add",
-    "index_copy",
-    "index_fill",
-    "index_put",
-    "index_select",
-    "masked_fill",
-    "masked_select",
-    "nonzero",
-    "one_hot",
-    "scatter",
-    "scatter_add",
-    "searchsorted",
-    "sort",
-    "take_along_dim",
-    "topk",
-    "unique",
-]
 
 Index = tuple[Any, ...]
 FULL = slice(None)
@@ -293,6 +271,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     return Take(advanced)(x)
 
 
+@operation("", autocast=WIDEST)
 def index_put(x: Tensor, index: Any, value: Any) -> Tensor:
     """Return a copy of `x` with ``result[index] = value``; the differentiable assignment.
 
@@ -363,6 +342,7 @@ def _at_least_1d(x: Tensor) -> Tensor:
     return x if x.ndim else Reshape((1,))(x)
 
 
+@operation()
 def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """Read along `dim`: ``out[i, j] = x[index[i, j], j]`` for ``dim=0``.
 
@@ -403,6 +383,7 @@ def _check_along(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, An
     return dim, array
 
 
+@operation()
 def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """Read at `indices` along `dim`; the other axes broadcast. Without `dim`, in the flat tensor.
 
@@ -439,6 +420,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     return Take(tuple(grid))(x)
 
 
+@operation()
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the entries `index` (1-D) along `dim`, as a copy.
 
@@ -464,6 +446,7 @@ def _check_vector(name: str, index: Tensor, x: Tensor, dim: int) -> Any:
     return array.reshape(-1)
 
 
+@operation(inplace=True)
 def scatter(
     x: Tensor,
     dim: int,
@@ -528,6 +511,7 @@ def _source(name: str, src: Tensor, index: Any, x: Tensor) -> Tensor:
     return Slice((*[slice(n) for n in index.shape], ...))(src)
 
 
+@operation(inplace=True, autocast=WIDEST)
 def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """Add along `dim`: ``out[index[i, j], j] += src[i, j]`` for ``dim=0``; places may repeat.
 
@@ -557,6 +541,7 @@ def _check_rows(name: str, x: Tensor, dim: int, index: Any, source: Tensor) -> N
         raise DTypeError(f"{name}: source is {source.dtype}, the tensor {x.dtype}; convert it")
 
 
+@operation()
 def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """Add ``alpha * source`` to the entries `index` along `dim`; entries may repeat.
 
@@ -574,6 +559,7 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
     return x + (added if alpha == 1 else added * alpha)
 
 
+@operation()
 def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """Return a copy of `x` with the entries `index` along `dim` replaced by those of `source`."""
     x, source = check_tensor("index_copy", x), check_tensor("index_copy", source)
@@ -583,6 +569,7 @@ def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     return IndexPut((...,), (FULL,) * dim + (array,))(x, source)
 
 
+@operation(inplace=True)
 def index_fill(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
     """Return a copy of `x` with the entries `index` along `dim` set to `value`."""
     x = check_tensor("index_fill", x)
@@ -605,6 +592,7 @@ def _check_bool(name: str, mask: Tensor) -> Tensor:
     return mask
 
 
+@operation(inplace=True)
 def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Return `x` with `value` (a number or a 0-d tensor) where `mask` is True.
 
@@ -627,6 +615,7 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     return where(mask, value, x)  # type: ignore[no-any-return]
 
 
+@operation()
 def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     """Return the elements where `mask` is True, as a 1-D copy; both broadcast.
 
@@ -642,6 +631,7 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     return getitem(x, mask)
 
 
+@operation()
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """Return the indices of the elements that are not zero, one row each.
 
@@ -679,6 +669,7 @@ def _order(array: Any, dim: int, descending: bool) -> Any:
     return array.shape[dim] - 1 - argsort(array[turn], dim, kind="stable")[turn]
 
 
+@operation()
 def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
     """Sort along `dim`; return the values and where they came from.
 
@@ -706,12 +697,14 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = Fals
     return ValuesIndices(gather(x, dim, order), order)
 
 
+@operation()
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Return the indices that sort `x` along `dim`; see `sort`."""
     x = check_tensor("argsort", x)
     return constant(_order(x.array, check_dim("argsort", dim, x.ndim), descending))
 
 
+@operation()
 def topk(
     x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
@@ -735,6 +728,7 @@ def topk(
     return ValuesIndices(gather(x, dim, order), order)
 
 
+@operation()
 def unique(
     x: Tensor,
     sorted: bool = True,
@@ -782,6 +776,7 @@ def unique(
     return tuple(found) if len(found) > 1 else found[0]
 
 
+@operation("minigrad")
 def searchsorted(sorted_sequence: Tensor, values: Tensor, *, right: bool = False) -> Tensor:
     """Return where each of `values` would have to stand in an ascending 1-D tensor.
 
@@ -807,6 +802,7 @@ def searchsorted(sorted_sequence: Tensor, values: Tensor, *, right: bool = False
     return constant(get_xp(row).searchsorted(row, wanted, side="right" if right else "left"))
 
 
+@operation()
 def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """Count how often each of 0, 1, 2, … occurs in a 1-D tensor of integers.
 
@@ -828,6 +824,7 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
     return constant(total.astype(weights.dtype) if weights.dtype == dtypes.float32 else total)
 
 
+@operation("functional")
 def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
     """Return int64 vectors with a 1 at the class and 0 elsewhere, along a new last axis.
 

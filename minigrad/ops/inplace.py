@@ -18,6 +18,7 @@ from minigrad.autograd.node import Function, register_hook
 from minigrad.backend import get_xp, is_writeable
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.ops import create, elementwise
+from minigrad.ops.declare import operation
 from minigrad.ops.index import IndexPut, Slice, assign, fit, parse
 from minigrad.tensor import Tensor, is_recording, wrap
 
@@ -190,7 +191,7 @@ def _ufunc(name: str, ufunc: str, compute: Callable[..., Tensor]) -> Callable[..
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = general.__doc__
-    return method
+    return operation("Tensor")(method)
 
 
 add_ = _ufunc("add_", "add", elementwise.add)
@@ -199,6 +200,7 @@ mul_ = _ufunc("mul_", "multiply", elementwise.mul)
 div_ = _ufunc("div_", "divide", elementwise.div)
 
 
+@operation("Tensor")
 def copy_(self: Tensor, source: Any) -> Tensor:
     """Copy the values of `source`, broadcast and cast, into the tensor; returns it."""
     source = source if isinstance(source, Tensor) else Tensor(source)
@@ -209,6 +211,7 @@ def copy_(self: Tensor, source: Any) -> Tensor:
     return change(self, "copy_", compute, source)
 
 
+@operation("Tensor")
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to `value`; returns the tensor."""
 
@@ -218,6 +221,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return change(self, "fill_", compute)
 
 
+@operation("Tensor")
 def zero_(self: Tensor) -> Tensor:
     """Set every element to zero; returns the tensor."""
     return fill_(self, 0)

@@ -17,27 +17,11 @@ from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops import elementwise
 from minigrad.ops.arguments import check_dims, check_same_dtype, check_tensor
-from minigrad.ops.precision import obey
+from minigrad.ops.declare import operation
+from minigrad.ops.precision import HALF, WIDEST, obey
 from minigrad.ops.reduce import accumulator
 from minigrad.ops.shape import Permute, Reshape, diagonal, meeting_shape
 from minigrad.tensor import Tensor
-
-__all__ = [
-    "addmm",
-    "bmm",
-    "dot",
-    "einsum",
-    "inner",
-    "linear",
-    "matmul",
-    "mm",
-    "mv",
-    "outer",
-    "tensordot",
-    "trace",
-    "vdot",
-]
-
 
 SMALL = 1 << 10  # elements
 
@@ -80,6 +64,7 @@ class MatMul(Function):
         return gx, gy
 
 
+@operation("minigrad Tensor numpy", autocast=HALF)
 def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix product of `x` and `y`, the operator ``@``.
 
@@ -137,6 +122,7 @@ def _of_ndim(name: str, *operands: tuple[Tensor, int]) -> None:
         raise ShapeError(f"{name}: needs {wanted} tensors, got shapes {got}; matmul takes any")
 
 
+@operation()
 def mm(x: Tensor, y: Tensor) -> Tensor:
     """Product of two matrices: (n, k) times (k, m)."""
     x, y = check_tensor("mm", x), check_tensor("mm", y)
@@ -144,6 +130,7 @@ def mm(x: Tensor, y: Tensor) -> Tensor:
     return matmul(x, y)
 
 
+@operation()
 def bmm(x: Tensor, y: Tensor) -> Tensor:
     """Products of two batches of matrices: (b, n, k) times (b, k, m)."""
     x, y = check_tensor("bmm", x), check_tensor("bmm", y)
@@ -153,6 +140,7 @@ def bmm(x: Tensor, y: Tensor) -> Tensor:
     return matmul(x, y)
 
 
+@operation()
 def mv(x: Tensor, v: Tensor) -> Tensor:
     """Product of a matrix (n, k) and a vector (k,)."""
     x, v = check_tensor("mv", x), check_tensor("mv", v)
@@ -160,6 +148,7 @@ def mv(x: Tensor, v: Tensor) -> Tensor:
     return matmul(x, v)
 
 
+@operation(autocast=WIDEST, also="vdot")
 def dot(x: Tensor, y: Tensor) -> Tensor:
     """Inner product of two vectors of one length.
 
@@ -177,9 +166,7 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
     return matmul(x, y)
 
 
-vdot = dot
-
-
+@operation()
 def inner(x: Tensor, y: Tensor) -> Tensor:
     """Inner products over the last axes of both."""
     x, y = check_tensor("inner", x), check_tensor("inner", y)
@@ -188,6 +175,7 @@ def inner(x: Tensor, y: Tensor) -> Tensor:
     return tensordot(x, y, ([-1], [-1]))
 
 
+@operation()
 def outer(x: Tensor, y: Tensor) -> Tensor:
     """Product of every element of one vector with every element of another.
 
@@ -203,6 +191,7 @@ def outer(x: Tensor, y: Tensor) -> Tensor:
     return Reshape((x.shape[0], 1))(x) * y
 
 
+@operation(autocast=HALF)
 def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * bias + alpha * (x @ y)``."""
     if state.autocast is not None:
@@ -210,6 +199,7 @@ def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float =
     return elementwise.add(elementwise.mul(bias, beta), elementwise.mul(mm(x, y), alpha))
 
 
+@operation()
 def trace(x: Tensor) -> Tensor:
     """Sum of the diagonal of a matrix."""
     x = check_tensor("trace", x)
@@ -238,6 +228,7 @@ class Linear(Function):
         )
 
 
+@operation("functional", autocast=HALF)
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Apply the affine map ``x @ weight.T + bias`` to the last axis.
 
@@ -294,6 +285,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return Linear()(x, weight, bias)
 
 
+@operation("minigrad", autocast=WIDEST)
 def tensordot(x: Tensor, y: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> Tensor:
     """Sum products over pairs of axes.
 
@@ -368,6 +360,7 @@ class Einsum(Function):
         return tuple(grads)
 
 
+@operation("minigrad numpy", autocast=HALF)
 def einsum(equation: str, *operands: Tensor) -> Tensor:
     """Sum of products in Einstein's notation.
 

@@ -15,24 +15,13 @@ from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.activation import LogSoftmax, logsigmoid
 from minigrad.ops.arguments import check_floating, check_tensor, constant
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import abs, cast, div, exp, log, square, where
 from minigrad.ops.index import take_along_dim
-from minigrad.ops.precision import obey
+from minigrad.ops.precision import FLOAT32, obey
 from minigrad.ops.reduce import mean, sum
 from minigrad.ops.shape import permute, reshape
 from minigrad.tensor import Tensor, wrap
-
-__all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "mse_loss",
-    "nll_loss",
-    "smooth_l1_loss",
-]
 
 _REDUCTIONS = ("none", "mean", "sum")
 
@@ -165,6 +154,7 @@ def _class_weight(name: str, weight: Any, classes: int, dtype: Any) -> Any:
     return w.array.astype(dtype, copy=False)
 
 
+@operation("functional", autocast=FLOAT32)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -247,6 +237,7 @@ def _mean(loss: Tensor, total: Tensor) -> Tensor:
     return loss / where(nothing, 1.0, total) + where(nothing, math.nan, 0.0)  # type: ignore[no-any-return]
 
 
+@operation("functional", autocast=FLOAT32)
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -285,6 +276,7 @@ def _weighted(name: str, loss: Tensor, weight: Any, reduction: str) -> Tensor:
     return _reduce(loss, reduction)
 
 
+@operation("functional", autocast=FLOAT32)
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -323,6 +315,7 @@ def binary_cross_entropy(
     return _weighted(name, BinaryCrossEntropy()(x, t), weight, reduction)
 
 
+@operation("functional", autocast=FLOAT32)
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -365,6 +358,7 @@ def binary_cross_entropy_with_logits(
     return _weighted(name, (1.0 - t) * x + likelihood, weight, reduction)
 
 
+@operation("functional", autocast=FLOAT32)
 def kl_div(
     input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -400,18 +394,21 @@ def kl_div(
 # ---- regression -----------------------------------------------------------------------------
 
 
+@operation("functional", autocast=FLOAT32)
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Squared error ``(input - target)**2``; the shapes must be equal (PyTorch broadcasts)."""
     x, t = _pair("mse_loss", input, target, reduction)
     return _reduce(square(x - t), reduction)
 
 
+@operation("functional", autocast=FLOAT32)
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Absolute error ``|input - target|``; the shapes must be equal (PyTorch broadcasts)."""
     x, t = _pair("l1_loss", input, target, reduction)
     return _reduce(abs(x - t), reduction)
 
 
+@operation("functional", autocast=FLOAT32)
 def smooth_l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -432,6 +429,7 @@ def smooth_l1_loss(
     return _reduce(where(size < beta, square(d) * (0.5 / beta), size - 0.5 * beta), reduction)
 
 
+@operation("functional", autocast=FLOAT32)
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
 ) -> Tensor:

@@ -1,7 +1,4 @@
-"""Hang the operations on `Tensor`: operators, and methods with PyTorch's names.
-
-This is the one place that says which function becomes which method.
-"""
+"""Hang the operations on `Tensor`: Python's operators, and what was declared a method."""
 
 from __future__ import annotations
 
@@ -12,18 +9,8 @@ import numpy as np
 from minigrad import backend, dtypes, modes, random
 from minigrad.autograd import engine, node
 from minigrad.errors import DTypeError, OptionError
-from minigrad.ops import (
-    activation,
-    compare,
-    create,
-    elementwise,
-    index,
-    inplace,
-    linalg,
-    precision,
-    reduce,
-    shape,
-)
+from minigrad.ops import compare, create, elementwise, index, inplace, linalg, precision, shape
+from minigrad.ops.declare import NAMES, operation
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["bind", "bound"]
@@ -94,60 +81,6 @@ _OPERATORS = {
     "__hash__": object.__hash__,
 }
 
-# ---- methods that are functions of the same name ---------------------------------------------
-
-_FUNCTIONS: dict[Any, str] = {
-    elementwise: (
-        "abs acos add addcdiv addcmul asin atan atan2 clamp cos cosh div erf exp exp2 expm1 "
-        "floor_divide lerp log log10 log1p log2 maximum minimum mul neg pow reciprocal remainder "
-        "rsqrt sigmoid sin sinh sqrt square sub tan tanh"
-    ),
-    compare: (
-        "allclose bitwise_and bitwise_not bitwise_or bitwise_xor ceil eq equal floor frac ge gt "
-        "isclose isfinite isinf isnan le logical_and logical_not logical_or logical_xor lt ne "
-        "round sign trunc"
-    ),
-    reduce: (
-        "all amax amin any argmax argmin count_nonzero cumprod cumsum logsumexp max mean median "
-        "min norm prod std sum var"
-    ),
-    shape: (
-        "broadcast_to chunk clone contiguous diagonal expand expand_as flatten flip moveaxis "
-        "movedim narrow permute ravel repeat repeat_interleave reshape roll split squeeze "
-        "swapaxes swapdims t tile transpose tril triu unbind unflatten unfold unsqueeze view"
-    ),
-    index: (
-        "argsort bincount gather index_add index_copy index_fill index_select masked_fill "
-        "masked_select nonzero scatter scatter_add sort take_along_dim topk unique"
-    ),
-    linalg: "addmm bmm dot inner matmul mm mv outer trace vdot",
-    activation: "log_softmax relu softmax",
-}
-
-_INPLACE: dict[str, Any] = {
-    "bitwise_and_": compare.bitwise_and,
-    "bitwise_or_": compare.bitwise_or,
-    "bitwise_xor_": compare.bitwise_xor,
-    "clamp_": elementwise.clamp,
-    "exp_": elementwise.exp,
-    "floor_": compare.floor,
-    "floor_divide_": elementwise.floor_divide,
-    "index_fill_": index.index_fill,
-    "lerp_": elementwise.lerp,
-    "log_": elementwise.log,
-    "masked_fill_": index.masked_fill,
-    "neg_": elementwise.neg,
-    "pow_": elementwise.pow,
-    "relu_": activation.relu,
-    "remainder_": elementwise.remainder,
-    "round_": compare.round,
-    "scatter_": index.scatter,
-    "scatter_add_": index.scatter_add,
-    "sigmoid_": elementwise.sigmoid,
-    "sqrt_": elementwise.sqrt,
-    "tanh_": elementwise.tanh,
-}
-
 _INPLACE_OPERATORS = {
     "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
     "__ifloordiv__": "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_",
@@ -156,7 +89,10 @@ _INPLACE_OPERATORS = {
 
 # ---- methods of their own -------------------------------------------------------------------
 
+operation("Tensor")(node.register_hook)
 
+
+@operation("Tensor")
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return the tensor with another dtype, on another device, or like another tensor.
 
@@ -203,7 +139,8 @@ class Move(node.Function):
         return Move(self.source)(g)
 
 
-def _backward(
+@operation("Tensor")
+def backward(
     self: Tensor,
     gradient: Tensor | None = None,
     retain_graph: bool | None = None,
@@ -230,61 +167,72 @@ def _backward(
     engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
+@operation("Tensor")
 def retain_grad(self: Tensor) -> None:
     """Keep the gradient of this inner tensor in ``grad`` during backward."""
     if not self.is_leaf:
         inplace.KeepGrad.on(self)
 
 
+@operation("Tensor")
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill the tensor with normal random numbers, in place; returns it."""
     stream = generator or random.default_generator()
     return inplace.copy_(self, wrap(stream.normal(self.shape, self.dtype) * std + mean))
 
 
+@operation("Tensor")
 def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill the tensor with uniform random numbers in [low, high), in place; returns it."""
     stream = generator or random.default_generator()
     return inplace.copy_(self, wrap(stream.random(self.shape, self.dtype) * (high - low) + low))
 
 
+@operation("Tensor")
 def detach_(self: Tensor) -> Tensor:
     """Take this tensor out of the graph; returns it."""
     self._node = None
     return self
 
 
+@operation("Tensor")
 def astype(self: Tensor, dtype: Any, copy: bool = False) -> Tensor:
     """Return the tensor in another dtype: NumPy's spelling of `to`."""
     result = elementwise.cast(self, dtypes.to_dtype(dtype))
     return shape.clone(result) if copy and result is self else result
 
 
+@operation("Tensor")
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """Return the tensor in the dtype of `other`."""
     return elementwise.cast(self, other.dtype)
 
 
+@operation("Tensor")
 def cpu(self: Tensor) -> Tensor:
     """Return the tensor on the CPU; itself where it is there already."""
     return to(self, device="cpu")
 
 
+@operation("Tensor")
 def cuda(self: Tensor, index: int = 0) -> Tensor:
     """Return the tensor on GPU `index`; itself where it is there already."""
     return to(self, device=f"cuda:{index}")
 
 
+@operation("Tensor")
 def new_zeros(self: Tensor, *size: Any) -> Tensor:
     """Return zeros of another size in the dtype and on the device of the tensor."""
     return create.zeros(*size, dtype=self.dtype, device=self.device)
 
 
+@operation("Tensor")
 def new_ones(self: Tensor, *size: Any) -> Tensor:
     """Return ones of another size in the dtype and on the device of the tensor."""
     return create.ones(*size, dtype=self.dtype, device=self.device)
 
 
+@operation("Tensor")
 def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """Return the tensor where `condition` is true and `other` elsewhere."""
     result: Tensor = elementwise.where(condition, self, other)
@@ -310,50 +258,18 @@ def _caster(name: str, dtype: Any) -> Any:
     return method
 
 
-_OWN = {
-    "backward": _backward,
-    "register_hook": node.register_hook,
-    "retain_grad": retain_grad,
-    "detach_": detach_,
-    "normal_": normal_,
-    "uniform_": uniform_,
-    "to": to,
-    "astype": astype,
-    "type_as": type_as,
-    "cpu": cpu,
-    "cuda": cuda,
-    "new_zeros": new_zeros,
-    "new_ones": new_ones,
-    "clip": elementwise.clamp,
-    "multiply": elementwise.mul,
-    "divide": elementwise.div,
-    "subtract": elementwise.sub,
-    "where": where,
-    "add_": inplace.add_,
-    "sub_": inplace.sub_,
-    "mul_": inplace.mul_,
-    "div_": inplace.div_,
-    "copy_": inplace.copy_,
-    "fill_": inplace.fill_,
-    "zero_": inplace.zero_,
-    "T": property(_transposed),
-    "mT": property(_matrix_transposed),
-    **{
-        name: _caster(name, dtype)
-        for name, dtype in {
-            "half": "float16", "float": "float32", "double": "float64", "bfloat16": "bfloat16",
-            "int": "int32", "long": "int64", "short": "int16", "bool": "bool",
-        }.items()
-    },
+_CASTS = {
+    "half": "float16", "float": "float32", "double": "float64", "bfloat16": "bfloat16",
+    "int": "int32", "long": "int64", "short": "int16", "bool": "bool",
 }  # fmt: skip
 
 
 def bound() -> dict[str, Any]:
     """Return every operator and method that the operations give to `Tensor`, by name."""
-    own = {**_OPERATORS, **_OWN}
-    shared = {n: getattr(module, n) for module, names in _FUNCTIONS.items() for n in names.split()}
-    changing = {name: inplace.inplace(name, function) for name, function in _INPLACE.items()}
-    named = {**shared, **changing, **own}
+    changing = {name: inplace.inplace(name, f) for name, f in NAMES["inplace"].items()}
+    casts = {name: _caster(name, dtype) for name, dtype in _CASTS.items()}
+    turned = {"T": property(_transposed), "mT": property(_matrix_transposed)}
+    named = {**_OPERATORS, **NAMES["Tensor"], **changing, **casts, **turned}
     return named | {operator: named[name] for operator, name in _INPLACE_OPERATORS.items()}
 
 

@@ -11,10 +11,9 @@ from minigrad.errors import ShapeError
 from minigrad.kernels import is_compiled, pick
 from minigrad.kernels.reference.mlp import Parameters
 from minigrad.modes import state
-from minigrad.ops.precision import obey
+from minigrad.ops.declare import operation
+from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor, is_recording
-
-__all__ = ["mixes", "pointwise_mlp"]
 
 
 class PointwiseMLP(Function):
@@ -68,6 +67,7 @@ def _is_mixed(x: Tensor, skip: Tensor, factor: Tensor | None, *parameters: Tenso
     )
 
 
+@operation("", autocast=FLOAT32)
 def pointwise_mlp(
     x: Tensor,
     skip: Tensor,

@@ -15,12 +15,11 @@ from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.modes import no_grad, state
 from minigrad.ops.arguments import check_floating, check_same_dtype, check_tensor
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast, rsqrt
-from minigrad.ops.precision import obey
+from minigrad.ops.precision import FLOAT32, obey
 from minigrad.ops.shape import permute, reshape
 from minigrad.tensor import Tensor, wrap
-
-__all__ = ["batch_norm", "global_response_norm", "group_norm", "instance_norm", "layer_norm"]
 
 
 class LayerNorm(Function):
@@ -131,6 +130,7 @@ def _check_eps(name: str, eps: float) -> None:
 # ---- the functions users call ---------------------------------------------------------------
 
 
+@operation("functional", autocast=FLOAT32)
 def layer_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
@@ -190,6 +190,7 @@ def layer_norm(
     return reshape(LayerNorm(eps)(rows, *flat), x.shape)
 
 
+@operation("functional", autocast=FLOAT32)
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -254,6 +255,7 @@ def _group_norm(name: str, x: Tensor, groups: int, weight: Any, bias: Any, eps: 
     return _channels_first(reshape(GroupNorm(groups, eps)(rows, weight, bias), x.shape))
 
 
+@operation("functional", autocast=FLOAT32)
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -322,6 +324,7 @@ def instance_norm(
     return y
 
 
+@operation("functional", autocast=FLOAT32)
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -435,6 +438,7 @@ def _normalize_by(
     return _channels_first(x * scale + (shift if bias is None else shift + bias))
 
 
+@operation("functional", autocast=FLOAT32)
 def global_response_norm(
     input: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-6, channel_dim: int = -1
 ) -> Tensor:

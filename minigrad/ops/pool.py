@@ -16,25 +16,9 @@ from minigrad.autograd.node import Function
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.kernels.reference.separable import AxisMap
+from minigrad.ops.declare import operation
 from minigrad.ops.spatial import check_images, one_image, per_axis
 from minigrad.tensor import Tensor, wrap
-
-__all__ = [
-    "Separable",
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_map",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-]
 
 Ints = tuple[int, ...]
 IntOrInts = int | Ints
@@ -263,6 +247,7 @@ def _adaptive_max_pool(
     return _max(tables, x, input, dims, return_indices)
 
 
+@operation("functional")
 def avg_pool1d(
     input: Tensor,
     kernel_size: IntOrInts,
@@ -277,6 +262,7 @@ def avg_pool1d(
     )
 
 
+@operation("functional")
 def avg_pool2d(
     input: Tensor,
     kernel_size: IntOrInts,
@@ -335,6 +321,7 @@ def avg_pool2d(
     )
 
 
+@operation("functional")
 def avg_pool3d(
     input: Tensor,
     kernel_size: IntOrInts,
@@ -358,6 +345,7 @@ def avg_pool3d(
     )
 
 
+@operation("functional")
 def max_pool1d(
     input: Tensor,
     kernel_size: IntOrInts,
@@ -373,6 +361,7 @@ def max_pool1d(
     )
 
 
+@operation("functional")
 def max_pool2d(
     input: Tensor,
     kernel_size: IntOrInts,
@@ -422,6 +411,7 @@ def max_pool2d(
     )
 
 
+@operation("functional")
 def max_pool3d(
     input: Tensor,
     kernel_size: IntOrInts,
@@ -437,11 +427,13 @@ def max_pool3d(
     )
 
 
+@operation("functional")
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Average (N, C, L) to `output_size`; see `adaptive_avg_pool2d`."""
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
+@operation("functional")
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Average (N, C, H, W) over windows that lead to `output_size`, whatever the input size.
 
@@ -467,21 +459,25 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
+@operation("functional")
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Average (N, C, D, H, W) to `output_size`; see `adaptive_avg_pool2d`."""
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 
+@operation("functional")
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maximum of (N, C, L) over the windows of `adaptive_avg_pool1d`."""
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
+@operation("functional")
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maximum of (N, C, H, W) over the windows of `adaptive_avg_pool2d`."""
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
+@operation("functional")
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maximum of (N, C, D, H, W) over the windows of `adaptive_avg_pool3d`."""
     return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)

@@ -1,9 +1,9 @@
-"""Which operation `autocast` runs in which precision: the one table, and how it is applied.
+"""In which precision `autocast` runs an operation: the rules, and how they are applied.
 
-The table is PyTorch's for CUDA, and holds on every device. Half precision is for what is bound by
-the speed of products; float32 for what sums many numbers, or leaves the range of float16 (65504 at
-most): norms, softmax, powers, exponentials, losses. All others take what they get: one operand in
-its own precision, several in the widest among them.
+Each operation's declaration names its rule, PyTorch's for CUDA, which holds on every device. Half
+precision is for what is bound by the speed of products; float32 for what sums many numbers, or
+leaves the range of float16 (65504 at most): norms, softmax, powers, exponentials, losses. All
+others take what they get: one operand in its own precision, several in the widest among them.
 
 An operation that has a rule says so itself, in one line::
 
@@ -28,28 +28,8 @@ __all__ = ["FLOAT32", "HALF", "RULES", "WIDEST", "full_precision", "obey"]
 
 HALF, FLOAT32, WIDEST = "half", "float32", "widest"
 
-RULES: dict[str, str] = {
-    name: rule
-    for rule, names in {
-        HALF: (
-            "addmm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d einsum "
-            "linear matmul"
-        ),
-        FLOAT32: (
-            # functions
-            "acos asin cosh cumprod cumsum exp expm1 log log10 log1p log2 norm pow prod reciprocal "
-            "rsqrt sinh softplus sum tan "
-            # softmax and losses
-            "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy dice_loss "
-            "huber_loss kl_div l1_loss log_softmax mse_loss nll_loss smooth_l1_loss softmax "
-            # norms; the result of batch norm and instance norm is in the precision of the input
-            "batch_norm global_response_norm group_norm instance_norm layer_norm pointwise_mlp"
-        ),
-        WIDEST: "dot index_put scatter_add tensordot",
-    }.items()
-    for name in names.split()
-}
-"""Operation to precision."""
+RULES: dict[str, str] = {}
+"""Operation to precision; filled by the declarations."""
 
 
 def obey(name: str, *operands: Any) -> tuple[Any, ...]:

@@ -25,33 +25,10 @@ from minigrad.ops.arguments import (
     check_tensor,
     constant,
 )
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast, floating
-from minigrad.ops.precision import obey
+from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor
-
-__all__ = [
-    "all",
-    "amax",
-    "amin",
-    "any",
-    "argmax",
-    "argmin",
-    "count_nonzero",
-    "cumprod",
-    "cumsum",
-    "logsumexp",
-    "max",
-    "mean",
-    "median",
-    "min",
-    "norm",
-    "prod",
-    "std",
-    "std_mean",
-    "sum",
-    "var",
-    "var_mean",
-]
 
 Dims = tuple[int, ...]
 
@@ -199,6 +176,7 @@ class Centre(Function):
         return Centre(self.dims)(g)
 
 
+@operation(autocast=FLOAT32)
 def sum(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add the elements over `dim`.
 
@@ -233,6 +211,7 @@ def sum(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None)
     return Sum(check_dims("sum", dim, x.ndim), keepdim)(x)
 
 
+@operation()
 def mean(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Average the elements over `dim`; NaN over nothing.
 
@@ -254,6 +233,7 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     return Mean(check_dims("mean", dim, x.ndim), keepdim)(x)
 
 
+@operation()
 def var(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False) -> Tensor:
     r"""Variance over `dim`.
 
@@ -282,6 +262,7 @@ def var(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = Fa
     return Var(check_dims("var", dim, x.ndim), correction, keepdim)(x)
 
 
+@operation()
 def std(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False) -> Tensor:
     """Return the standard deviation over `dim`, the root of `var`; its derivative is 0 at 0.
 
@@ -296,6 +277,7 @@ def std(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = Fa
     return Std(check_dims("std", dim, x.ndim), correction, keepdim)(x)
 
 
+@operation("minigrad")
 def var_mean(
     x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -303,6 +285,7 @@ def var_mean(
     return var(x, dim, correction=correction, keepdim=keepdim), mean(x, dim, keepdim)
 
 
+@operation("minigrad")
 def std_mean(
     x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -345,6 +328,7 @@ def _others(xp: Any, x: Any) -> Any:
     return xp.concatenate([outer[:half] * b, outer[:half] * a, outer[half:]])
 
 
+@operation(autocast=FLOAT32)
 def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Multiply the elements along `dim`, or all of them.
 
@@ -422,6 +406,7 @@ def _nonempty(name: str, x: Tensor, dims: Dims) -> None:
         )
 
 
+@operation()
 def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Largest value over `dim`; values that tie share the gradient evenly.
 
@@ -437,6 +422,7 @@ def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return Amax(dims, keepdim)(x)
 
 
+@operation()
 def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Smallest value over `dim`; values that tie share the gradient evenly.
 
@@ -452,6 +438,7 @@ def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return Amin(dims, keepdim)(x)
 
 
+@operation()
 def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index (int64) of the first largest value along `dim`, or in the flattened tensor.
 
@@ -464,6 +451,7 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     return _argument("argmax", x, dim, keepdim)
 
 
+@operation()
 def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index (int64) of the first smallest value along `dim`, or in the flattened tensor."""
     return _argument("argmin", x, dim, keepdim)
@@ -478,6 +466,7 @@ def _argument(name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     return constant(index.reshape(keep(x.shape, dims)) if keepdim else index)
 
 
+@operation()
 def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Largest value, in one of three forms.
 
@@ -512,6 +501,7 @@ def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _chosen("max", x, check_dim("max", dim, x.ndim), keepdim)
 
 
+@operation()
 def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Smallest value, in the three forms of `max`.
 
@@ -546,6 +536,7 @@ def select(x: Tensor, index: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
     return ValuesIndices(values, index)
 
 
+@operation()
 def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Middle value (the lower of two) of all elements, or with its index along `dim`.
 
@@ -599,6 +590,7 @@ class Norm(Function):
         return spread(g, x.shape, self.dims) * direction
 
 
+@operation(autocast=FLOAT32)
 def norm(
     x: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
@@ -678,6 +670,7 @@ class LogSumExp(Function):
         return spread(g, x.shape, self.dims) * xp.exp(x - spread(shift, x.shape, self.dims))
 
 
+@operation()
 def logsumexp(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     r"""Return :math:`\log \sum \exp x` over `dim`, without overflow.
 
@@ -694,6 +687,7 @@ def logsumexp(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 # ---- truth and counts -----------------------------------------------------------------------
 
 
+@operation()
 def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Return True where some element over `dim` is not zero.
 
@@ -707,6 +701,7 @@ def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return constant((x.array != 0).any(check_dims("any", dim, x.ndim), keepdims=keepdim))
 
 
+@operation()
 def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Return True where every element over `dim` is not zero.
 
@@ -720,6 +715,7 @@ def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return constant((x.array != 0).all(check_dims("all", dim, x.ndim), keepdims=keepdim))
 
 
+@operation()
 def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
     """Count the elements over `dim` that are not zero.
 
@@ -757,6 +753,7 @@ class CumSum(Function):
         return CumSum(self.dim, not self.backwards)(g)
 
 
+@operation(autocast=FLOAT32)
 def cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Add up along `dim`, keeping every partial sum; integers and booleans are summed in int64.
 
@@ -780,6 +777,7 @@ def accumulator_or(x: Tensor, dtype: Any) -> dtypes.DType:
     return x.dtype if dtypes.is_floating(x.dtype) else dtypes.int64
 
 
+@operation(autocast=FLOAT32)
 def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Multiply along `dim`, keeping every partial product; the gradient is right at zeros.
 

@@ -16,10 +16,9 @@ import numpy as np
 from minigrad.errors import OptionError, ShapeError, unknown
 from minigrad.kernels.reference.separable import AxisMap
 from minigrad.ops.arguments import check_floating, check_tensor
+from minigrad.ops.declare import operation
 from minigrad.ops.pool import Separable, adaptive_map
 from minigrad.tensor import Tensor
-
-__all__ = ["interpolate"]
 
 Array = np.ndarray[Any, Any]
 
@@ -77,6 +76,7 @@ def _smooth_map(n: int, out: int, scale: float, mode: str, align_corners: bool) 
     return AxisMap(matrix)
 
 
+@operation("functional")
 def interpolate(
     input: Tensor,
     size: int | tuple[int, ...] | None = None,

@@ -13,6 +13,7 @@ from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.modes import state
 from minigrad.ops.activation import softmax
 from minigrad.ops.arguments import check_floating, check_tensor
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast, clamp, log, sigmoid
 from minigrad.ops.loss import (
     _check_reduction,
@@ -24,12 +25,10 @@ from minigrad.ops.loss import (
     cross_entropy,
     nll_loss,
 )
-from minigrad.ops.precision import obey
+from minigrad.ops.precision import FLOAT32, obey
 from minigrad.ops.reduce import mean, sum
 from minigrad.ops.shape import reshape
 from minigrad.tensor import Tensor, wrap
-
-__all__ = ["dice_ce_loss", "dice_loss", "generalized_dice_loss"]
 
 VOLUMES = ("square", "simple", "uniform")
 
@@ -106,6 +105,7 @@ def _foreground(name: str, maps: Maps, include_background: bool) -> Maps:
     return Maps(maps.p[:, 1:], maps.t[:, 1:], maps.dtype)
 
 
+@operation("functional", autocast=FLOAT32)
 def dice_loss(
     input: Tensor,
     target: Tensor,
@@ -194,6 +194,7 @@ def _check_smooth(name: str, smooth: float) -> None:
         raise OptionError(f"{name}: smooth must not be negative, got {smooth}")
 
 
+@operation("functional")
 def generalized_dice_loss(
     input: Tensor,
     target: Tensor,
@@ -259,6 +260,7 @@ def _volume_weights(volume: Any, kind: str) -> Any:
     return xp.where(present, w, xp.where(most > 0, most, 1.0)).astype(volume.dtype)
 
 
+@operation("functional")
 def dice_ce_loss(
     input: Tensor,
     target: Tensor,

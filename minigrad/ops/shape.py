@@ -26,52 +26,9 @@ from minigrad.ops.arguments import (
     infer_shape,
     sizes,
 )
+from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast
 from minigrad.tensor import Tensor
-
-__all__ = [
-    "broadcast_tensors",
-    "broadcast_to",
-    "cat",
-    "chunk",
-    "clone",
-    "concat",
-    "concatenate",
-    "contiguous",
-    "diagonal",
-    "expand",
-    "expand_as",
-    "flatten",
-    "flip",
-    "hstack",
-    "meshgrid",
-    "moveaxis",
-    "movedim",
-    "narrow",
-    "pad",
-    "permute",
-    "ravel",
-    "repeat",
-    "repeat_interleave",
-    "reshape",
-    "roll",
-    "split",
-    "squeeze",
-    "stack",
-    "swapaxes",
-    "swapdims",
-    "t",
-    "tile",
-    "transpose",
-    "tril",
-    "triu",
-    "unbind",
-    "unflatten",
-    "unfold",
-    "unsqueeze",
-    "view",
-    "vstack",
-]
 
 Shape = tuple[int, ...]
 
@@ -94,6 +51,7 @@ class Reshape(Function):
         return g.reshape(self.source)
 
 
+@operation("minigrad Tensor numpy")
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """Return the elements of `x` under another shape: a view where possible, else a copy.
 
@@ -122,6 +80,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     return Reshape(infer_shape("reshape", wanted, x.array.size, x.shape))(x)
 
 
+@operation("Tensor")
 def view(x: Tensor, *shape: Any) -> Tensor:
     """Return `x` under another shape on the same memory, or refuse where a copy would be needed.
 
@@ -148,6 +107,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     return out
 
 
+@operation()
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge the axes `start_dim` to `end_dim` (inclusive) into one.
 
@@ -168,11 +128,13 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return Reshape((*x.shape[:start], merged, *x.shape[end + 1 :]))(x)
 
 
+@operation()
 def ravel(x: Tensor) -> Tensor:
     """Merge all axes into one."""
     return flatten(x)
 
 
+@operation()
 def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split axis `dim` into axes of the lengths `sizes`, one of which may be -1.
 
@@ -189,6 +151,7 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     return Reshape((*x.shape[:dim], *parts, *x.shape[dim + 1 :]))(x)
 
 
+@operation()
 def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
     """Drop the axes of length 1, or those among `dim`; an axis of another length stays.
 
@@ -203,6 +166,7 @@ def squeeze(x: Tensor, dim: Dim = None) -> Tensor:
     return Reshape(tuple([n for i, n in enumerate(x.shape) if n != 1 or i not in dims]))(x)
 
 
+@operation()
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """Insert an axis of length 1 before `dim`.
 
@@ -236,6 +200,7 @@ class Permute(Function):
         return Permute(tuple(inverse))(g)
 
 
+@operation()
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """Reorder the axes: axis ``i`` of the result is axis ``dims[i]`` of `x`.
 
@@ -252,6 +217,7 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
     return Permute(check_dims("permute", wanted, x.ndim))(x)
 
 
+@operation(numpy="swapaxes", also="swapaxes swapdims")
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Exchange two axes.
 
@@ -269,9 +235,7 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     return Permute(tuple(order))(x)
 
 
-swapaxes = swapdims = transpose
-
-
+@operation()
 def t(x: Tensor) -> Tensor:
     """Transpose a matrix; tensors of fewer axes stay as they are."""
     x = check_tensor("t", x)
@@ -282,6 +246,7 @@ def t(x: Tensor) -> Tensor:
     return Permute(tuple(reversed(range(x.ndim))))(x)
 
 
+@operation(numpy="moveaxis", also="moveaxis")
 def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Move the axes `source` to the places `destination`; the others keep their order.
 
@@ -309,8 +274,6 @@ def _moved(ndim: int, source: int | Shape, destination: int | Shape) -> Shape:
     return tuple(order)
 
 
-moveaxis = movedim
-
 # ---- repetition -----------------------------------------------------------------------------
 
 
@@ -330,6 +293,7 @@ class Expand(Function):
         return sum_to(g, self.source)
 
 
+@operation("Tensor")
 def expand(x: Tensor, *shape: Any) -> Tensor:
     """Repeat axes of length 1 up to `shape` without copying; -1 keeps a length.
 
@@ -349,11 +313,13 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     return _expand("expand", x, sizes("expand", shape))
 
 
+@operation("minigrad Tensor numpy")
 def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
     """Repeat axes of length 1 up to `shape` without copying; see `expand`."""
     return _expand("broadcast_to", check_tensor("broadcast_to", x), sizes("broadcast_to", [shape]))
 
 
+@operation("Tensor")
 def expand_as(x: Tensor, other: Tensor) -> Tensor:
     """Expand `x` to the shape of `other`."""
     return _expand("expand_as", check_tensor("expand_as", x), other.shape)
@@ -375,6 +341,7 @@ def _expand(name: str, x: Tensor, shape: Shape) -> Tensor:
     )
 
 
+@operation("minigrad")
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Expand all tensors to the shape in which they meet.
 
@@ -402,6 +369,7 @@ def meeting_shape(name: str, *shapes: Shape) -> Shape:
         ) from None
 
 
+@operation("Tensor")
 def repeat(x: Tensor, *repeats: Any) -> Tensor:
     """Lay copies of `x` side by side, ``repeats[i]`` of them along axis ``i``.
 
@@ -418,6 +386,7 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     return _repeat("repeat", x, sizes("repeat", repeats))
 
 
+@operation("minigrad Tensor numpy")
 def tile(x: Tensor, *repeats: Any) -> Tensor:
     """Lay copies of `x` side by side; unlike `repeat`, missing entries count as leading ones.
 
@@ -446,6 +415,7 @@ def _repeat(name: str, x: Tensor, times: Shape) -> Tensor:
     return clone(result) if result._view is not None else result
 
 
+@operation()
 def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) -> Tensor:
     """Repeat every element along `dim` (the flattened tensor by default) before the next one.
 
@@ -481,6 +451,7 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
     return out
 
 
+@operation("minigrad")
 def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Expand 1-D tensors to the grid they span.
 
@@ -560,6 +531,7 @@ def _joined(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
     return [cast(x, dtype) for x in found]
 
 
+@operation("minigrad", also="concat concatenate")
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along the existing axis `dim`; the other lengths must agree.
 
@@ -589,9 +561,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return Cat(dim)(*found)
 
 
-concat = concatenate = cat
-
-
+@operation("minigrad")
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis `dim`.
 
@@ -615,12 +585,14 @@ def _at_least(x: Tensor, ndim: int) -> Tensor:
     return x if x.ndim >= ndim else Reshape((1,) * (ndim - x.ndim) + x.shape)(x)
 
 
+@operation("minigrad")
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join tensors side by side: along axis 1, or axis 0 for 1-D tensors."""
     found = [_at_least(x, 1) for x in check_tensors("hstack", tensors)]
     return cat(found, 0 if found[0].ndim == 1 else 1)
 
 
+@operation("minigrad")
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join tensors on top of each other, along axis 0, after making them at least 2-D."""
     return cat([_at_least(x, 2) for x in check_tensors("vstack", tensors)], 0)
@@ -629,6 +601,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 # ---- cutting --------------------------------------------------------------------------------
 
 
+@operation()
 def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     """Return the view of `length` entries from `start` along `dim`.
 
@@ -650,6 +623,7 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     return out
 
 
+@operation()
 def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Cut `x` along `dim` into views of `split_size` entries (the last may be shorter).
 
@@ -689,6 +663,7 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
     return tuple([narrow(x, dim, s, p) for s, p in zip(starts, pieces, strict=True)])
 
 
+@operation()
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut `x` along `dim` into at most `chunks` views of equal length (the last may be shorter).
 
@@ -709,6 +684,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(x, -(-x.shape[dim] // chunks), dim)
 
 
+@operation()
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Return the views at every index of `dim`, which disappears.
 
@@ -725,6 +701,7 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple([x[(slice(None),) * dim + (i,)] for i in range(x.shape[dim])])
 
 
+@operation()
 def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """Return the diagonal of the axes `dim1` and `dim2` as the last axis (a copy).
 
@@ -747,6 +724,7 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     return out
 
 
+@operation("Tensor")
 def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Return the windows of `size` entries, every `step`, as a new last axis (a copy).
 
@@ -788,6 +766,7 @@ class Clone(Function):
         return g
 
 
+@operation()
 def clone(x: Tensor) -> Tensor:
     """Return a copy, through which gradients flow.
 
@@ -800,6 +779,7 @@ def clone(x: Tensor) -> Tensor:
     return Clone("K")(check_tensor("clone", x))
 
 
+@operation("Tensor")
 def contiguous(x: Tensor) -> Tensor:
     """Return `x` itself if its elements lie in row-major order, else a copy that does."""
     x = check_tensor("contiguous", x)
@@ -820,6 +800,7 @@ class Flip(Function):
         return Flip(self.dims)(g)
 
 
+@operation("minigrad Tensor numpy")
 def flip(x: Tensor, *dims: Any) -> Tensor:
     """Reverse the order along the axes `dims`; copies.
 
@@ -847,6 +828,7 @@ class Roll(Function):
         return Roll(tuple([-s for s in self.shifts]), self.dims)(g)
 
 
+@operation()
 def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """Shift the elements along `dims`; what leaves at one end enters at the other.
 
@@ -883,6 +865,7 @@ class Triangle(Function):
         return Triangle(self.side, self.diagonal)(g)
 
 
+@operation()
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:
     """Set the elements above the given diagonal of the last two axes to zero.
 
@@ -896,6 +879,7 @@ def tril(x: Tensor, diagonal: int = 0) -> Tensor:
     return _triangle("tril", x, diagonal)
 
 
+@operation()
 def triu(x: Tensor, diagonal: int = 0) -> Tensor:
     """Set the elements below the given diagonal of the last two axes to zero.
 
@@ -942,6 +926,7 @@ class Pad(Function):
 _PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # PyTorch: NumPy
 
 
+@operation("functional")
 def pad(
     x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:

@@ -1,22 +1,26 @@
-"""minigrad/_methods.pyi lists what `minigrad.ops.methods` binds: ``python tests/test_methods.py``.
+"""The stub files say to type checkers and editors what the declarations say to Python.
 
-The stub tells type checkers and editors which operators and methods a Tensor has; this file writes
-it from the functions themselves and, as a test, keeps it in step with them.
+``python -m tests.test_stubs`` writes them; as a test, this file keeps them in step.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
+from types import FunctionType
 from typing import Any
+
+import pytest
 
 import minigrad as mg
 from minigrad.ops import methods
+from minigrad.ops.declare import NAMES
 
-STUB = Path(methods.__file__).parents[1] / "_methods.pyi"
+PACKAGE = Path(mg.__file__).parent
 KNOWN = {"Tensor", "None", "int", "float", "bool", "str", "Any", "tuple", "Sequence", "Callable"}
-HEAD = '''"""Operators and methods of Tensor; written by ``python tests/test_methods.py``."""
+HEAD = '''"""Operators and methods of Tensor; written by ``python -m tests.test_stubs``."""
 
 import builtins
 from collections.abc import Callable, Iterator, Sequence
@@ -80,16 +84,60 @@ def signature(name: str, function: Any) -> str:
     return f"    def {name}({', '.join(parts)}) -> {returned}: ...{ignore}\n"
 
 
-def render() -> str:
+def tensor_methods() -> str:
     names = sorted(methods.bound(), key=lambda n: (not n.startswith("__"), n))
     return HEAD + "".join(signature(name, mg.Tensor.__dict__[name]) for name in names)
 
 
-def test_the_stub_is_up_to_date():
-    assert STUB.read_text() == render(), "run: python tests/test_methods.py"
+def imported(home: str) -> list[str]:
+    """Say where each name of a home comes from."""
+    lines = []
+    for name, function in sorted(NAMES[home].items()):
+        assert isinstance(function, FunctionType)
+        line = f"from {function.__module__} import {function.__name__} as {name}"
+        lines.append(line if len(line) <= 100 else line + "  # noqa: E501")
+    return lines
 
 
-def test_every_method_has_a_docstring():
+def namespace(home: str, title: str) -> str:
+    return "\n".join(
+        [f'"""{title}; written by ``python -m tests.test_stubs``."""', "", *imported(home), ""]
+    )
+
+
+def face() -> str:
+    """Write `minigrad/__init__.pyi`: its own imports and names, then those declared."""
+    own, late = [], []
+    for node in ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            for a in node.names:
+                if not (a.asname or "").startswith("_"):
+                    own.append(f"from {node.module} import {a.name} as {a.asname or a.name}")
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            pairs = zip(node.targets[0].elts, node.value.elts, strict=True)
+            late += [f"{ast.unparse(name)} = {ast.unparse(value)}" for name, value in pairs]
+        elif isinstance(node, ast.Assign) and not ast.unparse(node.targets[0]).startswith("_"):
+            late.append(ast.unparse(node))
+    packages = [f"from minigrad import {name} as {name}" for name in sorted(mg._PACKAGES)]
+    head = '"""What `minigrad` hands on; written by ``python -m tests.test_stubs``."""'
+    lines = [head, "", *own, *packages, *imported("minigrad"), "", "__version__: str", *late]
+    return "\n".join([*lines, "bfloat16 = float16", ""])
+
+
+STUBS = {
+    "_methods.pyi": tensor_methods,
+    "__init__.pyi": face,
+    "nn/functional.pyi": lambda: namespace("functional", "The functions behind the layers"),
+    "ops/__init__.pyi": lambda: namespace("numpy", "The Tensor namespace with NumPy's names"),
+}
+
+
+@pytest.mark.parametrize("file", STUBS)
+def test_the_stub_is_up_to_date(file: str) -> None:
+    assert (PACKAGE / file).read_text() == STUBS[file](), "run: python -m tests.test_stubs"
+
+
+def test_every_method_has_a_docstring() -> None:
     bare = [
         name
         for name in methods.bound()
@@ -99,4 +147,5 @@ def test_every_method_has_a_docstring():
 
 
 if __name__ == "__main__":
-    STUB.write_text(render())
+    for file, write in STUBS.items():
+        (PACKAGE / file).write_text(write())
