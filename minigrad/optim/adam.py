@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 from minigrad import modes
 from minigrad.backend import get_xp
 from minigrad.dtypes import float64
+from minigrad.errors import DataError
 from minigrad.kernels import pick
 from minigrad.optim.optimizer import Group, Optimizer
+from minigrad.tensor import Tensor
 
 __all__ = ["Adam", "AdamW"]
 
@@ -45,6 +47,7 @@ class Adam(Optimizer):
     tensor([0.9, 1.9], requires_grad=True)
     """
 
+    moments = ("exp_avg", "exp_avg_sq")
     decoupled: ClassVar[bool] = False  # does weight decay bypass the running means?
 
     def __init__(
@@ -79,6 +82,17 @@ class Adam(Optimizer):
                 numbers = self._later(counts, group)
                 for parts in zip(*arrays, strict=True):
                     pick("adam_flat", parts[0])(*parts, numbers)
+
+    def _check_state(self, p: Tensor, state: dict[str, Any]) -> list[Any]:
+        arrays = super()._check_state(p, state)
+        step = state.get("step")
+        if len(arrays) < len(self.moments) or not (isinstance(step, int) and step >= 0):
+            raise DataError(
+                f"{self._name}: the state of {self._which(p)} must have the arrays "
+                f"{' and '.join(self.moments)}, and step, a number of steps; it has "
+                f"{', '.join(f'{key} ({type(v).__name__})' for key, v in state.items())}"
+            )
+        return arrays
 
     def _later(self, states: list[dict[str, Any]], group: Group) -> Any:
         """Return device memory with the numbers of the step in which a CUDA graph is launched."""

@@ -11,12 +11,15 @@ import numpy as np
 from minigrad import modes
 from minigrad.backend import get_xp, to_device
 from minigrad.errors import DataError, DTypeError, GraphError, OptionError, ShapeError, unknown
+from minigrad.kernels.reference.lists import extent, is_changeable, overlap
 from minigrad.modes import enable_grad
 from minigrad.tensor import Tensor
 
 __all__ = ["Optimizer"]
 
 Group = dict[str, Any]
+
+_ANEW = "its state is stale: drop it with optimizer.state.pop(parameter), or make a new optimizer"
 
 
 class Optimizer:
@@ -40,6 +43,9 @@ class Optimizer:
         Parameter to its state: arrays and numbers by name.
     """
 
+    # Entries of a parameter's state that are arrays of its shape and dtype, changed at every step.
+    moments: ClassVar[tuple[str, ...]] = ()
+
     # Options that a captured step (a CUDA graph) holds on to; a change asks for a new capture.
     frozen: ClassVar[tuple[str, ...]] = ()
 
@@ -50,6 +56,7 @@ class Optimizer:
             )
         self.defaults = defaults
         self.param_groups: list[Group] = []
+        self._apart: list[Any] = []  # arrays of the last step, known to share no memory
         self.state: dict[Tensor, dict[str, Any]] = {}
         given = list(params)
         if not given:
@@ -141,27 +148,93 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            arrays = [p.array for p in params]
-            grads = [self._gradient(p) for p in params]
+        work = [
+            (group, [p for p in group["params"] if p.grad is not None])
+            for group in self.param_groups
+        ]
+        self._check_step([p for _, params in work for p in params])
+        for group, params in work:
             if params:
+                arrays = [p.array for p in params]
+                grads = [self._gradient(p) for p in params]
                 states = [self.state.setdefault(p, {}) for p in params]
                 self.update_all(arrays, grads, states, group)
             for p in params:
                 p._version[0] += 1
         return loss
 
+    def _check_step(self, params: list[Tensor]) -> None:
+        """Refuse a step on arrays that do not go together, before the first of them is changed."""
+        changed = []
+        for p in params:
+            array, grad = p.array, p.grad.array  # type: ignore[union-attr]
+            if grad.shape != array.shape:
+                raise ShapeError(
+                    f"{self._name}: the gradient has shape {grad.shape} but {self._which(p)}; "
+                    "compute it again after a parameter has changed its shape"
+                )
+            if not is_changeable(array):
+                raise GraphError(
+                    f"{self._name}: {self._which(p)} lies in memory that is read-only, or "
+                    "several of its elements are one, as after expand; train a copy: "
+                    "nn.Parameter(x.clone())"
+                )
+            changed.append(array)
+            state = self.state.get(p)
+            if state:
+                changed += self._check_state(p, state)
+        if [*map(id, changed)] != [*map(id, self._apart)]:  # as a rule they are those of last time
+            shared = overlap([extent(a) for a in changed if isinstance(a, np.ndarray)])
+            if shared is not None:
+                raise GraphError(
+                    f"{self._name}: two of the arrays that the step changes, parameters and their "
+                    f"state, share memory (shapes {changed[shared[0]].shape} and "
+                    f"{changed[shared[1]].shape}); give each a copy of its own"
+                )
+            self._apart = changed
+
+    def _check_state(self, p: Tensor, state: dict[str, Any]) -> list[Any]:
+        """Return the arrays of the state of `p`, after checking that they fit it."""
+        arrays, param = [], p.array
+        for name in self.moments:
+            array = state.get(name)
+            if array is None:
+                continue
+            if type(array) is not type(param):
+                raise DTypeError(
+                    f"{self._name}: {name} is of type {type(array).__name__} but "
+                    f"{self._which(p)} holds {type(param).__name__}; {_ANEW}"
+                )
+            if array.shape != param.shape:
+                raise ShapeError(
+                    f"{self._name}: {name} has shape {array.shape} but {self._which(p)}; {_ANEW}"
+                )
+            if array.dtype != param.dtype:
+                raise DTypeError(
+                    f"{self._name}: {name} is {array.dtype} but {self._which(p)} is "
+                    f"{param.dtype}; {_ANEW}"
+                )
+            if not is_changeable(array):
+                raise GraphError(
+                    f"{self._name}: {name} of {self._which(p)} is read-only, or several of its "
+                    "elements are one; put a copy there: array.copy()"
+                )
+            arrays.append(array)
+        return arrays
+
+    def _which(self, p: Tensor) -> str:
+        """Name a parameter in an error."""
+        number = next(i for i, other in enumerate(self._params()) if other is p)
+        return f"parameter {number} of shape {p.shape}"
+
     def _gradient(self, p: Tensor) -> Any:
-        """Return the gradient's array, in C order if the parameter is."""
+        """Return the gradient's array, in C order if the parameter is, and apart from it."""
         param, grad = p.array, p.grad.array  # type: ignore[union-attr]
-        if grad.shape != param.shape:
-            raise ShapeError(
-                f"{self._name}: the gradient has shape {grad.shape} but its parameter "
-                f"{param.shape}; compute it again after a parameter has changed its shape"
-            )
+        xp = get_xp(param)
+        if xp.may_share_memory(param, grad):
+            return grad.copy()
         if param.flags.c_contiguous and not grad.flags.c_contiguous:
-            return get_xp(param).ascontiguousarray(grad)
+            return xp.ascontiguousarray(grad)
         return grad
 
     def _begin(self) -> None:

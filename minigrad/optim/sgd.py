@@ -46,6 +46,7 @@ class SGD(Optimizer):
     tensor([0.8, 1.6], requires_grad=True)
     """
 
+    moments = ("momentum_buffer",)
     frozen: ClassVar[tuple[str, ...]] = ("momentum", "dampening", "weight_decay", "nesterov")
 
     def __init__(
@@ -77,7 +78,7 @@ class SGD(Optimizer):
         momentum = float(group["momentum"])
         alike: dict[Any, list[tuple[Any, ...]]] = {}  # those that one call can update
         for p, g, state in zip(params, grads, states, strict=True):
-            first = momentum and "momentum_buffer" not in state
+            first = momentum and state.get("momentum_buffer") is None
             if first:
                 self._begin()
                 state["momentum_buffer"] = get_xp(p).zeros(p.shape, p.dtype)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, instead_of
-from minigrad.kernels.cpu.compile import compiled, parallel, serial
+from minigrad.kernels.cpu.arrays import Array, instead_of
+from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
 from minigrad.kernels.reference import adam as reference
 
@@ -22,18 +22,6 @@ def _update(p, g, m, v, step_size, v_scale, take1, keep2, take2, eps, shrink, pe
         m[i] += take1 * (slope - m[i])
         v[i] = keep2 * v[i] + take2 * slope * slope
         p[i] = shrink * p[i] - step_size * m[i] / (np.sqrt(v[i]) / v_scale + eps)
-
-
-@serial
-def _small(p, g, m, v, *numbers):  # type: ignore[no-untyped-def]
-    _update(p, g, m, v, *numbers)
-
-
-@parallel
-def _large(p, g, m, v, *numbers):  # type: ignore[no-untyped-def]
-    for block in prange(-(-p.size // BLOCK)):
-        part = slice(block * BLOCK, (block + 1) * BLOCK)
-        _update(p[part], g[part], m[part], v[part], *numbers)
 
 
 @parallel
@@ -65,13 +53,8 @@ def adam(
     penalty: float = 0.0,
 ) -> None:
     """Change p, m and v; see `minigrad.kernels.reference.adam`."""
-    numbers = _numbers(p.dtype, step_size, v_scale, beta1, beta2, eps, shrink, penalty)
-    changed = (p, m, v)
-    rows = [contiguous(a).reshape(-1) for a in (p, g, m, v)]
-    (_small if p.size <= BLOCK else _large)(*rows, *numbers)
-    for array, row in zip(changed, (rows[0], *rows[2:]), strict=True):
-        if not array.flags.c_contiguous:
-            array[...] = row.reshape(array.shape)
+    numbers = (step_size, v_scale, beta1, beta2, eps, shrink, penalty)
+    adam_many([p], [g], [m], [v], *numbers)
 
 
 @instead_of(reference.adam_many)

@@ -38,8 +38,9 @@ def lanes(dtype: np.dtype[Any]) -> int:
 
 
 def contiguous(x: Array) -> Array:
-    """Return x in C order: itself, or a copy."""
-    if x.flags.c_contiguous:
+    """Return x in C order, its elements where their type may stand: itself, or a copy."""
+    flags = x.flags
+    if flags.c_contiguous and flags.aligned:
         return x
     y = empty(x.shape, x.dtype)
     y[...] = x

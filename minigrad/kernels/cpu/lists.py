@@ -15,8 +15,10 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minigrad.errors import GraphError
 from minigrad.kernels.cpu.arrays import Array, contiguous
 from minigrad.kernels.cpu.compile import compiled, serial
+from minigrad.kernels.reference.lists import check, overlap
 
 __all__ = ["BLOCK", "over_lists", "piece", "place"]
 
@@ -59,6 +61,8 @@ def over_lists(
 ) -> None:
     """Run ``loop(ends, addresses, like, *rest)`` over arrays of one length in every list.
 
+    No address is taken unless `check` lets all arrays pass, and no two threads change one place.
+
     Parameters
     ----------
     loop : callable
@@ -68,24 +72,45 @@ def over_lists(
         ``one(*arrays, *rest)`` does the same for one array of each list; for those of another
         element type than the first array.
     lists : sequence of list of array
-        The arrays, in the order in which the loop knows them.
+        The arrays, in the order in which the loop knows them; the second list is only read.
     """
-    plain, copies, dtype = [], [], lists[0][0].dtype
+    check(one.__module__.rpartition(".")[2], lists)
+    dtype = lists[0][0].dtype
+    plain, copies, other = [], [], []
     for arrays in zip(*lists, strict=True):
         if any(a.dtype != dtype for a in arrays):
-            one(*arrays, *rest)
+            other.append(arrays)
             continue
-        rows = [contiguous(a).reshape(-1) for a in arrays]
-        plain.append(rows)
-        copies += [pair for pair in zip(arrays, rows, strict=True) if not _is_plain(pair[0])]
+        whole = [contiguous(a) for a in arrays]
+        plain.append([a.reshape(-1) for a in whole])
+        pairs = enumerate(zip(arrays, whole, strict=True))
+        copies += [pair for i, pair in pairs if i != 1 and pair[0] is not pair[1]]
     if plain:
-        ends = np.cumsum([row[0].size for row in plain])
-        table = [[_address(a) for a in column] for column in zip(*plain, strict=True)]
-        loop(ends, np.array(table, np.int64), plain[0][0][:0], *rest)
-    for array, row in copies:
-        if array.flags.writeable:  # else it was only read
-            array[...] = row.reshape(array.shape)
+        sizes = np.array([row[0].size for row in plain])
+        table = np.array(
+            [[_address(a) for a in column] for column in zip(*plain, strict=True)], np.int64
+        )
+        if _share_memory(table, sizes * dtype.itemsize):
+            _refuse_shared(np.delete(table, 1, 0), sizes * dtype.itemsize)
+            read = [row[1].copy() for row in plain]  # it may not change under the loop
+            table[1] = [_address(a) for a in read]
+        loop(sizes.cumsum(), table, plain[0][0][:0], *rest)
+    for array, changed in copies:
+        array[...] = changed
+    for arrays in other:
+        one(*arrays, *rest)
 
 
-def _is_plain(array: Array) -> bool:
-    return array.flags.c_contiguous  # type: ignore[no-any-return]
+def _share_memory(table: Array, sizes: Array) -> Any:
+    """Return the places in the table of two arrays that overlap, or None."""
+    return overlap(np.stack([table, table + sizes], axis=-1))
+
+
+def _refuse_shared(table: Array, sizes: Array) -> None:
+    shared = _share_memory(table, sizes)
+    if shared is not None:
+        i, j = (place % len(sizes) for place in shared)
+        raise GraphError(
+            f"arrays {i} and {j} of a step share memory, and both are to be changed; give each a "
+            "copy of its own"
+        )

@@ -8,6 +8,7 @@ from minigrad.backend import get_xp
 from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, fits, in_memory_order, vector
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.reference import adam as reference
+from minigrad.kernels.reference.lists import check
 
 __all__ = ["adam", "adam_flat", "adam_many"]
 
@@ -38,6 +39,7 @@ def adam(
 def adam_many(*args: Any) -> None:
     """Take the step with several parameters: lists in place of the four arrays."""
     lists, numbers = args[:4], args[4:]
+    check("adam", lists)
     for arrays in zip(*lists, strict=True):
         adam(*arrays, *numbers)
 

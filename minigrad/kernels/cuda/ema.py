@@ -8,6 +8,7 @@ from minigrad.backend import get_xp
 from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, fits, in_memory_order, vector
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.reference import ema as reference
+from minigrad.kernels.reference.lists import check
 
 __all__ = ["ema", "ema_many"]
 
@@ -30,5 +31,6 @@ def ema(average: Array, value: Array, decay: float) -> None:
 
 def ema_many(averages: Any, values: Any, decay: float) -> None:
     """Follow several arrays: lists in place of the two."""
+    check("ema", (averages, values))
     for average, value in zip(averages, values, strict=True):
         ema(average, value, decay)
