@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
-import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from io import BufferedRandom
 from pathlib import Path
 
 from minigrad.errors import DataError
+from minigrad.files import reason
 
 __all__ = ["data_home", "fetch"]
 
 TIMEOUT = 30.0  # seconds without an answer
+CHUNK = 1 << 16
 
 
 def data_home() -> Path:
@@ -23,11 +26,12 @@ def data_home() -> Path:
     return Path(home) if home else Path.home() / ".cache" / "minigrad"
 
 
-def fetch(urls: Sequence[str], path: Path, check: Callable[[Path], None]) -> Path:
+def fetch(urls: Sequence[str], path: Path, size: int, sha256: str) -> Path:
     """Fetch `path` from the first of `urls` that serves it whole.
 
     The bytes go to ``<path>.part``. A broken connection leaves that file, and the next call asks
-    the server for the rest only. Nobody ever sees an unchecked file under its final name.
+    the server for the rest only. Never more than `size` bytes are taken, and nobody ever sees an
+    unchecked file under its final name.
 
     Parameters
     ----------
@@ -35,53 +39,81 @@ def fetch(urls: Sequence[str], path: Path, check: Callable[[Path], None]) -> Pat
         The same file at several places, tried in order.
     path : Path
         Where to put it; folders are made.
-    check : callable
-        Is given the path of the whole file; raises DataError if the content is wrong, in which
-        case the file is removed.
+    size : int
+        How many bytes it has.
+    sha256 : str
+        Their SHA-256, in hexadecimal digits.
 
     Raises
     ------
     DataError
         If no place served the right file; the message lists what each one said.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     failures = []
-    for url in urls:
-        try:
-            _fetch(url, part)
-        except (OSError, http.client.HTTPException) as error:
-            failures.append(f"{url}: {error}")
-            continue
-        try:
-            check(part)
-        except DataError as error:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for url in urls:
+            try:
+                with _open_part(part) as file:
+                    _fetch(url, file, size, sha256)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                failures.append(f"{url}: {reason(error)}")
+            else:
+                part.replace(path)
+                return path
+        if part.stat().st_size == 0:
             part.unlink()
-            failures.append(f"{url}: {error}")
-            continue
-        part.replace(path)
-        return path
+    except OSError as error:
+        raise DataError(f"{path}: cannot be saved ({reason(error)})") from None
     raise DataError(
         f"could not download {path.name}; check the connection, or put the file at {path} by hand"
         + "".join(f"\n  {failure}" for failure in failures)
     )
 
 
-def _fetch(url: str, part: Path) -> None:
-    """Append to `part` what is missing of `url`."""
-    have = part.stat().st_size if part.exists() else 0
+def _open_part(part: Path) -> BufferedRandom:
+    """Open what there is already, to read and to write; a link that waits there is not followed."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(part, flags, 0o666), "r+b")
+
+
+def _fetch(url: str, file: BufferedRandom, size: int, sha256: str) -> None:
+    """Append to `file` what is missing of `url`, and check the whole."""
+    have = file.seek(0, os.SEEK_END)
+    if have < size:
+        _append(url, file, have, size)
+    found = _sha256(file)
+    if found != sha256 and have:  # what was there already is to blame
+        _append(url, file, 0, size)
+        found = _sha256(file)
+    if found != sha256:
+        file.truncate(0)
+        raise DataError(f"expected SHA-256 {sha256}, found {found}")
+
+
+def _append(url: str, file: BufferedRandom, have: int, size: int) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if have and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is missing; the check decides whether it is the right file
-        raise
-    with response:
-        resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
-        with part.open("ab" if resumed else "wb") as file:
-            shutil.copyfileobj(response, file)
-        expected = response.headers.get("Content-Length")
-        got = part.stat().st_size - (have if resumed else 0)
-    if expected is not None and got < int(expected):
-        raise OSError(f"the connection broke after {got} of {expected} bytes; run again to resume")
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0  # the whole file comes
+        elif not str(response.headers["Content-Range"]).startswith(f"bytes {have}-"):
+            raise OSError(f"asked for what follows byte {have}, was offered another part")
+        offered = response.headers["Content-Length"]
+        if offered is not None and offered.strip() != str(size - have):
+            raise OSError(f"expected {size - have} bytes, was offered {offered}")
+        file.truncate(have)
+        file.seek(have)
+        while chunk := response.read(min(CHUNK, size - have + 1)):
+            have += len(chunk)
+            if have > size:
+                file.truncate(0)
+                raise OSError(f"expected {size} bytes, and more came")
+            file.write(chunk)
+    if have < size:
+        raise OSError(f"the connection broke after {have} of {size} bytes; run again to resume")
+
+
+def _sha256(file: BufferedRandom) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()

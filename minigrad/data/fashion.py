@@ -6,8 +6,6 @@ Machine Learning Algorithms", 2017, https://github.com/zalandoresearch/fashion-m
 
 from __future__ import annotations
 
-import hashlib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from minigrad.data.dataset import ArrayDataset
 from minigrad.data.download import data_home, fetch
-from minigrad.data.idx import read_bytes, read_idx
+from minigrad.data.idx import read_idx
 from minigrad.errors import DataError
 
 __all__ = ["CLASSES", "fashion_mnist", "find_fashion_mnist"]
@@ -30,12 +28,24 @@ MIRRORS = (
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
-# Of the unpacked content: how a .gz was packed differs between Debian's files and the authors'.
-SHA256 = {
-    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+# Of the packed files, which are checked before anything is unpacked: bytes, and SHA-256.
+FILES = {
+    "train-images-idx3-ubyte": (
+        26_421_880,
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    ),
+    "train-labels-idx1-ubyte": (
+        29_515,
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    ),
+    "t10k-images-idx3-ubyte": (
+        4_422_102,
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    ),
+    "t10k-labels-idx1-ubyte": (
+        5_148,
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
 }
 
 
@@ -75,7 +85,7 @@ def fashion_mnist(
                 "'minigrad data --download fashion-mnist' or fashion_mnist(download=True)"
             )
         folder = _places(root)[0]
-        for name in SHA256:
+        for name in FILES:
             if _file(folder, name) is None:
                 _download(folder, name)
     part = "train" if train else "t10k"
@@ -87,7 +97,7 @@ def fashion_mnist(
 def find_fashion_mnist(root: str | Path | None = None) -> Path | None:
     """Return the first folder that holds all four files, or None."""
     for folder in _places(root):
-        if all(_file(folder, name) for name in SHA256):
+        if all(_file(folder, name) for name in FILES):
             return folder
     return None
 
@@ -113,11 +123,5 @@ def _read(folder: Path, name: str, ndim: int) -> NDArray[Any]:
 
 
 def _download(folder: Path, name: str) -> None:
-    urls = [f"{mirror}{name}.gz" for mirror in MIRRORS]
-    fetch(urls, folder / f"{name}.gz", partial(_check, name))
-
-
-def _check(name: str, path: Path) -> None:
-    found = hashlib.sha256(read_bytes(path)).hexdigest()
-    if found != SHA256[name]:
-        raise DataError(f"{name}: expected SHA-256 {SHA256[name]}, found {found}")
+    size, sha256 = FILES[name]
+    fetch([f"{mirror}{name}.gz" for mirror in MIRRORS], folder / f"{name}.gz", size, sha256)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from minigrad.data.dataset import Image
+from minigrad.data.npy import read_npy
 from minigrad.errors import DataError, OptionError, missing_extra
 
 __all__ = ["ImageFolder", "read_image"]
@@ -124,10 +125,7 @@ def _is_class(path: Path) -> bool:
 
 
 def _read_array(path: Path, channels: int) -> Image:
-    try:
-        array = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a NumPy array file ({error})") from None
+    array = read_npy(path)
     if array.dtype.kind not in "buif" or array.ndim not in (2, 3):
         raise DataError(
             f"{path}: expected numbers of shape (C, H, W), (H, W, C) or (H, W), "

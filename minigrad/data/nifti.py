@@ -6,15 +6,14 @@ https://nifti.nimh.nih.gov/nifti-1.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.idx import read_bytes
 from minigrad.errors import DataError
+from minigrad.files import opened
 
 __all__ = ["read_nifti"]
 
@@ -51,40 +50,36 @@ def read_nifti(path: str | Path) -> NDArray[Any]:
     >>> read_nifti(path)
     Traceback (most recent call last):
         ...
-    minigrad.errors.DataError: ...nothing.nii: not a NIfTI-1 file (8 bytes); ...
+    minigrad.errors.DataError: ...nothing.nii: not a NIfTI-1 file (8 bytes, the first b'no im...
     """
-    path = Path(path)
-    try:
-        data = read_bytes(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    header: Any = None
-    if len(data) >= HEADER.itemsize:
-        orders: tuple[Literal["<", ">"], ...] = ("<", ">")
-        for order in orders:
-            found = np.frombuffer(data, HEADER.newbyteorder(order), 1)[0]
-            if found["size"] == HEADER.itemsize and found["magic"].startswith((b"n+1", b"ni1")):
-                header, byte_order = found, order
-    if header is None or header["magic"].startswith(b"ni1"):
-        raise DataError(
-            f"{path}: not a NIfTI-1 file ({len(data)} bytes); expected one file of header and "
-            "image, .nii or .nii.gz"
-        )
-    if int(header["type"]) not in TYPES:
-        raise DataError(f"{path}: NIfTI-1 element type {header['type']} is not supported")
-    axes = int(header["dim"][0])
-    shape = tuple(int(n) for n in header["dim"][1 : axes + 1])
-    dtype = np.dtype(byte_order + TYPES[int(header["type"])])
-    offset, expected = int(header["offset"]), math.prod(shape) * dtype.itemsize
-    if not 1 <= axes <= 7 or min(shape) < 1 or len(data) - offset < expected:
-        raise DataError(
-            f"{path}: expected {expected} bytes of image for shape {shape} after byte {offset}; "
-            f"found {max(len(data) - offset, 0)}; fetch the file again"
-        )
-    array = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape, order="F")
+    with opened(path, unpack=True) as source:
+        head = source.read(HEADER.itemsize)
+        header: Any = None
+        if len(head) == HEADER.itemsize:
+            orders: tuple[Literal["<", ">"], ...] = ("<", ">")
+            for order in orders:
+                found = np.frombuffer(head, HEADER.newbyteorder(order), 1)[0]
+                if found["size"] == HEADER.itemsize and found["magic"].startswith((b"n+1", b"ni1")):
+                    header, byte_order = found, order
+        if header is None or header["magic"].startswith(b"ni1"):
+            raise DataError(
+                f"{path}: not a NIfTI-1 file ({len(head)} bytes, the first {head[:8]!r}); "
+                "expected one file of header and image, .nii or .nii.gz"
+            )
+        if int(header["type"]) not in TYPES:
+            raise DataError(f"{path}: NIfTI-1 element type {header['type']} is not supported")
+        axes, offset = int(header["dim"][0]), float(header["offset"])
+        shape = tuple(int(n) for n in header["dim"][1 : axes + 1])
+        if not 1 <= axes <= 7 or min(shape) < 1 or not HEADER.itemsize <= offset <= source.limit:
+            raise DataError(
+                f"{path}: no image has {axes} axes and the shape {shape}, or begins at byte "
+                f"{offset:g} of this file; fetch the file again"
+            )
+        source.seek(int(offset))
+        array = source.array(byte_order + TYPES[int(header["type"])], shape, "F")
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     slope, shift = float(header["slope"]), float(header["shift"])
     if slope in (0.0, 1.0) and shift == 0.0:
-        return array.astype(dtype.newbyteorder("="))
+        return array
     return np.asarray(array * np.float32(slope) + np.float32(shift), np.float32)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.data.dataset import ArrayDataset, Dataset, Image
+from minigrad.data.npy import read_npy
 from minigrad.errors import DataError, missing_extra
 
 __all__ = ["find_mnist1d", "mnist1d", "read_signal"]
@@ -80,10 +81,7 @@ def read_signal(path: str | Path, channels: int, length: int) -> Image:
     >>> read_signal(path, 1, 40).shape
     (1, 40)
     """
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: no .npy array of numbers ({error})") from None
+    values = read_npy(path)
     if values.ndim == 1:
         values = values[None]
     if values.shape != (channels, length) or values.dtype.kind not in "iuf":

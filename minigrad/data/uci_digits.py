@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from minigrad.data.dataset import ArrayDataset, Dataset, random_split
+from minigrad.data.npy import read_npz
 
 __all__ = ["digits"]
 
 
 @cache
 def _all() -> ArrayDataset:
-    with np.load(Path(__file__).with_name("digits.npz")) as archive:
-        images, labels = archive["images"], archive["labels"]
+    arrays = read_npz(Path(__file__).with_name("digits.npz"))
+    images, labels = arrays["images"], arrays["labels"]
     return ArrayDataset((images / np.float32(16))[:, None].astype(np.float32), labels)
 
 

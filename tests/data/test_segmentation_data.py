@@ -156,10 +156,13 @@ def test_nifti_in_both_byte_orders_and_scaled(tmp_path: Path, order: str) -> Non
 
 WRONG: list[Any] = [
     (lambda d: read_nifti(d / "none.nii"), "cannot be read"),
-    (lambda d: read_nifti(_file(d, b"x" * 400)), r"not a NIfTI-1 file \(400 bytes\)"),
+    (
+        lambda d: read_nifti(_file(d, b"x" * 400)),
+        r"not a NIfTI-1 file \(348 bytes, the first b'xxxxxxxx'\)",
+    ),
     (
         lambda d: read_nifti(_file(d, nifti(np.zeros((2, 2, 2)))[:-3])),
-        r"expected 16 bytes of image for shape \(2, 2, 2\) after byte 352; found 13",
+        r"expected 16 bytes of data for shape \(2, 2, 2\) after byte 352; found 13",
     ),
     (lambda d: BrainTissue(root=d / "empty"), "pip install --no-deps nilearn"),
     (lambda d: BrainTissue(root=d, size=99), r"cubes of 99 do not fit into .*\(20, 20, 20\)"),

@@ -1,0 +1,181 @@
+"""Reading files from outside: with limits, and whatever is wrong with one is a DataError.
+
+Every reader opens its file with `opened`. What it then reads is bounded by what the file can hold,
+also unpacked, so a header that promises a terabyte costs nothing, and no content is believed
+before it has been counted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from minigrad.errors import DataError
+
+__all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason"]
+
+INFLATION = 1032  # bytes that one byte of a deflate stream can become at most
+CHUNK = 1 << 20
+BROKEN = (OSError, EOFError, ValueError, RuntimeError, zlib.error)  # what decoders raise
+
+
+class Source:
+    """A file that is being read, unpacked on the way if it is packed.
+
+    Parameters
+    ----------
+    path : Path
+        What messages call it.
+    file : binary file
+        Where the bytes come from.
+    limit : int
+        How many bytes can come at most.
+    packed : str, default ""
+        In what they are packed, which leaves their number open.
+    """
+
+    def __init__(self, path: Path | str, file: Any, limit: int, packed: str = "") -> None:
+        self.path, self.file, self.limit, self.packed = path, file, limit, packed
+        self.position = 0
+
+    def read(self, count: int) -> bytes:
+        """Return the next `count` bytes; fewer where the file ends."""
+        data = bytearray(max(0, min(count, self.limit - self.position)))
+        return bytes(data[: self._fill(memoryview(data))])
+
+    def seek(self, position: int) -> None:
+        """Go on reading at a byte; behind the end nothing is read."""
+        self.position = min(max(position, 0), self.limit)
+        self._guarded(self.file.seek, self.position)
+
+    def array(
+        self, dtype: DTypeLike, shape: Sequence[int], order: Literal["C", "F"] = "C"
+    ) -> NDArray[Any]:
+        """Read an array, whose last axis (or first, in order F) runs fastest.
+
+        Memory is taken only if the file can fill it.
+
+        Returns
+        -------
+        numpy.ndarray
+            Of the machine's own byte order, writeable.
+
+        Raises
+        ------
+        DataError
+            If the file ends before, or no array has this shape.
+        """
+        dtype, shape = np.dtype(dtype), tuple(shape)
+        start, left = self.position, self.limit - self.position
+        expected = math.prod(shape) * dtype.itemsize
+        found = left
+        if expected <= left:
+            try:
+                array = np.empty(shape, dtype, order)
+            except (ValueError, MemoryError) as error:
+                raise DataError(f"{self.path}: no array has the shape {shape} ({error})") from None
+            numbers = array.reshape(-1, order=order).view(np.uint8)
+            found = self._fill(numbers.data)
+        if found < expected:
+            at_most = "at most " if self.packed and expected > left else ""
+            raise DataError(
+                f"{self.path}: expected {expected} bytes of data for shape {shape} after byte "
+                f"{start}; found {at_most}{found}; the file was cut short or is damaged: fetch it "
+                "again"
+            )
+        if dtype.kind == "b":
+            np.minimum(numbers, 1, out=numbers)  # a bool of another value is neither True nor False
+        if not dtype.isnative:
+            array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+        return array
+
+    def end(self) -> None:
+        """Refuse anything that follows; a packed file is checked against its checksum here."""
+        if self._guarded(self.file.read, 1):
+            found = "more" if self.packed else self.limit
+            raise DataError(
+                f"{self.path}: expected {self.position} bytes; found {found}; "
+                "the file is damaged: fetch it again"
+            )
+
+    def _fill(self, view: memoryview) -> int:
+        """Fill `view` as far as the bytes reach; return how far that is."""
+        done = 0
+        while done < len(view):
+            count = self._guarded(self.file.readinto, view[done : done + CHUNK])
+            if not count:
+                break
+            done += count
+        self.position += done
+        return done
+
+    def _guarded(self, call: Any, *args: Any) -> Any:
+        try:
+            return call(*args)
+        except BROKEN as error:
+            what = f"not a complete {self.packed} file" if self.packed else "cannot be read"
+            raise DataError(
+                f"{self.path}: {what} ({reason(error)}); delete it and fetch it again"
+            ) from None
+
+
+@contextmanager
+def opened(path: str | Path, unpack: bool = False) -> Iterator[Source]:
+    """Open a file to read from; with `unpack`, a gzip file yields what is packed in it.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it is a folder or a device, or may not be read.
+
+    Examples
+    --------
+    >>> with opened("no/such/file") as source:
+    ...     pass
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.DataError: no/such/file: cannot be read (No such file ...); check the path
+    """
+    with _open(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if not unpack:
+            yield Source(Path(path), file, size)
+            return
+        packed = file.read(2) == b"\x1f\x8b" or Path(path).suffix == ".gz"
+        file.seek(0)
+        if not packed:
+            yield Source(Path(path), file, size)
+            return
+        with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
+            yield Source(Path(path), unpacked, size * INFLATION, "gzip")
+
+
+def _open(path: str | Path) -> IO[bytes]:
+    try:
+        mode = os.stat(path).st_mode  # before opening: a pipe would wait for its other end
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
+            raise DataError(f"{path}: is {kind}; name a file")
+        return Path(path).open("rb")
+    except OSError as error:
+        hint = "; check the path" if isinstance(error, FileNotFoundError) else ""
+        raise DataError(f"{path}: cannot be read ({reason(error)}){hint}") from None
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{str(path)!r}: no path of a file ({error})") from None
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words what an exception was about."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
