@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import glob
+import errno
 import os
-import threading
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from minigrad.errors import DataError
+from minigrad.files import reason
 
 __all__ = ["atomic_write", "remove_leftovers", "write_text"]
+
+SHOWN = 40  # letters of a file's name in that of its temporary one, which must not be too long
 
 
 @contextmanager
@@ -21,7 +26,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
     The bytes are flushed to the disk before the name changes hands (`os.replace` is atomic), so
     neither a crash, nor a full disk, nor SIGKILL leaves half a file under `path`. If the block
-    fails, the old file stays and the temporary one is removed.
+    fails, the old file stays and the temporary one is removed. A link stays one: the file that it
+    names is replaced. The new file has the mode of the old one.
 
     Raises
     ------
@@ -37,20 +43,25 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     >>> path.read_bytes()
     b'whole'
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        target = _target(Path(path))
+        mode = target.stat().st_mode & 0o777 if target.exists() else None
+    except (OSError, ValueError) as error:
+        raise _refused(Path(path), error) from None
+    # A name that nobody can guess, and "x": what somebody put there is neither followed nor filled.
+    temporary = target.with_name(f".{target.name[:SHOWN]}.{os.getpid()}-{token_hex(8)}.tmp")
+    try:
+        new = partial(os.open, mode=0o666 if mode is None else mode)
+        with open(temporary, "xb", opener=new) as file:
+            if mode is not None:
+                temporary.chmod(mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        temporary.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
-        kept = "the old file is unchanged" if path.exists() else "nothing was written"
-        if not path.parent.exists():
-            kept += f"; make the folder {path.parent} first"
-        raise DataError(f"{path}: cannot be saved ({error.strerror or error}); {kept}") from error
+        raise _refused(Path(path), error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -59,15 +70,46 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 def remove_leftovers(path: str | Path) -> None:
     """Remove what writers of a file, or of any file in a folder, left behind when killed."""
     path = Path(path)
-    folder, name = (path, "*") if path.is_dir() else (path.parent, glob.escape(path.name))
-    for leftover in folder.glob(f".{name}.*-*.tmp"):
-        leftover.unlink(missing_ok=True)
+    folder, name = path, ".*"
+    if not path.is_dir():
+        path = Path(os.path.realpath(path))
+        folder, name = path.parent, re.escape(path.name[:SHOWN])
+    ours = re.compile(rf"\.{name}\.\d+-[0-9a-f]+\.tmp", re.DOTALL)
+    with suppress(OSError):
+        for leftover in list(folder.iterdir()):
+            if ours.fullmatch(leftover.name):
+                leftover.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     with atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def _target(path: Path) -> Path:
+    """Return the file itself that `path` names, perhaps by way of links, or refuse it."""
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        if not target.is_file():
+            kind = errno.EISDIR if target.is_dir() else errno.EINVAL
+            raise OSError(kind, os.strerror(kind) if target.is_dir() else "No ordinary file")
+        if not os.access(target, os.W_OK):
+            raise OSError(errno.EACCES, "The file is write-protected")
+    return target
+
+
+def _refused(path: Path, error: Exception) -> DataError:
+    hint = "nothing was written"
+    with suppress(OSError, ValueError):
+        target = Path(os.path.realpath(path))
+        if target.is_file():
+            hint = "the old file is unchanged"
+        elif target.is_dir():
+            hint = "name a file in this folder"
+        elif not target.parent.exists():
+            hint += f"; make the folder {target.parent} first"
+    return DataError(f"{path}: cannot be saved ({reason(error)}); {hint}")
 
 
 def _sync_folder(folder: Path) -> None:
