@@ -6,6 +6,7 @@ Everything works on NumPy arrays; only `DataLoader` hands out tensors.
 from minigrad.data import transforms
 from minigrad.data.brain import BrainTissue
 from minigrad.data.catalog import ImageSpec, Split, list_datasets, load_split
+from minigrad.data.collate import default_collate
 from minigrad.data.dataset import (
     ArrayDataset,
     Dataset,
@@ -17,7 +18,7 @@ from minigrad.data.dataset import (
 from minigrad.data.fashion import fashion_mnist
 from minigrad.data.folder import ImageFolder, read_image
 from minigrad.data.idx import read_idx
-from minigrad.data.loader import DataLoader, default_collate
+from minigrad.data.loader import DataLoader
 from minigrad.data.mixing import Mix, cutmix, mixup, one_hot
 from minigrad.data.nifti import read_nifti
 from minigrad.data.scenes import FashionScenes

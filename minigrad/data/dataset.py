@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import DataError, OptionError
-from minigrad.tensor import Tensor
+from minigrad.dtypes import is_floating
+from minigrad.errors import DataError, OptionError, RangeError
+from minigrad.tensor import Tensor, as_tensor
 
 __all__ = [
     "ArrayDataset",
@@ -17,24 +18,50 @@ __all__ = [
     "Image",
     "Subset",
     "TensorDataset",
+    "pixel_scale",
     "random_split",
     "stratified_subset",
+    "to_float",
 ]
 
 Image = NDArray[np.float32]
 
 
+def pixel_scale(dtype: np.dtype[Any]) -> int:
+    """Return what pixels of a type are divided by: the largest value, where it is a pixel's type.
+
+    Integers of 8, 16 and 32 bits hold pixels (cameras, microscopes, X-ray), whatever their sign.
+    Floats are taken as they are, and so are 64-bit integers: they are what NumPy makes of a list.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [pixel_scale(np.dtype(t)) for t in ("u1", "u2", "i2", "i8", "f4", "?")]
+    [255, 65535, 32767, 1, 1, 1]
+    """
+    pixels = dtype.kind in "iu" and dtype.itemsize < 8
+    return int(np.iinfo(dtype).max) if pixels else 1
+
+
+def to_float(pixels: NDArray[Any]) -> Image:
+    """Return pixels as float32, divided by their `pixel_scale`."""
+    scale = pixel_scale(pixels.dtype)
+    scaled: NDArray[Any] = pixels if scale == 1 else pixels / np.float32(scale)
+    return scaled.astype(np.float32, copy=False)
+
+
 class Dataset(Protocol):
     """Anything with a length whose item `i` is ``(image, label)``.
 
-    The image is a float32 array of shape (C, H, W) (or (C, L), (C, D, H, W)), usually in [0, 1];
+    Other items are tuples, lists or dicts of numbers, arrays and strings (`default_collate`). The
+    image is a float32 array of shape (C, H, W) (or (C, L), (C, D, H, W)), usually in [0, 1];
     the label is the number of its class. Where the class names are known, an attribute `classes`
     holds them in order.
     """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> tuple[Image, int]: ...
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class ArrayDataset:
@@ -43,7 +70,8 @@ class ArrayDataset:
     Parameters
     ----------
     images : array or Tensor of shape (N, C, *spatial)
-        uint8 pixels are kept as they are and handed out divided by 255; floats unchanged.
+        Pixels of 8, 16 and 32 bits are kept as they are and handed out divided by the largest
+        value of their type (`pixel_scale`); floats unchanged.
     labels : array or Tensor of shape (N,)
         Class numbers.
     classes : sequence of str, optional
@@ -76,7 +104,12 @@ class ArrayDataset:
                 f"got {labels.shape}"
             )
         if labels.dtype.kind not in "iu":
-            raise DataError(f"ArrayDataset: labels must be integers, got {labels.dtype}")
+            raise DataError(
+                f"ArrayDataset: labels must be integers, got {labels.dtype}; for other "
+                "targets take TensorDataset(inputs, targets)"
+            )
+        if images.dtype.kind not in "biuf" and not is_floating(images.dtype):
+            raise DataError(f"ArrayDataset: images must be numbers, got {images.dtype}")
         self.images, self.labels = images, labels.astype(np.int64)
         count = int(self.labels.max(initial=-1)) + 1
         self.classes = tuple(classes if classes is not None else map(str, range(count)))
@@ -91,9 +124,9 @@ class ArrayDataset:
         return len(self.labels)
 
     def __getitem__(self, index: int, /) -> tuple[Image, int]:
-        image = self.images[index]
-        if image.dtype == np.uint8:
-            image = image * np.float32(1 / 255)
+        image, scale = self.images[index], pixel_scale(self.images.dtype)
+        if scale != 1:
+            image = image * np.float32(1 / scale)
         return image.astype(np.float32, copy=False), int(self.labels[index])
 
     def __repr__(self) -> str:
@@ -101,8 +134,34 @@ class ArrayDataset:
         return f"ArrayDataset({len(self)} images {shape}, {len(self.classes)} classes)"
 
 
-TensorDataset = ArrayDataset
-"""PyTorch's name for `ArrayDataset`."""
+class TensorDataset:
+    """Tensors whose first axes count the same samples: item `i` is the tuple of their rows `i`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> data = TensorDataset(mg.ones(3, 2), mg.tensor([0.1, 0.2, 0.3]))
+    >>> len(data), data[1]
+    (3, (tensor([1., 1.]), tensor(0.2000)))
+    """
+
+    def __init__(self, *tensors: Any) -> None:
+        self.tensors = tuple(as_tensor(values) for values in tensors)
+        shapes = [tensor.shape for tensor in self.tensors]
+        if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
+            raise DataError(
+                "TensorDataset: one tensor or more, with first axes of one length, are needed; got "
+                f"the shapes {shapes}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def __getitem__(self, index: int, /) -> tuple[Tensor, ...]:
+        return tuple(tensor[index] for tensor in self.tensors)
+
+    def __repr__(self) -> str:
+        return f"TensorDataset({len(self)} samples of {[t.shape[1:] for t in self.tensors]})"
 
 
 class Subset:
@@ -116,14 +175,25 @@ class Subset:
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | NDArray[np.integer[Any]]) -> None:
-        self.dataset = dataset
-        self.indices = np.asarray(indices, dtype=np.int64)
+        found = np.asarray(indices)
+        count = len(dataset)
+        if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+            raise OptionError(
+                f"Subset: indices must be a list of whole numbers, got {found.dtype} of shape "
+                f"{found.shape}; np.flatnonzero(mask) turns a mask into one"
+            )
+        if found.size and not (-count <= int(found.min()) and int(found.max()) < count):
+            raise RangeError(
+                f"Subset: indices reach from {found.min()} to {found.max()}, but the data set has "
+                f"{count} samples"
+            )
+        self.dataset, self.indices = dataset, found.astype(np.int64)
         self.classes: tuple[str, ...] = getattr(dataset, "classes", ())
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int, /) -> tuple[Image, int]:
+    def __getitem__(self, index: int, /) -> Any:
         return self.dataset[int(self.indices[index])]
 
     def __repr__(self) -> str:
@@ -161,8 +231,9 @@ def random_split(
     >>> len(train), len(test)
     (1437, 360)
     """
-    total = len(dataset)
-    sizes = list(lengths)
+    total, sizes = len(dataset), list(lengths)
+    if not all(isinstance(size, int | float | np.integer | np.floating) for size in sizes):
+        raise OptionError(f"random_split: lengths must be numbers, got {sizes}")
     if abs(sum(sizes) - 1) < 1e-6 and all(0 <= size <= 1 for size in sizes):
         sizes = [int(total * size) for size in sizes]
         sizes[-1] = total - sum(sizes[:-1])

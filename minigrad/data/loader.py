@@ -9,7 +9,7 @@ run continues at any ``(epoch, batch)``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -17,37 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.dataset import Dataset, Image
+from minigrad.data.collate import collate, rebuild, to_tensors
+from minigrad.data.dataset import Dataset
 from minigrad.data.transforms import Transform
-from minigrad.errors import DataError, OptionError
+from minigrad.errors import DataError, MinigradError, OptionError
 from minigrad.tensor import Tensor
 
-__all__ = ["DataLoader", "default_collate"]
+__all__ = ["DataLoader"]
 
-Batch = tuple[Tensor, Tensor]
-Collate = Callable[[Sequence[Image], Sequence[int]], tuple[NDArray[Any], NDArray[Any]]]
 Mixer = Callable[[Any, Any, np.random.Generator], tuple[NDArray[Any], NDArray[Any]]]
 
 _ORDER, _SAMPLE, _BATCH = range(3)  # what a generator is for: three independent streams
-
-
-def default_collate(
-    images: Sequence[Image], labels: Sequence[int]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Stack images to (N, C, *spatial) and labels to int64 (N,).
-
-    Raises
-    ------
-    DataError
-        If the images differ in shape.
-    """
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise DataError(
-            f"the images of a batch must have one shape, found {sorted(shapes)}; "
-            "add transforms.Resize or RandomResizedCrop to the DataLoader's transform"
-        )
-    return np.stack(images), np.asarray(labels, dtype=np.int64)
 
 
 class DataLoader:
@@ -56,13 +36,15 @@ class DataLoader:
     Parameters
     ----------
     dataset : Dataset
-        Where the samples come from.
+        Where the samples come from: anything with a length and items by number. An item is
+        ``(input, target)``, or whatever else `default_collate` can put together.
     batch_size : int, default 1
         Samples per batch.
     shuffle : bool, default False
         Visit the samples in a new random order every epoch.
     transform : callable, optional
-        ``transform(image, rng) -> image``, applied to every sample.
+        ``transform(image, rng) -> image``, applied to every sample, or to its first field where
+        it has several.
     mix : callable, optional
         ``mix(images, labels, rng) -> images, soft labels``, applied to every batch.
     num_workers : int, default 0
@@ -70,15 +52,24 @@ class DataLoader:
         whatever the number.
     drop_last : bool, default False
         Leave out a last batch that is smaller than the others.
-    collate : callable, optional
-        ``collate(images, labels) -> two arrays``.
+    collate_fn : callable, optional
+        ``collate_fn(samples) -> batch``; by default `default_collate`. Arrays in the batch become
+        tensors.
     seed : int, default 0
         Decides the order and the augmentation.
 
     Attributes
     ----------
     epoch : int
-        Which epoch the next ``for`` loop is; it counts up at the end of each.
+        Which epoch the next ``for`` loop is; it counts up as each begins, so every ``iter(loader)``
+        has an order of its own. ``loader.batches(epoch)`` goes through a chosen one.
+
+    Raises
+    ------
+    OptionError
+        If an option is of the wrong type or out of range.
+    DataError
+        If the data set has no length or items by number, or is empty.
 
     Examples
     --------
@@ -99,33 +90,43 @@ class DataLoader:
         mix: Mixer | None = None,
         num_workers: int = 0,
         drop_last: bool = False,
-        collate: Collate = default_collate,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
         seed: int = 0,
     ) -> None:
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise OptionError(f"DataLoader: {name} must be {least} or more, got {value}")
-        if len(dataset) == 0:
+        self.batch_size = _integer("batch_size", batch_size, 1)
+        self.num_workers = _integer("num_workers", num_workers, 0)
+        self.seed = _integer("seed", seed, 0)
+        self.shuffle, self.drop_last = _switch("shuffle", shuffle), _switch("drop_last", drop_last)
+        for name, value in (("transform", transform), ("mix", mix), ("collate_fn", collate_fn)):
+            if value is not None and not callable(value):
+                raise OptionError(
+                    f"DataLoader: {name} must be a function or None, got {type(value).__name__}"
+                )
+        try:
+            count = len(dataset) if hasattr(dataset, "__getitem__") else None
+        except TypeError:
+            count = None
+        if count is None:
+            raise DataError(
+                "DataLoader: a data set has a length and items by number, a "
+                f"{type(dataset).__name__} has not; a list of its samples would do"
+            )
+        if count == 0:
             raise DataError("DataLoader: the data set is empty")
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
-        self.transform, self.mix, self.collate = transform, mix, collate
-        self.num_workers, self.drop_last, self.seed = num_workers, drop_last, seed
-        self.epoch = 0
+        self.dataset, self.epoch = dataset, 0
+        self.transform, self.mix, self.collate_fn = transform, mix, collate_fn
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Batch]:
-        yield from self.batches(self.epoch)
+    def __iter__(self) -> Iterator[Any]:
+        epoch = self.epoch
         self.epoch += 1
+        return self.batches(epoch)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of one epoch, from batch number `start` on.
 
         Raises
@@ -144,7 +145,7 @@ class DataLoader:
             return
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="DataLoader")
         try:
-            ahead: deque[Future[Batch]] = deque(
+            ahead: deque[Future[Any]] = deque(
                 pool.submit(self._batch, *job) for job in islice(jobs, 2 * self.num_workers)
             )
             while ahead:
@@ -154,22 +155,87 @@ class DataLoader:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _batch(self, epoch: int, indices: NDArray[np.int64], number: int) -> Batch:
-        samples = [self._sample(epoch, int(index)) for index in indices]
-        images, labels = self.collate(*zip(*samples, strict=True))
-        if self.mix is not None:
-            images, labels = self.mix(images, labels, self._rng(_BATCH, epoch, number))
-        return Tensor(images), Tensor(labels)
-
-    def _sample(self, epoch: int, index: int) -> tuple[Image, int]:
+    def _batch(self, epoch: int, indices: NDArray[np.int64], number: int) -> Any:
+        numbers = indices.tolist()
+        samples = [self._sample(epoch, index) for index in numbers]
         try:
-            image, label = self.dataset[index]
-            if self.transform is not None:
-                image = self.transform(image, self._rng(_SAMPLE, epoch, index))
+            if self.collate_fn is None:
+                batch = collate(samples, numbers)
+                _check_target(batch, numbers)
+            else:
+                batch = self.collate_fn(samples)
+            if self.mix is not None:
+                batch = self._mixed(batch, self._rng(_BATCH, epoch, number))
+            return to_tensors(batch)
         except Exception as error:
-            kind = "" if isinstance(error, DataError) else f"{type(error).__name__}: "
-            raise DataError(f"sample {index} of {self.dataset!r}: {kind}{error}") from error
-        return image, label
+            raise _told(f"batch {number} of {self._name()}", error) from error
+
+    def _sample(self, epoch: int, index: int) -> Any:
+        try:
+            sample = self.dataset[index]
+            if self.transform is not None:
+                sample = self._transformed(sample, self._rng(_SAMPLE, epoch, index))
+        except Exception as error:
+            raise _told(f"sample {index} of {self._name()}", error) from error
+        return sample
+
+    def _transformed(self, sample: Any, rng: np.random.Generator) -> Any:
+        assert self.transform is not None
+        if isinstance(sample, tuple | list) and sample:
+            return rebuild(sample, [self.transform(_array(sample[0]), rng), *sample[1:]])
+        if isinstance(sample, np.ndarray | Tensor):
+            return self.transform(_array(sample), rng)
+        raise DataError(
+            "the DataLoader's transform is for an array, or for the first field of a tuple; this "
+            f"is of type {type(sample).__name__}: transform it inside the data set"
+        )
+
+    def _mixed(self, batch: Any, rng: np.random.Generator) -> Any:
+        assert self.mix is not None
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise DataError("mix is for batches of two fields, images and labels")
+        return self.mix(_array(batch[0]), _array(batch[1]), rng)
+
+    def _name(self) -> str:
+        """Return what messages call the data set; the content of a list would be too long."""
+        plain = isinstance(self.dataset, list | tuple | dict | np.ndarray | Tensor)
+        return f"the {type(self.dataset).__name__}" if plain else repr(self.dataset)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])
+
+
+def _told(what: str, error: Exception) -> DataError:
+    """Return the error that says which sample or batch it was; ours have said enough besides."""
+    kind = "" if isinstance(error, MinigradError) else f"{type(error).__name__}: "
+    return DataError(f"{what}: {kind}{error}")
+
+
+def _check_target(batch: Any, numbers: list[int]) -> None:
+    """Refuse text as the second of two fields, the target: no loss could take it."""
+    if isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[1], list):
+        target = batch[1][0] if batch[1] else None
+        if isinstance(target, str | bytes):
+            raise DataError(
+                f"sample {numbers[0]} has the target {target!r}; a target is made of numbers: let "
+                "the data set hand out the class's number, classes.index(name); text that is no "
+                "target goes into a third field or a dict, or to a collate_fn"
+            )
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise OptionError(f"DataLoader: {name} must be a whole number, got {value!r}")
+    if value < least:
+        raise OptionError(f"DataLoader: {name} must be {least} or more, got {value}")
+    return int(value)
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise OptionError(f"DataLoader: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _array(value: Any) -> Any:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.dataset import Image
+from minigrad.data.dataset import Image, to_float
 from minigrad.errors import OptionError, ShapeError
 
 __all__ = [
@@ -61,12 +61,10 @@ class Compose:
 
 
 class ToFloat:
-    """Turn integer pixels into float32 in [0, 1]; leave floats as they are."""
+    """Turn integer pixels into float32 by the rule of `pixel_scale`; leave floats as they are."""
 
     def __call__(self, image: NDArray[Any], rng: Rng) -> Image:
-        if image.dtype.kind in "iu":
-            return (image / np.float32(np.iinfo(image.dtype).max)).astype(np.float32)
-        return image.astype(np.float32, copy=False)
+        return to_float(image)
 
     def __repr__(self) -> str:
         return "ToFloat()"

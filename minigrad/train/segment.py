@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from minigrad import models, optim, random
 from minigrad.data import DataLoader, ImageSpec, Split
 from minigrad.data import transforms as T
@@ -137,13 +135,13 @@ def segmentation_data(config: SegmentConfig) -> Split:
         cubes = BrainTissue(size=config.image_size, seed=config.seed, root=root, **made)
         held_out = BrainTissue(False, root=root)
         spec = ImageSpec(BrainTissue.classes, 1, config.image_size, (0.2,), (0.3,), 3)
-        return Split(cubes, held_out, spec)  # type: ignore[arg-type]  # labels are arrays
+        return Split(cubes, held_out, spec)
     size = config.image_size or 64
     options: dict[str, Any] = {"size": size, "seed": config.seed, "fine": config.fine, "root": root}
     train = FashionScenes(**options, **made, download=config.download)
     test = FashionScenes(False, **options, count=config.held_out or None)
     spec = ImageSpec(train.classes, 1, size, (0.3,), (0.3,))
-    return Split(train, test, spec)  # type: ignore[arg-type]
+    return Split(train, test, spec)
 
 
 def build_unet(config: SegmentConfig, spec: ImageSpec, init_from: str = "") -> models.UNet:
@@ -234,10 +232,9 @@ def prepare_segmentation(
         transform=normalize,
         num_workers=config.workers,
         drop_last=len(split.train) > config.batch_size,
-        collate=collate_masks,
         seed=config.seed,
     )
-    test = DataLoader(split.test, 2 * config.batch_size, transform=normalize, collate=collate_masks)
+    test = DataLoader(split.test, 2 * config.batch_size, transform=normalize)
     optimizer, schedule = optimizer_and_schedule(config, model, len(train))
     trainer = SegmentationTrainer(
         model,
@@ -252,8 +249,3 @@ def prepare_segmentation(
         cuda_graph=config.cuda_graph,
     )
     return Experiment(config, split, trainer, train, test)
-
-
-def collate_masks(images: Sequence[Any], masks: Sequence[Any]) -> tuple[Any, Any]:
-    """Stack images (N, C, *spatial) and their maps of classes (N, *spatial)."""
-    return np.stack(images), np.stack(masks).astype(np.int64, copy=False)

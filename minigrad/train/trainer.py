@@ -162,6 +162,8 @@ class Trainer:
 
         Raises
         ------
+        DataError
+            If a loader has no batches, or these are no pairs of inputs and targets.
         MinigradError
             If the loss is no longer finite.
         KeyboardInterrupt
@@ -169,6 +171,9 @@ class Trainer:
         """
         if epochs < 0:
             raise OptionError(f"fit: epochs must be 0 or more, got {epochs}")
+        _check_loader(train)
+        if val is not None:
+            _check_loader(val)
         self.epochs, self.batches = epochs, len(train)
         with Interrupt() as interrupt:
             self._tell("on_fit_start")
@@ -246,7 +251,7 @@ class Trainer:
 
     def _fit_epoch(self, train: DataLoader, interrupt: Interrupt) -> None:
         start = time.perf_counter()
-        for inputs, targets in train.batches(self.epoch, self.batch):
+        for inputs, targets in map(_pair, train.batches(self.epoch, self.batch)):
             values = self.train_on_batch(inputs, targets)
             if math.isfinite(values["loss"]):  # else the scaler has skipped the step
                 self.means.add(values, len(inputs))
@@ -300,11 +305,12 @@ class Trainer:
 
     def _outputs(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (inputs, targets, outputs) for every batch, in evaluation mode."""
+        _check_loader(loader)
         model, device = self.eval_model, self._device()
         training = model.training
         model.eval()
         try:
-            for inputs, targets in loader.batches(epoch=0):
+            for inputs, targets in map(_pair, loader.batches(epoch=0)):
                 inputs, targets = inputs.to(device), targets.to(device)
                 with no_grad(), self._autocast():
                     outputs = model(inputs)
@@ -379,6 +385,33 @@ class Trainer:
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.means, self.seconds = Means(**state["means"]), state["seconds"]
         self.history = [dict(row) for row in state["history"]]
+
+
+def _check_loader(loader: DataLoader) -> None:
+    """Refuse what is no loader, and one that would train or measure nothing."""
+    if not isinstance(loader, DataLoader):
+        raise OptionError(
+            f"a DataLoader is needed, got {type(loader).__name__}; make one of a list of samples: "
+            "DataLoader(samples, batch_size)"
+        )
+    if len(loader) == 0:
+        raise DataError(
+            f"the loader has no batches: {len(loader.dataset)} samples make no whole batch of "
+            f"{loader.batch_size}; make batch_size smaller, or leave drop_last out"
+        )
+
+
+def _pair(batch: Any) -> tuple[Tensor, Tensor]:
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        inputs, targets = batch
+        if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
+            return inputs, targets
+    fields = batch if isinstance(batch, tuple | list) else [batch]
+    found = ", ".join(type(field).__name__ for field in fields)
+    raise DataError(
+        f"a Trainer's batches are two Tensors, inputs and targets, got ({found}); choose them with "
+        "the DataLoader's collate_fn, or write the loop yourself"
+    )
 
 
 def _kind(inputs: Tensor, targets: Tensor) -> tuple[Any, ...]:

@@ -3,8 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad.data import ArrayDataset, Subset, digits, list_datasets, load_split, random_split
-from minigrad.errors import DataError, OptionError
+from minigrad.data import (
+    ArrayDataset,
+    Subset,
+    digits,
+    list_datasets,
+    load_split,
+    random_split,
+    transforms,
+)
+from minigrad.errors import DataError, MinigradError, OptionError
 
 
 def test_array_dataset_scales_bytes_and_keeps_floats() -> None:
@@ -72,3 +80,37 @@ def test_every_named_data_set_is_described() -> None:
 def test_misspelt_data_set_is_suggested() -> None:
     with pytest.raises(OptionError, match="did you mean 'fashion-mnist'"):
         load_split("fashion_mnist")
+
+
+@pytest.mark.parametrize(
+    "indices", [[0.5], [True, False], ["1"], [[1]], [5000], [-1798], [2**63], [None], 3]
+)
+def test_a_subset_is_of_whole_numbers_in_range(indices: object) -> None:
+    with pytest.raises(MinigradError, match="Subset: indices"):
+        Subset(digits(), indices)  # type: ignore[arg-type]
+
+
+def test_an_empty_subset_and_the_last_sample() -> None:
+    assert len(Subset(digits(), [])) == 0
+    assert Subset(digits(), [-1])[0][1] == digits()[1796][1]
+
+
+def test_random_split_refuses_what_is_no_number() -> None:
+    with pytest.raises(OptionError, match="lengths must be numbers"):
+        random_split(digits(), ["1797"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", ">u2"])
+def test_pixels_of_every_width_reach_one(dtype: str) -> None:
+    top = np.iinfo(dtype).max
+    pixels = np.array([0, top // 2, top], dtype).reshape(1, 1, 1, 3)
+    image = ArrayDataset(pixels, [0])[0][0]
+    assert image.dtype == np.float32
+    np.testing.assert_allclose(image.ravel(), [0, 0.5, 1], atol=0.01)
+    same = transforms.ToFloat()(pixels[0], np.random.default_rng(0))
+    np.testing.assert_allclose(image, same, rtol=1e-6)
+
+
+def test_lists_of_numbers_and_floats_are_taken_as_they_are() -> None:
+    for pixels in (np.array([[[[0, 300]]]]), np.array([[[[0.0, 300.0]]]])):
+        np.testing.assert_array_equal(ArrayDataset(pixels, [0])[0][0].ravel(), [0, 300])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minigrad.data import DataLoader, Mix, digits, random_split
+import minigrad as mg
+from minigrad.data import DataLoader, Mix, TensorDataset, digits, random_split
 from minigrad.data import transforms as T
 from minigrad.errors import DataError, OptionError
 
@@ -112,8 +115,161 @@ def test_pictures_of_different_sizes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("batch_size", 0), ("num_workers", -1), ("seed", -1)]
+    ("option", "value"),
+    [
+        *[("batch_size", value) for value in (0, -1, 2.5, "4", None, True, np.float32(4), [4])],
+        *[("num_workers", value) for value in (-1, 1.0, "2", None, True)],
+        *[("seed", value) for value in (-1, 0.5, "1", None, False)],
+        *[(name, value) for name in ("shuffle", "drop_last") for value in (1, "no", None, 0.0)],
+        *[(name, 3) for name in ("transform", "mix", "collate_fn")],
+    ],
 )
-def test_bad_options(option: str, value: int) -> None:
-    with pytest.raises(OptionError, match=f"{option} must be"):
+def test_bad_options(option: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=f"DataLoader: {option} must be .*got"):
         DataLoader(digits(), **{option: value})
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    loader = DataLoader(digits(), np.int64(100), np.bool_(True), seed=np.uint8(3))
+    assert_same(contents(loader), contents(DataLoader(digits(), 100, True, seed=3)))
+
+
+@pytest.mark.parametrize("data", [(i for i in range(3)), {1, 2}, 7, None, iter([1]), np.array(1)])
+def test_a_data_set_needs_a_length_and_items(data: Any) -> None:
+    with pytest.raises(DataError, match=r"length and items by number.*list of its samples"):
+        DataLoader(data)
+    with pytest.raises(DataError, match="empty"):
+        DataLoader([])
+
+
+# --- orders ------------------------------------------------------------------------------------
+
+
+def labels(batches: Any) -> list[int]:
+    return [int(label) for _, y in batches for label in y.numpy()]
+
+
+def test_every_loop_has_its_own_order_and_the_seed_decides_all_of_them() -> None:
+    def orders() -> list[list[int]]:
+        loader = DataLoader(digits(), 50, shuffle=True, seed=5)
+        first = [next(iter(loader))[1].tolist() for _ in range(4)]
+        for _ in loader:  # left early: the next loop is another epoch all the same
+            break
+        return [*first, labels(loader), labels(loader)]
+
+    once, again = orders(), orders()
+    assert once == again
+    assert len({tuple(order[:50]) for order in once}) == 6
+
+
+def test_two_loops_at_once_do_not_disturb_each_other() -> None:
+    for workers in (0, 2):
+        loader = augmented(workers)
+        a, b = iter(loader), iter(loader)
+        both = [(next(a), next(b)) for _ in range(len(loader))]
+        for epoch, batches in enumerate(zip(*both, strict=True)):
+            found = [(x.numpy(), y.numpy()) for x, y in batches]
+            assert_same(found, contents(augmented(), epoch))
+        assert list(a) == list(b) == []
+
+
+def test_an_iterator_is_one() -> None:
+    loader = DataLoader(digits(), 500)
+    iterator = iter(loader)
+    assert iter(iterator) is iterator
+    assert len(list(iterator)) == 4
+    with pytest.raises(StopIteration):
+        next(iterator)
+
+
+# --- workers -----------------------------------------------------------------------------------
+
+
+def threads() -> set[str]:
+    return {t.name for t in threading.enumerate() if t.name.startswith("DataLoader")}
+
+
+def wait_for_no_threads() -> None:
+    deadline = time.monotonic() + 30
+    while threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not threads()
+
+
+def test_workers_end_with_their_loop() -> None:
+    class Broken(list):  # type: ignore[type-arg]
+        def __getitem__(self, index: Any) -> Any:
+            if index == 7:
+                raise KeyError("seven")
+            return index
+
+    wait_for_no_threads()
+    for _ in DataLoader(digits(), 10, num_workers=3):  # left early
+        assert threads()
+        break
+    wait_for_no_threads()
+    iterator = iter(DataLoader(digits(), 10, num_workers=3))
+    next(iterator)
+    del iterator  # dropped
+    wait_for_no_threads()
+    assert len(list(DataLoader(digits(), 10, num_workers=3))) == 180  # gone through
+    wait_for_no_threads()
+    with pytest.raises(DataError, match="sample 7 of the Broken: KeyError: 'seven'") as caught:
+        list(DataLoader(Broken(range(99)), 2, num_workers=3))
+    assert isinstance(caught.value.__cause__, KeyError)
+    wait_for_no_threads()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_length_that_is_no_length_is_found_out(num_workers: int) -> None:
+    class Longer:
+        def __len__(self) -> int:
+            return 5
+
+        def __getitem__(self, index: int) -> Any:
+            return [1, 2, 3][index]
+
+    with pytest.raises(DataError, match=r"sample 3 of .*IndexError: list index out of range"):
+        list(DataLoader(Longer(), 2, num_workers=num_workers))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_failing_collate_fn_names_the_batch(num_workers: int) -> None:
+    def own(samples: list[Any]) -> Any:
+        return 1 // (3 - samples[0])
+
+    loader = DataLoader(list(range(8)), 3, collate_fn=own, num_workers=num_workers)
+    with pytest.raises(DataError, match=r"batch 1 of the list: ZeroDivisionError"):
+        list(loader)
+
+
+# --- what transforms and mixers get ------------------------------------------------------------
+
+
+def test_a_transform_gets_the_first_field() -> None:
+    def double(x: Any, rng: Any) -> Any:
+        assert isinstance(x, np.ndarray)
+        return x * 2
+
+    x = np.ones((2, 1, 2, 2), np.float32)
+    for data in (x, mg.tensor(x), TensorDataset(x)):
+        batch = next(iter(DataLoader(data, 2, transform=double)))
+        np.testing.assert_array_equal(batch[0] if isinstance(batch, tuple) else batch, 2 * x)
+    a, b, c = next(iter(DataLoader([(x[0], 1, "n")], 1, transform=double)))
+    assert (a.sum().item(), b.tolist(), c) == (8.0, [1], ["n"])
+    with pytest.raises(DataError, match=r"transform is for an array.*type dict"):
+        next(iter(DataLoader([{"x": x}], 1, transform=double)))
+    with pytest.raises(DataError, match="mix is for batches of two fields"):
+        next(iter(DataLoader(x, 1, mix=Mix(2))))
+
+
+def test_tensor_dataset_is_pytorchs() -> None:
+    x, y = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0.5, 1.5, 2.5])
+    data = TensorDataset(x, y)
+    assert [t.tolist() for t in data[1]] == [[2.0, 3.0], 1.5]
+    inputs, targets = next(iter(DataLoader(data, 3)))
+    np.testing.assert_array_equal(inputs.numpy(), x)
+    np.testing.assert_array_equal(targets.numpy(), y)
+    for wrong in ((), (x, y[:2]), (x, np.array(1.0))):
+        with pytest.raises(DataError, match="first axes of one length"):
+            TensorDataset(*wrong)

@@ -15,7 +15,6 @@ from minigrad.data.brain import FILES, find_brain
 from minigrad.data.fashion import CLASSES, find_fashion_mnist
 from minigrad.data.scenes import silhouette
 from minigrad.errors import DataError, MinigradError
-from minigrad.train.segment import collate_masks
 
 needs_fashion = pytest.mark.skipif(find_fashion_mnist() is None, reason="Fashion-MNIST is not here")
 
@@ -85,7 +84,7 @@ def test_a_silhouette_has_no_holes() -> None:
 
 @needs_fashion
 def test_a_loader_stacks_masks() -> None:
-    loader = DataLoader(FashionScenes(count=6), 4, collate=collate_masks, num_workers=2)
+    loader = DataLoader(FashionScenes(count=6), 4, num_workers=2)
     shapes = [(x.shape, y.shape, str(y.dtype)) for x, y in loader]
     assert shapes == [
         ((4, 1, 64, 64), (4, 64, 64), "int64"),

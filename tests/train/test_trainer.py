@@ -13,7 +13,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.data import ArrayDataset, DataLoader
+from minigrad.data import ArrayDataset, DataLoader, TensorDataset, default_collate
 from minigrad.data import transforms as T
 from minigrad.errors import DataError, MinigradError, OptionError
 from minigrad.train import Callback, Checkpoint, Log, Trainer, load_checkpoint
@@ -250,3 +250,51 @@ def test_logs_hold_every_epoch_once_after_a_resume(tmp_path: Path) -> None:
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,lr,train_loss,train_accuracy,seconds"
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
+
+
+# --- loaders that train nothing ----------------------------------------------------------------
+
+
+def _loader(samples: int, batch_size: int) -> DataLoader:
+    x = np.zeros((samples, 1, 1), np.float32)
+    return DataLoader(TensorDataset(x, np.zeros(samples, int)), batch_size, drop_last=True)
+
+
+def test_a_loader_without_batches_is_refused_before_anything_happens() -> None:
+    subject = Trainer(nn.Sequential(nn.Flatten(), nn.Linear(1, 2)), "sgd")
+    full, none = _loader(8, 8), _loader(5, 8)
+    for call in (
+        lambda: subject.fit(none, epochs=2),
+        lambda: subject.fit(full, none),
+        lambda: subject.evaluate(none),
+        lambda: subject.predict(none),
+    ):
+        with pytest.raises(DataError, match=r"no batches: 5 samples make no whole batch of 8"):
+            call()
+    assert (subject.step, subject.history, subject.epochs) == (0, [], 0)
+    with pytest.raises(OptionError, match="a DataLoader is needed, got list"):
+        subject.fit([])  # type: ignore[arg-type]
+    assert len(subject.fit(full, full)) == 1
+
+
+@pytest.mark.parametrize(
+    ("sample", "found"),
+    [
+        ((np.zeros(1), 0, 1), "Tensor, Tensor, Tensor"),
+        ({"x": np.zeros(1)}, "dict"),
+        (np.zeros(1), "Tensor"),
+        ((np.zeros(1), {"label": 1}), "Tensor, dict"),
+    ],
+)
+def test_batches_that_are_no_pair_are_refused(sample: Any, found: str) -> None:
+    subject = Trainer(nn.Linear(1, 2), "sgd")
+    with pytest.raises(DataError, match=rf"two Tensors.*got \({found}\)"):
+        subject.fit(DataLoader([sample], 1))
+
+
+def test_float_targets_train_a_regression() -> None:
+    data = [(np.array([i / 8], np.float32), [2 * i / 8]) for i in range(8)]
+    loader = DataLoader(data, 8, collate_fn=lambda s: default_collate([(x, y[0]) for x, y in s]))
+    net = nn.Sequential(nn.Linear(1, 1), nn.Flatten(0))
+    subject = Trainer(net, optim.SGD(net.parameters(), 0.5), "mse", metrics={})
+    assert subject.fit(loader, epochs=200)[-1]["train_loss"] < 1e-3

@@ -332,7 +332,8 @@ class _Pairs:
         return f"{len(self)} samples {self.x.shape[1:]}"
 
 
-def _collate(x: Sequence[Any], y: Sequence[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _collate(samples: Sequence[tuple[Any, Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    x, y = zip(*samples, strict=True)
     return _numbers(np.stack(x)), np.stack(y)
 
 
@@ -341,7 +342,7 @@ def _loader(x: Any, y: Any, batch_size: int, shuffle: bool) -> DataLoader:
         return x
     if y is None:
         raise OptionError("labels are missing: give y, or a DataLoader as x")
-    return DataLoader(_Pairs(x, y), batch_size, shuffle, collate=_collate)
+    return DataLoader(_Pairs(x, y), batch_size, shuffle, collate_fn=_collate)
 
 
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,161 @@
+"""Batches: samples of one structure become one such structure of tensors.
+
+The rules are PyTorch's: arrays and numbers are stacked, Python floats to float64, ints to int64,
+bools to bool; strings become a list; tuples, lists and mappings are gone through field by field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.dtypes import int64, promote_types, uint8
+from minigrad.errors import DataError, MinigradError
+from minigrad.ops.shape import stack
+from minigrad.tensor import Tensor
+
+__all__ = ["collate", "default_collate", "rebuild", "to_tensors"]
+
+_KINDS: dict[str, tuple[type, ...]] = {  # the first that fits
+    "text": (str, bytes),
+    "a number or an array": (bool, int, float, np.ndarray, np.generic, Tensor),
+    "a mapping": (Mapping,),
+    "a sequence": (Sequence,),
+}
+
+
+def default_collate(samples: Sequence[Any]) -> Any:
+    """Put samples together to a batch.
+
+    Parameters
+    ----------
+    samples : sequence
+        Numbers, arrays, Tensors or strings, or tuples, lists and mappings of them, to any depth.
+
+    Returns
+    -------
+    Tensor, or list, tuple, dict of Tensors
+        What one sample is, with a first axis that counts the samples. Python floats become
+        float64, ints int64 and bools bool; arrays keep their element type, unsigned integers that
+        no tensor has become int64. Strings become a list.
+
+    Raises
+    ------
+    DataError
+        If the samples differ in structure or shape, or hold what is none of these. The message
+        names the sample.
+
+    Examples
+    --------
+    >>> default_collate([(1, {"age": 0.5}), (2, {"age": 1.5})])
+    (tensor([1, 2]), {'age': tensor([0.5000, 1.5000], dtype=float64)})
+    """
+    return collate(samples, range(len(samples)))
+
+
+def collate(samples: Sequence[Any], numbers: Sequence[int], place: str = "") -> Any:
+    """Do what `default_collate` does; messages call the samples by their `numbers`."""
+    first = samples[0]
+    kind = _kind(first, f"sample {numbers[0]}{place}")
+    for number, sample in zip(numbers, samples, strict=True):
+        if _kind(sample, f"sample {number}{place}") != kind:
+            raise _differ(numbers[0], first, number, sample, place)
+    if kind == "text":
+        return list(samples)
+    if kind == "a mapping":
+        for number, sample in zip(numbers, samples, strict=True):
+            if sample.keys() != first.keys():
+                raise DataError(
+                    f"sample {number}{place} has the keys {sorted(map(repr, sample))}, but sample "
+                    f"{numbers[0]}{place} has {sorted(map(repr, first))}; every sample of a data "
+                    "set needs the same"
+                )
+        return {k: collate([s[k] for s in samples], numbers, f"{place}[{k!r}]") for k in first}
+    if kind == "a sequence":
+        for number, sample in zip(numbers, samples, strict=True):
+            if len(sample) != len(first):
+                raise DataError(
+                    f"sample {number}{place} has {len(sample)} fields, but sample "
+                    f"{numbers[0]}{place} has {len(first)}; all samples need as many"
+                )
+        fields = enumerate(zip(*samples, strict=True))
+        return rebuild(first, [collate(field, numbers, f"{place}[{i}]") for i, field in fields])
+    return _stack(samples, numbers, place)
+
+
+def rebuild(like: Any, fields: Iterable[Any]) -> Any:
+    """Return a tuple, named tuple or list of `fields`, as `like` is one."""
+    if isinstance(like, tuple):
+        return type(like)(*fields) if hasattr(like, "_fields") else tuple(fields)
+    return list(fields)
+
+
+def to_tensors(batch: Any) -> Any:
+    """Turn the arrays of a batch that somebody else has collated into Tensors."""
+    if isinstance(batch, np.ndarray):
+        return Tensor(batch)
+    if isinstance(batch, Mapping):
+        return {key: to_tensors(value) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        return rebuild(batch, map(to_tensors, batch))
+    return batch
+
+
+def _kind(value: Any, what: str) -> str:
+    for kind, types in _KINDS.items():
+        if isinstance(value, types):
+            return kind
+    found = "None" if value is None else f"of type {type(value).__name__}"
+    raise DataError(
+        f"{what} is {found}; a batch is made of numbers, arrays, strings, and tuples, lists and "
+        "dicts of them: let the data set hand out one of these, or give the DataLoader a collate_fn"
+    )
+
+
+def _stack(values: Sequence[Any], numbers: Sequence[int], place: str) -> Tensor:
+    tensors = all(isinstance(value, Tensor) for value in values)
+    items: Sequence[Any] = (
+        values if tensors else [_array(v, n, place) for v, n in zip(values, numbers, strict=True)]
+    )
+    first = items[0]
+    for number, item in zip(numbers, items, strict=True):
+        if item.shape != first.shape:
+            raise DataError(
+                f"what is stacked must have one shape: sample {number}{place} has {item.shape}, "
+                f"sample {numbers[0]}{place} has {first.shape}; for pictures add transforms.Resize "
+                "or RandomResizedCrop to the DataLoader's transform, else give it a collate_fn"
+            )
+    if tensors:
+        return stack(items)
+    dtype = reduce(promote_types, {item.dtype for item in items})
+    return Tensor(np.stack(items).astype(dtype, copy=False))
+
+
+def _array(value: Any, number: int, place: str) -> NDArray[Any]:
+    """Return a number or an array as an array that a Tensor can be made of."""
+    try:
+        if isinstance(value, Tensor):
+            value = value.detach().cpu().numpy()
+        array = np.asarray(value)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if array.dtype.kind == "u" and array.dtype != uint8:
+            if array.size and array.max() > np.iinfo(np.int64).max:
+                raise OverflowError("beyond int64")
+            array = array.astype(int64)
+        Tensor(array)
+    except (MinigradError, OverflowError) as error:
+        what = f"{value!r}" if isinstance(value, int) else f"of {np.asarray(value).dtype}"
+        raise DataError(f"sample {number}{place} is {what}: {error}") from None
+    return array
+
+
+def _differ(first: int, like: Any, number: int, other: Any, place: str) -> DataError:
+    a, b = (type(value).__name__ for value in (like, other))
+    return DataError(
+        f"sample {number}{place} is of type {b}, but sample {first}{place} of type {a}; every "
+        "sample of a data set needs the same structure"
+    )
