@@ -18,7 +18,7 @@ from benchmarks.cpu import compare
 from benchmarks.machine import moment
 from benchmarks.peers import peers
 from benchmarks.results import Section, add_option, record
-from minigrad.errors import unknown
+from minigrad.errors import missing_extra, unknown
 
 TASKS = ("inference", "training")
 PEERS = ("minigrad", "torch channels_last")
@@ -45,6 +45,8 @@ def sweep(
 ) -> Section:
     """Return a row per value and peer, and the most that other programs took; print them."""
     names = [name for name in PEERS if name in peers(task)]
+    if not names:
+        raise missing_extra("numba", "fast")
     width = max(map(len, names)) + 2
     print(f"\n{task}, {model}, along {axis}, {threads} threads ({rounds} rounds)")
     print(f"{axis:>8}  {'':{width}}{'ms/image':>9}{'quartiles':>16}{'start MB':>10}{'peak MB':>9}")

@@ -1,17 +1,53 @@
-"""Settings for the whole test suite."""
+"""Settings for the whole test suite, and the marker that says what a test needs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestModule
+from hypothesis import HealthCheck, settings
 
 # Workers inherit this before they load NumPy: with one process per core, BLAS needs one thread.
 if "numpy" not in sys.modules:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+
+# The machine may be busy: nothing is held against the clock on the wall.
+settings.register_profile(
+    "minigrad", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("minigrad")
+
+PROGRAMS = {"g++"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Collect no doctests here, so that a file is imported once and a helper only when used.
+
+    pytest keeps a module whose import ended in a skip, and the next import finds half of it.
+    """
+    return [found for found in (yield) if not isinstance(found, DoctestModule)]
+
+
+def needed(item: pytest.Item) -> Iterator[str]:
+    """Yield what a test needs beside the extra `test`: packages and programs."""
+    for mark in item.iter_markers("needs"):
+        yield from mark.args
+    if hasattr(item, "callspec") and "bfloat16" in item.callspec.id.split("-"):
+        yield "ml_dtypes"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in needed(item):
+        if (shutil.which if name in PROGRAMS else find_spec)(name) is None:
+            pytest.skip(f"needs {name}, which is not installed")
 
 
 @pytest.fixture(scope="session")

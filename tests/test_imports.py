@@ -126,16 +126,17 @@ def test_import_needs_only_numpy(module: str) -> None:
 
 
 def test_import_takes_at_most_twice_as_long_as_numpy(tmp_path: Path) -> None:
+    # Processor time, not that of a clock on the wall: other programs may be running.
     # As after an installation: byte code is written, and read from the second run on.
     byte_code = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
 
     def seconds(module: str) -> float:
-        code = f"from time import perf_counter as now\nt = now()\nimport {module}\nprint(now() - t)"
+        code = f"from time import process_time as now\nt = now()\nimport {module}\nprint(now() - t)"
         return float(run(code, **byte_code))
 
     seconds("minigrad")
     numpy, ours = [], []
-    for _ in range(9):  # taken in turns, and the least of each: other programs only add to it
+    for _ in range(9):  # taken in turns, and the least of each: a busy machine only adds to it
         numpy.append(seconds("numpy"))
         ours.append(seconds("minigrad"))
     assert min(ours) <= 2 * min(numpy), (numpy, ours)

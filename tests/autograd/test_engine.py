@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad.autograd import Function
 from minigrad.errors import DTypeError, GraphError, ShapeError
+from tests.clock import HANG
 
 
 def leaf(*values: float) -> mg.Tensor:
@@ -273,7 +274,7 @@ def test_two_threads_keep_their_own_grad_mode():
     def work(name: str, mode: bool) -> None:
         with mg.set_grad_enabled(mode):
             for _ in range(50):
-                barrier.wait(10)
+                barrier.wait(HANG)
                 x = leaf(1.0)
                 seen.setdefault(name, set()).add((x * 2).requires_grad)
 
@@ -281,7 +282,7 @@ def test_two_threads_keep_their_own_grad_mode():
     for t in threads:
         t.start()
     for t in threads:
-        t.join(30)
+        t.join(HANG)
     assert seen == {"True": {True}, "False": {False}}
     assert mg.is_grad_enabled()
 
@@ -300,7 +301,7 @@ def test_backward_in_two_threads_at_once():
     for t in threads:
         t.start()
     for t in threads:
-        t.join(30)
+        t.join(HANG)
     assert results == {2: 12.0, 3: 27.0}
 
 

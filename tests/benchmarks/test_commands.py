@@ -105,6 +105,7 @@ def test_scaling_changes_one_thing_at_a_time(capsys, tmp_path, monkeypatch):
         return {"others": 0.1 * len(asked), "rows": [{"peer": "minigrad"} | row]}
 
     monkeypatch.setattr(scaling, "compare", compare)
+    monkeypatch.setattr(scaling, "peers", lambda task: scaling.PEERS)
     file = tmp_path / "cpu.json"
     for axis, value in (("batch", 2), ("side", 64), ("depth", 5)):
         words = f"scaling training --along {axis} --values {value} --json {file}"
@@ -115,6 +116,12 @@ def test_scaling_changes_one_thing_at_a_time(capsys, tmp_path, monkeypatch):
     section = json.loads(file.read_text())["sections"]["scaling training depth"]
     assert section["rows"][0]["depth"] == 5
     assert section["others"] == pytest.approx(0.3)
+
+
+def test_scaling_without_anything_to_measure_names_the_extra(capsys, monkeypatch):
+    monkeypatch.setattr(scaling, "peers", lambda task: {})
+    assert main(["scaling", "inference", "--along", "batch", "--values", "1"]) == 2
+    assert "pip install 'minigrad[fast]'" in capsys.readouterr().err
 
 
 def test_overhead(capsys, tmp_path):

@@ -7,10 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.clock import HANG
 
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 SMALL = ["--depths", "1", "--dims", "4"]
@@ -32,15 +33,17 @@ def test_a_tiny_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_default_training_reaches_98_percent_within_a_minute(tmp_path: Path) -> None:
-    start = time.perf_counter()
+def test_the_default_training_reaches_98_percent_in_little_work(tmp_path: Path) -> None:
+    before = os.times()
     done = run(command(), tmp_path)
-    seconds = time.perf_counter() - start
+    after = os.times()
     assert done.returncode == 0, done.stderr
     found = re.search(r"accuracy on 360 held-out images: ([\d.]+) %", done.stdout)
     assert found is not None
     assert float(found[1]) >= 98.0
-    assert seconds < 60
+    # Processor time, several times what it takes: the machine may be slow and busy.
+    user, system = (after[i] - before[i] for i in (2, 3))  # of processes that have ended
+    assert user + system < 120
 
 
 def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -57,7 +60,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None
             if line.startswith("epoch"):
                 break
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert err == "minigrad: interrupted\n"
     assert "stopped; go on with: minigrad train --output runs --name digits --resume" in out

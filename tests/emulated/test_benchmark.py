@@ -41,6 +41,7 @@ QUICK = ["--batch", "2", "--size", "16", "--repeats", "1", "--megabytes", "1", "
 
 
 @pytest.mark.slow
+@pytest.mark.needs("ml_dtypes")
 def test_the_whole_benchmark(
     cupy: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +80,7 @@ def test_the_steps_of_pytorch_run(
     assert ways == [f"PyTorch, {way}" for way in ("contiguous", "channels_last", "compiled")]
 
 
+@pytest.mark.needs("ml_dtypes")
 def test_it_ends_in_time(cupy: Any, quick: None, tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
     gpu.main([*QUICK, "--minutes", "0", "--only", "networks", "--output", str(path)])
@@ -87,6 +89,7 @@ def test_it_ends_in_time(cupy: Any, quick: None, tmp_path: Path) -> None:
     assert sum("no time left" in line for line in report["left_out"]) >= 12
 
 
+@pytest.mark.needs("ml_dtypes")
 def test_wrong_results_are_not_timed(
     cupy: Any, quick: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

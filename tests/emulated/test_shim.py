@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
 from tests.emulated.shim.program import KernelError, Program, compiler
 
-ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 needs the ml_dtypes package")
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs g++, which is not installed")
 
 SOURCE = """
@@ -161,7 +161,7 @@ def test_places_and_numbers() -> None:
 
 @pytest.mark.parametrize("name", ["half", "bfloat16"])
 def test_every_number_of_two_bytes(name: str) -> None:
-    dtype = np.dtype(np.float16 if name == "half" else ml_dtypes.bfloat16)
+    dtype = np.dtype(np.float16) if name == "half" else mg.bfloat16
     bits = np.arange(1 << 16, dtype=np.uint16).view(dtype)
     wide = np.empty(bits.shape, np.float32)
     run(f"from_{name}", 1, bits, wide, np.int32(bits.size))

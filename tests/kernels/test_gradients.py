@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 import minigrad as mg
 import minigrad.nn.functional as F
-from tests.ops.parity import laid_out, layouts
+from tests.ops.drawn import laid_out, layouts
 
 WEIGHT = mg.tensor([1.0, 2.0, 3.0]).double()
 LABELS = mg.tensor([2, 0, -100])

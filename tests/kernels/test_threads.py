@@ -15,6 +15,7 @@ from minigrad.backend import use_kernels
 from minigrad.kernels import pick, threads
 from minigrad.kernels.reference import _arrays, mlp
 from minigrad.kernels.threads import openblas, share
+from tests.clock import HANG
 
 rng = np.random.default_rng(0)
 
@@ -46,7 +47,7 @@ def test_results_are_in_order() -> None:
 @needs_openblas
 def test_tasks_run_on_several_threads_with_one_of_blas_each(blas: Any) -> None:
     blas(2)
-    both = threading.Barrier(2, timeout=10)  # passed only if two tasks run at once
+    both = threading.Barrier(2, timeout=HANG)  # passed only if two tasks run at once
 
     def task(_: int) -> tuple[int, int]:
         both.wait()
@@ -78,7 +79,7 @@ def test_tasks_may_share_tasks_and_errors_come_through(blas: Any) -> None:
 @needs_openblas
 def test_helpers_know_which_warnings_to_raise(blas: Any) -> None:
     blas(2)
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=HANG)
 
     def task(_: int) -> Any:
         both.wait()

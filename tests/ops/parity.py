@@ -1,72 +1,20 @@
 """Compare an operation with PyTorch's: values, dtypes, first and second gradients.
 
-`arrays` is the hypothesis strategy that every comparison draws from: 0-d, empty, size 1, and
-memory that is not contiguous.
+The inputs are drawn by `arrays` of `tests.ops.drawn`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import hypothesis.strategies as st
 import numpy as np
-import pytest
-from hypothesis import settings
 
 import minigrad as mg
+from tests.ops.drawn import Array, arrays, broadcastable, laid_out, layouts, shapes
 
-settings.register_profile("ops", max_examples=30, deadline=None)  # the machine may be busy
-settings.load_profile("ops")
-
-torch = pytest.importorskip("torch")
-
-Array = np.ndarray[Any, Any]
-
-
-@st.composite
-def shapes(draw: Any, min_dims: int = 0, max_dims: int = 4, min_side: int = 0) -> tuple[int, ...]:
-    return tuple(draw(st.lists(st.integers(min_side, 4), min_size=min_dims, max_size=max_dims)))
-
-
-def laid_out(values: Array, layout: str) -> Array:
-    """Return equal values in C order, with the axes reversed in memory, or with gaps."""
-    if layout == "reversed":
-        return values.T.copy().T
-    if layout == "gaps" and values.ndim:
-        wide = np.repeat(values, 2, axis=-1)
-        return wide[..., ::2]
-    return values
-
-
-layouts = st.sampled_from(["C", "reversed", "gaps"])
-
-
-@st.composite
-def arrays(
-    draw: Any,
-    shape: tuple[int, ...] | None = None,
-    min_dims: int = 0,
-    max_dims: int = 4,
-    min_side: int = 0,
-    ties: bool | None = None,
-) -> Array:
-    """Draw float64 values; `ties` makes them small integers, so that equal ones and zeros occur."""
-    if shape is None:
-        shape = draw(shapes(min_dims, max_dims, min_side))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    if draw(st.booleans()) if ties is None else ties:
-        values = rng.integers(-2, 3, shape).astype(np.float64)
-    else:
-        values = rng.standard_normal(shape)
-    return laid_out(values, draw(layouts))
-
-
-def broadcastable(draw: Any, shape: Sequence[int]) -> tuple[int, ...]:
-    """Draw a shape that broadcasts to `shape`: lengths set to 1, leading axes dropped."""
-    kept = [n if draw(st.booleans()) else 1 for n in shape]
-    return tuple(kept[draw(st.integers(0, len(kept))) :])
+__all__ = ["agree", "arrays", "broadcastable", "laid_out", "layouts", "same_values", "shapes"]
 
 
 def _as_list(result: Any) -> list[Any]:
@@ -96,6 +44,8 @@ def agree(
     second: bool = True,
 ) -> None:
     """Check that two functions have equal values, gradients and second gradients at `inputs`."""
+    import torch
+
     x = [mg.Tensor(a.copy(order="K") if a.flags.c_contiguous else a) for a in inputs]
     y = [torch.from_numpy(a.copy()) for a in inputs]
     for tensors in (x, y):
@@ -160,6 +110,8 @@ def _second(x: Any, y: Any, ga: Any, gb: Any, rng: Any, rtol: float) -> None:
     ]
     if not pairs:
         return  # the function is linear
+    import torch
+
     theirs = torch.autograd.grad(
         [b for _, b, _ in pairs],
         y,

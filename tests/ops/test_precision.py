@@ -19,6 +19,7 @@ from minigrad.autograd.node import Function
 from minigrad.errors import DTypeError, GraphError, OptionError
 from minigrad.nn import functional as F
 from minigrad.ops.precision import RULES
+from tests.clock import HANG
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("ml_dtypes")
@@ -142,7 +143,7 @@ def cuda_rules() -> dict[str, str]:
     given = json.dumps([TABLE, {name: a.shape for name, a in arrays().items()}])
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
-        input=given, capture_output=True, text=True, timeout=120,
+        input=given, capture_output=True, text=True, timeout=HANG,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, str] = json.loads(done.stdout)

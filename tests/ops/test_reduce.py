@@ -10,7 +10,9 @@ from hypothesis import given
 
 import minigrad as mg
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from tests.ops.parity import agree, arrays, same_values, torch
+from tests.ops.parity import agree, arrays, same_values
+
+torch = pytest.importorskip("torch")
 
 
 @st.composite

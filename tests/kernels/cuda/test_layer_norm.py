@@ -37,6 +37,7 @@ def test_element_types(cupy: Any, rng: np.random.Generator, dtype: str) -> None:
     check(cupy, rng, (2, 5, 48), dtype)
 
 
+@pytest.mark.needs("ml_dtypes")
 def test_sums_are_taken_in_float32(cupy: Any, rng: np.random.Generator) -> None:
     check(cupy, rng, (3, 511), "bfloat16", mean=20.0)  # 511 is odd: one lane to a row
 

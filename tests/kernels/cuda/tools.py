@@ -8,13 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pytest
 
+import minigrad as mg
 from minigrad import kernels
 from minigrad.kernels import is_compiled, pick
 from tests.emulated.shim.program import Program
-
-ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 needs the ml_dtypes package")
 
 DTYPES = ["float32", "float16", "bfloat16", "float64"]
 ORDERS = [0, 1, 7]  # ascending, descending, shuffled
@@ -22,7 +20,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 4e-6, "float16": 2e-3, "bfloat16": 1.6
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+    return mg.bfloat16 if name == "bfloat16" else np.dtype(name)
 
 
 def formula(name: str) -> Callable[..., Any]:
