@@ -256,7 +256,7 @@ FILES = [
     ("data.folder.read_image('broken.png')", "DataError",
      r"broken\.png: Pillow cannot read this picture"),
     ("data.idx.read_idx('labels.idx')", "DataError",
-     r"labels\.idx: expected 10 bytes of data for shape \(10,\); found 3; .*fetch it again"),
+     r"labels\.idx: expected 10 bytes of data for shape \(10,\) after byte 8; found 3; .*again"),
     ("data.load_split('labels.idx')", "DataError", r"labels\.idx: a data set on disk is a folder"),
     ("train.read_toml('broken.toml')", "DataError", r"broken\.toml: not a TOML file"),
 ]  # fmt: skip

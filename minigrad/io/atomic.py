@@ -102,13 +102,13 @@ def _target(path: Path) -> Path:
 def _refused(path: Path, error: Exception) -> DataError:
     hint = "nothing was written"
     with suppress(OSError, ValueError):
-        target = Path(os.path.realpath(path))
-        if target.is_file():
+        folder = (Path(os.path.realpath(path)) if path.is_symlink() else path).parent
+        if path.is_file():
             hint = "the old file is unchanged"
-        elif target.is_dir():
+        elif path.is_dir():
             hint = "name a file in this folder"
-        elif not target.parent.exists():
-            hint += f"; make the folder {target.parent} first"
+        elif not folder.exists():
+            hint += f"; make the folder {folder} first"
     return DataError(f"{path}: cannot be saved ({reason(error)}); {hint}")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.errors import DataError, DTypeError
-from minigrad.io.safetensors import load_file, save_file
+from minigrad.io.safetensors import load_file, save_file, without_duplicates
 from minigrad.tensor import Tensor
 
 __all__ = ["load", "save"]
@@ -53,10 +53,18 @@ def save(state: Any, path: str | Path) -> None:
     {'epoch': 3, 'model': {'weight': tensor([1., 1.])}}
     """
     arrays: dict[str, NDArray[Any]] = {}
-    tree = _pack(state, "", arrays)
+    try:
+        tree = _pack(state, "", arrays)
+        text = json.dumps(tree)
+    except RecursionError:
+        raise DataError("save: the state is nested too deeply, or contains itself") from None
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"save: the state has a number that no file can hold ({error})") from None
     flat = isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
-    metadata = {"format": "minigrad"} if flat else {_KEY: json.dumps(tree)}
-    save_file(arrays, path, metadata)
+    bare = flat and list(arrays) == list(state)  # its keys are names as they are
+    save_file(arrays, path, {"format": "minigrad"} if bare else {_KEY: text})
 
 
 def load(path: str | Path) -> Any:
@@ -76,11 +84,14 @@ def load(path: str | Path) -> Any:
     if _KEY not in metadata:
         return {name: _tensor(path, name, array) for name, array in arrays.items()}
     try:
-        return _unpack(json.loads(metadata[_KEY]), arrays)
-    except (ValueError, KeyError, TypeError) as error:
+        state = _unpack(json.loads(metadata[_KEY], object_pairs_hook=without_duplicates), arrays)
+        if arrays:
+            raise ValueError(f"it has no place for {next(iter(arrays))!r}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
-            f"{path}: the file is whole, but its checkpoint metadata is not ({error!r})"
+            f"{path}: the file is whole, but its checkpoint metadata is not ({error!r:.200})"
         ) from None
+    return state
 
 
 def _tensor(path: str | Path, name: str, array: NDArray[Any]) -> Tensor:
@@ -99,27 +110,24 @@ def _pack(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
     JSON has no tuples, arrays or keys other than strings, so everything but a plain number,
     string, list or dict becomes a dict with the one key ``$kind``.
     """
+    value = _plain(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, Tensor | np.ndarray):
-        if path in arrays:
-            raise DataError(f"save: two entries of the state lead to the name {path!r}")
-        if isinstance(value, Tensor):
-            arrays[path] = value.detach().cpu().numpy()
-            return {"$tensor": path}
-        arrays[path] = value
-        return {"$array": path}
+        kind = "$tensor" if isinstance(value, Tensor) else "$array"
+        name = path
+        while name in arrays or name == "__metadata__":
+            name += "_"
+        arrays[name] = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        return {kind: name}
     if isinstance(value, list | tuple):
         items = [_pack(v, _join(path, i), arrays) for i, v in enumerate(value)]
         return items if isinstance(value, list) else {"$tuple": items}
     if isinstance(value, Mapping):
-        pairs = {k: _pack(v, _join(path, k), arrays) for k, v in value.items()}
-        if all(isinstance(k, str) and not k.startswith("$") for k in pairs):
-            return pairs
-        if all(isinstance(k, int | str) for k in pairs):
-            return {"$map": [[k, v] for k, v in pairs.items()]}
+        pairs = [(_key(k, path), _pack(v, _join(path, k), arrays)) for k, v in value.items()]
+        if all(isinstance(k, str) and not k.startswith("$") for k, _ in pairs):
+            return dict(pairs)
+        return {"$map": pairs}
     raise DataError(
         f"save: {path or 'the state'} is of type {type(value).__name__}; only tensors, arrays, "
         "numbers, strings, None and dicts, lists and tuples of them can be saved"
@@ -127,22 +135,45 @@ def _pack(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
     )
 
 
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy's as one of Python's, and anything else as it is."""
+    return value.item() if isinstance(value, np.bool_ | np.integer | np.floating) else value
+
+
+def _key(key: Any, path: str) -> Any:
+    key = _plain(key)
+    if key is None or isinstance(key, bool | int | float | str):
+        return key
+    raise DataError(
+        f"save: {path or 'the state'} has the key {key!r:.80} of type {type(key).__name__}; only "
+        "strings, numbers and None can be keys in a file"
+    )
+
+
 def _unpack(tree: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Turn back what `_pack` made; each array is taken out of `arrays`."""
     if isinstance(tree, list):
         return [_unpack(item, arrays) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    match next(iter(tree.items()), ("", None)):
-        case ("$tensor", name):
-            return Tensor(arrays[name])
-        case ("$array", name):
-            return arrays[name]
-        case ("$tuple", items):
+    if not any(key.startswith("$") for key in tree):
+        return {key: _unpack(item, arrays) for key, item in tree.items()}
+    ((kind, content),) = tree.items()
+    match kind, content:
+        case "$tensor", str(name):
+            return Tensor(arrays.pop(name))
+        case "$array", str(name):
+            return arrays.pop(name)
+        case "$tuple", [*items]:
             return tuple(_unpack(item, arrays) for item in items)
-        case ("$map", pairs):
-            return {key: _unpack(item, arrays) for key, item in pairs}
-    return {key: _unpack(item, arrays) for key, item in tree.items()}
+        case "$map", [*pairs]:
+            keys = [key for key, _ in pairs]
+            if len(set(keys)) == len(pairs):
+                return {key: _unpack(item, arrays) for key, item in pairs}
+    raise ValueError(f"no value is written as {tree!r:.80}")
 
 
 def _join(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else str(key)
+    """Return the name of what stands under `key`; half characters, which no file has, escaped."""
+    key = str(key).encode("utf-8", "backslashreplace").decode()
+    return f"{path}.{key}" if path else key

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.errors import DataError
+from minigrad.files import Source, opened
 from minigrad.io.atomic import atomic_write
 
 __all__ = ["load_file", "save_file"]
@@ -28,7 +30,12 @@ _NAMES = {
     "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2",
 }  # fmt: skip
 _CODES = {np.dtype(code): name for name, code in _NAMES.items() if name != "BF16"}
+_METADATA = "__metadata__"
+_UNSUPPORTED = frozenset(
+    "C64 F4 F6_E2M3 F6_E3M2 F8_E4M3 F8_E4M3FNUZ F8_E5M2 F8_E5M2FNUZ F8_E8M0".split()
+)  # dtypes of the format which have no tensors here
 _HEADER_LIMIT = 100_000_000  # the reference reader's
+_AXES = 64  # NumPy's
 
 
 def save_file(
@@ -48,9 +55,15 @@ def save_file(
     Raises
     ------
     DataError
-        If an array has a dtype that the format lacks, or the file cannot be written.
+        If the format cannot hold an array, a name or the metadata, or the file cannot be written.
     """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    for name, array in arrays.items():
+        _check_storable(name, array)
+    header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
+    if not all(
+        isinstance(text, str) for pair in header.get(_METADATA, {}).items() for text in pair
+    ):
+        raise DataError(f"safetensors: metadata are texts by name, got {metadata!r:.200}")
     end = 0
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     entries = {}
@@ -59,8 +72,16 @@ def save_file(
         dtype = _dtype_name(name, array)
         entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (start, end)}
     header |= {name: entries[name] for name in arrays}  # read back in the order given
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"safetensors: a name or the metadata are no text ({error})") from None
     text += b" " * (-len(text) % 8)
+    if len(text) > _HEADER_LIMIT:
+        raise DataError(
+            f"safetensors: names and metadata take {len(text):,} bytes, and readers of this format "
+            f"refuse more than {_HEADER_LIMIT:,}; put long lists of numbers into an array"
+        )
     with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:
@@ -78,28 +99,22 @@ def load_file(path: str | Path) -> tuple[Arrays, dict[str, str]]:
     DataError
         If the file is missing, truncated or malformed; the message says where.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            return _read(file, path)
-    except OSError as error:
-        hint = "; check the path" if isinstance(error, FileNotFoundError) else ""
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}){hint}") from None
+    with opened(path) as source:
+        return _read(source)
 
 
-def _read(file: BinaryIO, path: Path) -> tuple[Arrays, dict[str, str]]:
-    size = path.stat().st_size
-    if size < 8:
+def _read(source: Source) -> tuple[Arrays, dict[str, str]]:
+    path, size = source.path, source.limit
+    head = source.read(8)
+    if len(head) < 8:
         raise _bad(path, f"expected at least the 8 bytes of the header length, found {size} bytes")
-    length = int.from_bytes(file.read(8), "little")
-    if length > min(size - 8, _HEADER_LIMIT):
+    length = int.from_bytes(head, "little")
+    if length > size - 8:
         raise _bad(path, f"expected a header of {length} bytes, found {size - 8} bytes after it")
-    try:
-        header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
-        metadata = header.pop("__metadata__", {})
-        entries = [(name, *_entry(name, entry)) for name, entry in header.items()]
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise _bad(path, f"the header is no map of tensors ({error})") from None
+    if length > _HEADER_LIMIT:
+        raise _bad(path, f"its header has {length} bytes; more than {_HEADER_LIMIT} are refused")
+    header, metadata = _header(path, source.read(length))
+    entries = [(name, *_entry(path, name, entry)) for name, entry in header.items()]
     end = 0
     for name, _, _, start, stop in sorted(entries, key=lambda entry: entry[3:]):
         if start != end:
@@ -109,42 +124,86 @@ def _read(file: BinaryIO, path: Path) -> tuple[Arrays, dict[str, str]]:
         raise _bad(path, f"expected {end} bytes of data, found {size - 8 - length}")
     arrays: Arrays = {}
     for name, dtype, shape, start, _ in entries:
-        array = np.empty(shape, _NAMES[dtype])
-        file.seek(8 + length + start)
-        file.readinto(array.reshape(-1).view(np.uint8))  # type: ignore[attr-defined]
-        arrays[name] = _from_bfloat16(array) if dtype == "BF16" else array.astype(
-            array.dtype.newbyteorder("="), copy=False
-        )  # fmt: skip
+        source.seek(8 + length + start)
+        array = source.array(_NAMES[dtype], shape)
+        arrays[name] = _from_bfloat16(array) if dtype == "BF16" else array
     return arrays, metadata
 
 
-def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+def _header(path: Path | str, text: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the entries of the tensors, and the metadata."""
+    try:
+        if text[:1] != b"{":
+            raise ValueError(f"it begins with {text[:8]!r}")
+        header = json.loads(text.decode(), object_pairs_hook=without_duplicates, parse_int=_integer)
+        metadata = header.pop(_METADATA, None)
+        if metadata is None:
+            metadata = {}
+        if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+            raise ValueError(f"{_METADATA} is no map of texts")
+        "".join([*header, *metadata, *metadata.values()]).encode()  # refuses half characters
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, f"the header is no map of tensors ({error})") from None
+    return header, metadata
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:  # beyond 2^64; to read thousands of digits takes long
+        raise ValueError(f"the number {digits[:20]}… is too large")
+    return int(digits)
+
+
+def _entry(path: Path | str, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     """Check one tensor's line of the header."""
-    dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    what = f"tensor {name!r}"
+    match entry:
+        case {"dtype": str(dtype), "shape": [*sizes], "data_offsets": [start, stop]}:
+            shape = tuple(sizes)
+        case _:
+            line = repr(entry)[:80]
+            raise _bad(path, f"the header is no map of tensors ({what} is described by {line})")
+    if dtype in _UNSUPPORTED:
+        raise DataError(
+            f"{path}: {what} is {dtype}, which is not supported; convert the file to F32, F16 or "
+            "BF16 with the program that wrote it"
+        )
     if dtype not in _NAMES:
-        raise ValueError(f"tensor {name!r} has the unknown dtype {dtype!r}")
-    if not all(type(n) is int and n >= 0 for n in (*shape, start, stop)):
-        raise ValueError(f"tensor {name!r}: shape {shape}, bytes {start} to {stop}")
+        raise _bad(path, f"{what} has the unknown dtype {dtype!r:.40}")
+    numbers = (*shape, start, stop)
+    if len(shape) > _AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
+        raise _bad(path, f"{what}: shape {shape!r:.200}, bytes {start!r:.40} to {stop!r:.40}")
     expected = math.prod(shape) * np.dtype(_NAMES[dtype]).itemsize
     if stop - start != expected:
-        raise ValueError(
-            f"tensor {name!r} of {dtype} {shape} needs {expected} bytes, has {stop - start}"
-        )
+        raise _bad(path, f"{what} of {dtype} {shape} needs {expected} bytes, has {stop - start}")
     return dtype, shape, start, stop
 
 
-def _bad(path: Path, what: str) -> DataError:
+def _bad(path: Path | str, what: str) -> DataError:
     return DataError(
         f"{path}: not a whole safetensors file: {what}; fetch the file again, "
         "or load an earlier checkpoint"
     )
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of what stands in an object of JSON; for ``object_pairs_hook``."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name occurs twice")
     return found
+
+
+def _check_storable(name: Any, array: Any) -> None:
+    if not isinstance(name, str) or name == _METADATA:
+        raise DataError(
+            f"safetensors: a tensor's name is a text other than {_METADATA!r}, got {name!r}; "
+            "minigrad.io.save keeps any key"
+        )
+    if not isinstance(array, np.ndarray | np.generic):
+        raise DataError(
+            f"safetensors: {name!r} is of type {type(array).__name__}, expected a NumPy array; "
+            "minigrad.io.save takes tensors and nested states"
+        )
 
 
 def _dtype_name(name: str, array: NDArray[Any]) -> str:
@@ -156,11 +215,13 @@ def _dtype_name(name: str, array: NDArray[Any]) -> str:
         raise DataError(f"safetensors cannot store {name!r} of dtype {array.dtype}") from None
 
 
-def _bytes(array: NDArray[Any]) -> bytes:
+def _bytes(array: NDArray[Any]) -> memoryview:
     array = np.ascontiguousarray(array)
-    if array.dtype.byteorder == ">":
-        array = array.astype(array.dtype.newbyteorder("<"))
-    return array.tobytes()
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if sys.byteorder == "big":
+        array = array.byteswap()
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minigrad.errors import DataError
 from minigrad.io import load, load_file, save, save_file
@@ -28,6 +30,20 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b) or (a != a and b != b)
 
 
+def nested(depth: int) -> Any:
+    state: Any = []
+    for _ in range(depth):
+        state = [state]
+    return state
+
+
+def in_itself() -> Any:
+    state: dict[str, Any] = {}
+    state["self"] = state
+    return state
+
+
+ONE, TWO, THREE = (Tensor(np.full(2, float(n))) for n in (1, 2, 3))
 STATES: list[Any] = [
     {"weight": Tensor(np.arange(6, dtype=np.float32).reshape(2, 3)), "a.b": Tensor(np.array(1))},
     {
@@ -42,6 +58,18 @@ STATES: list[Any] = [
     [1, "two", None],
     3.5,
     {},
+    {0: ONE},
+    {0: ONE, "0": TWO, "1": THREE},
+    {True: ONE, 2: TWO, None: THREE, 0.5: [ONE]},
+    {"__metadata__": ONE},
+    {"__metadata__": ONE, "__metadata___": TWO},
+    {"a": {"b": ONE}, "a.b": TWO, "a.b_": THREE},
+    {"": ONE, "$map": TWO},
+    ONE,
+    [ONE, {"0": TWO}],
+    {"caf\udce9": ONE, "caf\\udce9": TWO, "x": "\udce9"},
+    {"minigrad": {"minigrad": ONE}},
+    nested(50),
 ]
 
 
@@ -67,8 +95,18 @@ def test_nested_tensors_bear_their_path(tmp_path: Path) -> None:
     ("state", "message"),
     [
         ({"model": {"act": print}}, "model.act is of type builtin_function_or_method"),
-        ({(1, 2): 3}, "the state is of type dict"),
-        ({"a": {"b": np.ones(1)}, "a.b": np.ones(1)}, "two entries .* lead to the name 'a.b'"),
+        ({"a": {(1, 2): 3}}, r"a has the key \(1, 2\) of type tuple"),
+        ({"z": 1j}, "z is of type complex"),
+        ({"z": np.complex64(1)}, "z is of type complex64"),
+        ({"z": np.datetime64("2020")}, "z is of type datetime64"),
+        ({"z": np.longdouble(1)}, "z is of type longdouble"),
+        ({"z": {1, 2}}, "z is of type set"),
+        ({"z": 10**5000}, "a number that no file can hold"),
+        ({10**5000: 1}, "a number that no file can hold"),
+        (nested(100_000), "nested too deeply"),
+        (in_itself(), "nested too deeply, or contains itself"),
+        ({"z": np.array([None])}, "cannot store 'z' of dtype object"),
+        ({"z": "x" * 100_000_000}, "readers of this format refuse more than 100,000,000"),
     ],
 )
 def test_what_cannot_be_saved_is_named_and_nothing_written(
@@ -93,3 +131,72 @@ def test_a_file_with_a_dtype_that_no_tensor_has_names_the_entry(tmp_path: Path) 
     with pytest.raises(DataError, match=r"'ids' is uint32.*minigrad\.io\.load_file"):
         load(path)
     assert load_file(path)[0]["ids"].tolist() == [0, 1, 2]
+
+
+KEYS = st.one_of(
+    st.text(st.characters(), max_size=3),
+    st.sampled_from(["__metadata__", "$tensor", "$map", "a.b", "a", "b", "0", "minigrad"]),
+    st.integers(-2, 2),
+    st.booleans(),
+    st.none(),
+    st.floats(allow_nan=False),
+)
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters(), max_size=3),
+    st.integers(0, 3).map(lambda n: Tensor(np.arange(float(n)))),
+    st.sampled_from(["?", "u1", "<i8", "<f2"]).map(lambda code: np.ones((2, 0, 1), code)),
+)
+NESTED = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(KEYS, inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(state=NESTED)
+def test_whatever_is_saved_comes_back(tmp_path_factory: pytest.TempPathFactory, state: Any) -> None:
+    """Types of keys and values, nesting and order too; the file is one that others read."""
+    path = tmp_path_factory.getbasetemp() / "drawn.safetensors"
+    save(state, path)
+    assert same(load(path), state)
+    try:
+        from safetensors.numpy import load_file as reference
+    except ImportError:
+        return
+    assert set(reference(path)) == set(load_file(path)[0])
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        "[" * 100_000,
+        "{",
+        '{"a": {"$tensor": "none"}, "b": {"$tensor": "x"}}',
+        '[{"$tensor": "x"}, {"$tensor": "x"}]',
+        '[{"$tensor": ["x"]}]',
+        '[{"$array": {"x": 1}}]',
+        '[{"$tensor": "x"}, {"$unknown": 1}]',
+        '{"$tensor": "x", "more": 1}',
+        '[{"$tensor": "x"}, {"$tuple": 5}]',
+        '[{"$tensor": "x"}, {"$map": [1, 2]}]',
+        '[{"$tensor": "x"}, {"$map": [[[], 2]]}]',
+        '[{"$tensor": "x"}, {"$map": [[1, 2], [1, 3]]}]',
+        '[{"$tensor": "x"}, {"a": 1, "a": 2}]',
+        f'[{{"$tensor": "x"}}, {"9" * 5000}]',
+        "[]",
+    ],
+)
+def test_metadata_that_save_never_wrote_is_refused(tmp_path: Path, tree: str) -> None:
+    path = tmp_path / "a"
+    save_file({"x": np.ones(1)}, path, {"minigrad": tree})
+    with pytest.raises(DataError, match="the file is whole, but its checkpoint metadata is not"):
+        load(path)
