@@ -16,11 +16,12 @@ from minigrad.data.dataset import (
     stratified_subset,
 )
 from minigrad.data.fashion import fashion_mnist
-from minigrad.data.folder import ImageFolder, read_image
+from minigrad.data.folder import ImageFolder
 from minigrad.data.idx import read_idx
 from minigrad.data.loader import DataLoader
 from minigrad.data.mixing import Mix, cutmix, mixup, one_hot
 from minigrad.data.nifti import read_nifti
+from minigrad.data.picture import read_image
 from minigrad.data.scenes import FashionScenes
 from minigrad.data.signals import mnist1d, read_signal
 from minigrad.data.uci_digits import digits

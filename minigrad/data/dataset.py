@@ -22,9 +22,27 @@ __all__ = [
     "random_split",
     "stratified_subset",
     "to_float",
+    "whole_number",
 ]
 
 Image = NDArray[np.float32]
+
+
+def whole_number(what: str, value: Any, least: int) -> int:
+    """Return an option that must be a whole number, as an int.
+
+    Examples
+    --------
+    >>> whole_number("DataLoader: batch_size", 2.5, 1)
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: DataLoader: batch_size must be a whole number, got 2.5
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise OptionError(f"{what} must be a whole number, got {value!r}")
+    if value < least:
+        raise OptionError(f"{what} must be {least} or more, got {value}")
+    return int(value)
 
 
 def pixel_scale(dtype: np.dtype[Any]) -> int:

@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import numpy as np
+from minigrad.data.dataset import Image, whole_number
+from minigrad.data.picture import read_image
+from minigrad.errors import DataError
+from minigrad.files import reason
 
-from minigrad.data.dataset import Image
-from minigrad.data.npy import read_npy
-from minigrad.errors import DataError, OptionError, missing_extra
+__all__ = ["ImageFolder"]
 
-__all__ = ["ImageFolder", "read_image"]
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff", ".webp"})
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-
-
-def read_image(path: str | Path, channels: int = 3) -> Image:
-    """Read a picture as float32 (C, H, W) in [0, 1].
-
-    Parameters
-    ----------
-    path : path
-        Any format that Pillow reads (extra ``images``), or a ``.npy`` array of shape (C, H, W),
-        (H, W, C) or (H, W), which needs NumPy alone.
-    channels : {3, 1, 4}, default 3
-        RGB, grey or RGBA; other pictures are converted.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged, or an array does not have that many channels.
-    MissingExtra
-        If Pillow is needed and not installed.
-    """
-    path = Path(path)
-    if channels not in _MODES:
-        raise OptionError(f"read_image: channels must be 1, 3 or 4, got {channels}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such picture")
-    if path.suffix.lower() == ".npy":
-        return _read_array(path, channels)
-    try:
-        from PIL import Image as pillow
-    except ImportError:
-        raise missing_extra("Pillow", "images") from None
-    try:
-        with pillow.open(path) as picture:
-            pixels = np.asarray(picture.convert(_MODES[channels]), dtype=np.float32)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}: Pillow cannot read this picture ({error})") from None
-    return _channels_first(pixels) / np.float32(255)
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+HIDDEN = frozenset({"__MACOSX", "@eaDir"})  # what archivers and file servers add of their own
 
 
 class ImageFolder:
@@ -59,11 +24,14 @@ class ImageFolder:
     Parameters
     ----------
     root : path
-        Folder with one sub-folder per class; pictures are looked for at any depth below it.
-    channels : {3, 1, 4}, default 3
-        RGB, grey or RGBA.
+        Folder with one sub-folder per class; pictures are looked for at any depth below it, also
+        behind links. Hidden files and folders (``._x.png``, ``.ipynb_checkpoints``) are left out.
+    channels : int, default 3
+        As for `read_image`.
     classes : sequence of str, optional
         The class of each number; by default the sub-folders' names, sorted.
+    frame : int, optional
+        Which page to read where pictures have several, as for `read_image`.
 
     Attributes
     ----------
@@ -87,22 +55,32 @@ class ImageFolder:
     """
 
     def __init__(
-        self, root: str | Path, channels: int = 3, classes: tuple[str, ...] | None = None
+        self,
+        root: str | Path,
+        channels: int = 3,
+        classes: tuple[str, ...] | None = None,
+        frame: int | None = None,
     ) -> None:
-        self.root, self.channels = Path(root), channels
+        channels = whole_number("ImageFolder: channels", channels, 1)
+        if frame is not None:
+            frame = whole_number("ImageFolder: frame", frame, 0)
+        self.root, self.channels, self.frame = Path(root), channels, frame
         if not self.root.is_dir():
             raise DataError(f"{root}: no such folder")
-        found = tuple(sorted(p.name for p in self.root.iterdir() if _is_class(p)))
+        found, loose = _listing(self.root)
         if not found:
+            loose = tuple(name for name in loose if _is_picture(name))
+            hint = f" but {len(loose)} pictures; each belongs into its class's folder"
             raise DataError(
                 f"{root}: expected one sub-folder of pictures per class, found no sub-folder"
+                f"{hint if loose else ''}"
             )
         self.classes = found if classes is None else tuple(classes)
         if strange := sorted(set(found) - set(self.classes)):
             raise DataError(f"{root}: class {strange[0]!r} is not among {', '.join(self.classes)}")
         self.samples: list[tuple[Path, int]] = []
         for label, name in enumerate(self.classes):
-            paths = sorted(p for p in (self.root / name).rglob("*") if p.suffix.lower() in SUFFIXES)
+            paths = sorted(_pictures(self.root / name)) if name in found else []
             if not paths and classes is None:
                 raise DataError(
                     f"{self.root / name}: no pictures here ({', '.join(sorted(SUFFIXES))})"
@@ -114,35 +92,41 @@ class ImageFolder:
 
     def __getitem__(self, index: int, /) -> tuple[Image, int]:
         path, label = self.samples[index]
-        return read_image(path, self.channels), label
+        return read_image(path, self.channels, self.frame), label
 
     def __repr__(self) -> str:
         return f"ImageFolder({str(self.root)!r}, {len(self)} images, {len(self.classes)} classes)"
 
 
-def _is_class(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+def _pictures(folder: Path) -> list[Path]:
+    """Return all pictures below a folder; one that links lead to again is gone through once."""
+    found, waiting, seen = [], [folder], set()
+    while waiting:
+        folder = waiting.pop()
+        place = os.path.realpath(folder)
+        if place in seen:
+            continue
+        seen.add(place)
+        folders, files = _listing(folder)
+        waiting += [folder / name for name in folders]
+        found += [folder / name for name in files if _is_picture(name)]
+    return found
 
 
-def _read_array(path: Path, channels: int) -> Image:
-    array = read_npy(path)
-    if array.dtype.kind not in "buif" or array.ndim not in (2, 3):
-        raise DataError(
-            f"{path}: expected numbers of shape (C, H, W), (H, W, C) or (H, W), "
-            f"found {array.dtype} {array.shape}"
-        )
-    scale = 255 if array.dtype == np.uint8 else 1
-    pixels: Image = array.astype(np.float32) / np.float32(scale)
-    if pixels.ndim == 2 or pixels.shape[0] not in _MODES:
-        pixels = _channels_first(pixels)
-    if len(pixels) == 1 and channels == 3:
-        pixels = np.repeat(pixels, 3, 0)
-    if len(pixels) != channels:
-        raise DataError(f"{path}: expected {channels} channels, found shape {array.shape}")
-    return pixels
+def _listing(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of sub-folders and of everything else, sorted, without hidden ones."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = [e for e in entries if not e.name.startswith(".") and e.name not in HIDDEN]
+            folders = {entry.name for entry in shown if entry.is_dir()}
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({reason(error)})") from None
+    names = sorted(entry.name for entry in shown)
+    return (
+        tuple(name for name in names if name in folders),
+        tuple(name for name in names if name not in folders),
+    )
 
 
-def _channels_first(pixels: Image) -> Image:
-    """(H, W) or (H, W, C) → (C, H, W)."""
-    moved: Image = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
-    return np.ascontiguousarray(moved)
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.collate import collate, rebuild, to_tensors
-from minigrad.data.dataset import Dataset
+from minigrad.data.dataset import Dataset, whole_number
 from minigrad.data.transforms import Transform
 from minigrad.errors import DataError, MinigradError, OptionError
 from minigrad.tensor import Tensor
@@ -93,9 +93,9 @@ class DataLoader:
         collate_fn: Callable[[list[Any]], Any] | None = None,
         seed: int = 0,
     ) -> None:
-        self.batch_size = _integer("batch_size", batch_size, 1)
-        self.num_workers = _integer("num_workers", num_workers, 0)
-        self.seed = _integer("seed", seed, 0)
+        self.batch_size = whole_number("DataLoader: batch_size", batch_size, 1)
+        self.num_workers = whole_number("DataLoader: num_workers", num_workers, 0)
+        self.seed = whole_number("DataLoader: seed", seed, 0)
         self.shuffle, self.drop_last = _switch("shuffle", shuffle), _switch("drop_last", drop_last)
         for name, value in (("transform", transform), ("mix", mix), ("collate_fn", collate_fn)):
             if value is not None and not callable(value):
@@ -221,14 +221,6 @@ def _check_target(batch: Any, numbers: list[int]) -> None:
                 "the data set hand out the class's number, classes.index(name); text that is no "
                 "target goes into a third field or a dict, or to a collate_fn"
             )
-
-
-def _integer(name: str, value: Any, least: int) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise OptionError(f"DataLoader: {name} must be a whole number, got {value!r}")
-    if value < least:
-        raise OptionError(f"DataLoader: {name} must be {least} or more, got {value}")
-    return int(value)
 
 
 def _switch(name: str, value: Any) -> bool:

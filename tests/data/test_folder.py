@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,3 +110,96 @@ def test_load_split_of_train_and_val(root: Path, tmp_path_factory: pytest.TempPa
     (both / "val" / "fox").mkdir()
     with pytest.raises(DataError, match="class 'fox' is not among cat, dog"):
         load_split(str(both))
+
+
+# --- what lies about in real folders -----------------------------------------------------------
+
+
+def test_only_visible_pictures_count(root: Path) -> None:
+    litter = (
+        "cat/.ipynb_checkpoints/0.npy", "cat/._0.npy", "cat/Thumbs.db", "cat/notes.txt",
+        "cat/@eaDir/0.npy", "cat/deep/.hidden/0.npy", ".git/0.npy", "__MACOSX/cat/._0.npy",
+        ".DS_Store", "readme.png",
+    )  # fmt: skip
+    for name in litter:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\0")
+    (root / "cat" / "old.png").mkdir()
+    (root / "cat" / "old.png" / "5.NPY").write_bytes((root / "cat" / "0.npy").read_bytes())
+    data = ImageFolder(root)
+    assert data.classes == ("cat", "dog")
+    names = [str(path.relative_to(root)) for path, label in data.samples if label == 0]
+    assert names == ["cat/0.npy", "cat/1.npy", "cat/2.npy", "cat/old.png/5.NPY"]
+    assert all(data[i][0].shape == (3, 4, 6) for i in range(len(data)))
+
+
+def test_links_are_followed_and_loops_left(root: Path, tmp_path_factory: Any) -> None:
+    far = tmp_path_factory.mktemp("far")
+    np.save(far / "far.npy", np.zeros((3, 4, 6), np.uint8))
+    (root / "fox").symlink_to(far)
+    (root / "cat" / "more").symlink_to(far)
+    (root / "cat" / "up").symlink_to(root / "cat")
+    (far / "round").symlink_to(root / "fox")
+    (root / "dog" / "gone.npy").symlink_to(root / "nothing")
+    data = ImageFolder(root)
+    assert data.classes == ("cat", "dog", "fox")
+    assert [label for _, label in data.samples] == [0] * 4 + [1] * 4 + [2]
+    with pytest.raises(DataError, match=r"gone\.npy: no such picture"):
+        data[7]
+
+
+def test_names_of_all_tongues(tmp_path: Path) -> None:
+    for name in ("кот", "猫", "Bär", "a b", "cafe\u0301"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / f"{name}🐈.npy", np.zeros((3, 2, 2), np.uint8))
+    data = ImageFolder(tmp_path)
+    assert data.classes == tuple(sorted(("кот", "猫", "Bär", "a b", "cafe\u0301")))
+    assert len([data[i] for i in range(5)]) == 5
+
+
+def test_pictures_without_a_class(root: Path) -> None:
+    with pytest.raises(DataError, match="found no sub-folder but 3 pictures; each belongs into"):
+        ImageFolder(root / "cat")
+
+
+def test_an_empty_class_is_named(root: Path) -> None:
+    (root / "eel").mkdir()
+    (root / "eel" / ".hidden.npy").touch()
+    with pytest.raises(DataError, match="eel: no pictures here"):
+        ImageFolder(root)
+
+
+def test_a_folder_that_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scandir(path: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"cannot be read .Permission denied"):
+        ImageFolder(root)
+
+
+@pytest.mark.parametrize("options", [{"channels": 0}, {"channels": "3"}, {"frame": -1}])
+def test_bad_options(root: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=r"ImageFolder: (channels|frame) must be"):
+        ImageFolder(root, **options)
+
+
+def test_arrays_of_seven_channels_make_a_data_set(tmp_path: Path) -> None:
+    (tmp_path / "field").mkdir()
+    np.save(tmp_path / "field" / "a.npy", np.full((5, 5, 7), 65535, np.uint16))
+    image, _ = ImageFolder(tmp_path, channels=7)[0]
+    assert image.shape == (7, 5, 5)
+    assert image.min() == 1
+    with pytest.raises(DataError, match=r"a\.npy: expected 3 channels, found shape \(5, 5, 7\)"):
+        ImageFolder(tmp_path)[0]
+
+
+def test_pages_of_a_folder_are_chosen(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    (tmp_path / "a").mkdir()
+    pages = [pillow.new("L", (2, 2), grey) for grey in (0, 255)]
+    pages[0].save(tmp_path / "a" / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(DataError, match="2 pages"):
+        ImageFolder(tmp_path)[0]
+    assert ImageFolder(tmp_path, frame=1)[0][0].min() == 1
