@@ -6,6 +6,7 @@ A dtype is NumPy's own ``np.dtype``; the names here are PyTorch's. bfloat16 exis
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -122,21 +123,48 @@ def to_dtype(dtype: Any) -> DType:
     )
 
 
+def is_narrow(dtype: DType) -> bool:
+    """Return True for the floating types of two bytes, whose arithmetic is done in float32."""
+    return dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def limits(dtype: DType) -> tuple[float, float]:
+    """Return the smallest and the largest finite number of an integer or floating dtype."""
+    if dtype.kind in "iu":
+        return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    # bfloat16 has the exponents of float32 and 8 bits of precision
+    largest = float(np.finfo(dtype).max) if dtype.kind == "f" else (2.0 - 2.0**-7) * 2.0**127
+    return -largest, largest
+
+
 def check_fits(where: str, number: float, dtype: DType) -> None:
-    """Refuse a number that an integer dtype cannot hold, NaN among them.
+    """Refuse a number that `dtype` cannot hold: outside its limits, or NaN among integers.
+
+    Infinity and NaN fit into floating types, and everything is true or false.
 
     Raises
     ------
     DTypeError
         Names the number and the limits.
     """
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        if not limits.min <= number <= limits.max:
-            raise DTypeError(
-                f"{where}: {number} does not fit into {dtype}, which holds {limits.min} to "
-                f"{limits.max}; use another dtype, or convert the tensor first: x.long(), x.float()"
-            )
+    if dtype.kind == "b":
+        return
+    least, most = limits(dtype)
+    unbounded = isinstance(number, float) and not math.isfinite(number) and is_floating(dtype)
+    if not (least <= number <= most or unbounded):
+        raise DTypeError(
+            f"{where}: {number} does not fit into {dtype}, which holds {least} to {most}; "
+            "use another dtype, or convert the tensor first: x.long(), x.float()"
+        )
+
+
+def check_operand(where: str, number: float, dtype: DType) -> None:
+    """Refuse a Python integer that cannot meet a tensor of `dtype` in arithmetic.
+
+    Floating types take whatever becomes a float: arithmetic may well lead to infinity.
+    """
+    if number.__class__ is int:
+        check_fits(where, number, float64 if is_floating(dtype) else dtype)
 
 
 def promote_types(a: DType, b: DType) -> DType:

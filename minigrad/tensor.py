@@ -428,7 +428,7 @@ def tensor(
     else:
         data, natural = _from_python(data)
         wanted = natural if wanted is None else wanted
-        if data.size:
+        if data.size and wanted.kind in "iu":  # what is too large for a float becomes infinite
             dtypes.check_fits("tensor()", data.min(), wanted)
             dtypes.check_fits("tensor()", data.max(), wanted)
     wanted = wanted or dtypes.to_dtype(data.dtype)

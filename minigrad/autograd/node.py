@@ -56,6 +56,8 @@ class Function:
         because ``bfloat16 * 0.5`` is float32 for NumPy.
     gpu_bfloat16 : bool
         `forward` takes bfloat16 as it is on the GPU, where a kernel knows it.
+    several_steps : bool
+        `forward` would round float16 more than once: it too is computed in float32 and rounded.
     needs : tuple of bool
         Which inputs require a gradient, once the operation is recorded.
 
@@ -85,6 +87,7 @@ class Function:
     view: ClassVar[bool] = False
     any_dtype: ClassVar[bool] = False
     gpu_bfloat16: ClassVar[bool] = False
+    several_steps: ClassVar[bool] = False
     is_leaf: ClassVar[bool] = False
     foreign: ClassVar[bool] = True  # not one of ours: what it returns is looked at more closely
     name: ClassVar[str] = "function"
@@ -126,11 +129,7 @@ class Function:
                 if value._node is not None:
                     recording = True
                 value = value.array
-                if value.dtype.kind == "V" and not (
-                    self.any_dtype
-                    or self.view
-                    or (self.gpu_bfloat16 and value.__class__ is not np.ndarray)
-                ):
+                if value.dtype.itemsize == 2 and self._widens(value):
                     return self._in_float32(inputs)
             arrays.append(value)
         try:
@@ -189,15 +188,20 @@ class Function:
                 return out.copy()  # a change of one would go unnoticed in the other
         return out
 
+    def _widens(self, x: Any) -> bool:
+        """Return True if a two-byte array has to be computed with in float32."""
+        if x.dtype.kind != "V":
+            return self.several_steps and x.dtype.kind == "f"
+        on_gpu = x.__class__ is not np.ndarray
+        return not (self.any_dtype or self.view or (self.gpu_bfloat16 and on_gpu))
+
     def _in_float32(self, inputs: tuple[Any, ...]) -> Tensor:
-        """Compute with float32 copies of bfloat16 tensors and round the result."""
-        wide = [
-            Cast(dtypes.float32)(v) if isinstance(v, Tensor) and v.dtype.kind == "V" else v
-            for v in inputs
-        ]
+        """Compute with float32 copies of two-byte floats and round the result."""
+        narrow = [isinstance(v, Tensor) and dtypes.is_narrow(v.array.dtype) for v in inputs]
+        wide = [Cast(dtypes.float32)(v) if n else v for v, n in zip(inputs, narrow, strict=True)]
         result = self(*wide)
-        narrow = next(v.dtype for v in inputs if isinstance(v, Tensor) and v.dtype.kind == "V")
-        return Cast(narrow)(result) if result.dtype == dtypes.float32 else result
+        dtype = inputs[narrow.index(True)].array.dtype
+        return Cast(dtype)(result) if result.array.dtype == dtypes.float32 else result
 
     @property
     def needs(self) -> tuple[bool, ...]:

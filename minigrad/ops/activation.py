@@ -32,6 +32,7 @@ class Relu(Function):
 class LeakyRelu(Function):
     """``x`` where positive, ``slope * x`` elsewhere."""
 
+    several_steps = True
     saves = (0,)
 
     def __init__(self, slope: float) -> None:
@@ -48,6 +49,7 @@ class LeakyRelu(Function):
 class Elu(Function):
     """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
 
+    several_steps = True
     saves = (0,)
 
     def __init__(self, alpha: float) -> None:
@@ -55,7 +57,7 @@ class Elu(Function):
 
     def forward(self, x: Any) -> Any:
         xp = get_xp(x)
-        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
+        return xp.where(x < 0, self.alpha * xp.expm1(xp.minimum(x, 0)), x)
 
     def backward(self, g: Any, x: Any) -> Any:
         xp = get_xp(g)
@@ -81,6 +83,7 @@ class Hardtanh(Function):
 class Silu(Function):
     """``x * sigmoid(x)``."""
 
+    several_steps = True
     saves = (0,)
 
     def forward(self, x: Any) -> Any:
@@ -94,6 +97,7 @@ class Silu(Function):
 class Softplus(Function):
     """``log(1 + exp(beta * x)) / beta``, and x itself where ``beta * x > threshold``."""
 
+    several_steps = True
     saves = (0,)
 
     def __init__(self, beta: float, threshold: float) -> None:
@@ -113,6 +117,7 @@ class Softplus(Function):
 class Logsigmoid(Function):
     """``log(sigmoid(x)) = min(x, 0) - log(1 + exp(-|x|))``."""
 
+    several_steps = True
     saves = (0,)
 
     def forward(self, x: Any) -> Any:

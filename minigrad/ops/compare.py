@@ -15,16 +15,17 @@ from minigrad.backend import get_xp
 from minigrad.errors import DTypeError
 from minigrad.ops.arguments import check_tensor, constant
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import TensorLike, match
+from minigrad.ops.elementwise import TensorLike, match, sign_of
 from minigrad.tensor import Tensor
 
 
 def _comparing(ufunc: str, fits: bool = False) -> Callable[[TensorLike, TensorLike], Tensor]:
     def function(x: TensorLike, y: TensorLike) -> Tensor:
-        x, y = match(x, y, fits=fits)
-        a = x.array if isinstance(x, Tensor) else x
-        b = y.array if isinstance(y, Tensor) else y
-        xp = get_xp(a if isinstance(x, Tensor) else b)
+        x, y = match(x, y, fits)
+        dtype = x.dtype if isinstance(x, Tensor) else y.dtype
+        # a number is rounded like the elements it is compared with; bfloat16 would not do so
+        a, b = (v.array if isinstance(v, Tensor) else _element(v, dtype) for v in (x, y))
+        xp = get_xp(x.array if isinstance(x, Tensor) else b)
         try:
             return constant(getattr(xp, ufunc)(a, b))
         except (ValueError, TypeError) as error:
@@ -33,6 +34,10 @@ def _comparing(ufunc: str, fits: bool = False) -> Callable[[TensorLike, TensorLi
             raise explain(node, [a, b], error) from None
 
     return function
+
+
+def _element(number: float, dtype: dtypes.DType) -> Any:
+    return dtype.type(number) if dtype.kind == "V" else number
 
 
 def _comparison(
@@ -154,11 +159,11 @@ trunc = _rounding("trunc", "every element without its fraction")
 
 @operation("minigrad Tensor numpy")
 def sign(x: Tensor) -> Tensor:
-    """Return -1, 0 or 1, the sign of every element; its gradient is zero."""
+    """Return -1, 0 or 1, the sign of every element, 0 for NaN; its gradient is zero."""
     x = check_tensor("sign", x)
     if x.dtype == dtypes.bool_:
         return constant(x.array.copy())
-    return Rounding(lambda xp, a: xp.sign(a), "sign")(x)
+    return Rounding(lambda xp, a: sign_of(a, a.dtype), "sign")(x)
 
 
 @operation(inplace=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
+
+import numpy as np
 
 from minigrad import backend, dtypes
 from minigrad.errors import DTypeError, OptionError, ShapeError
@@ -157,7 +160,9 @@ def arange(
     Raises
     ------
     OptionError
-        If `step` is zero or leads away from `end`.
+        If `step` is zero or leads away from `end`, or a limit is infinite or NaN.
+    DTypeError
+        If `dtype` cannot hold the numbers.
 
     Examples
     --------
@@ -166,14 +171,19 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
+    for number in (start, end, step):
+        dtypes.check_operand("arange", number, dtypes.float64)
+    if step == 0 or not (end - start) * step >= 0 or math.isinf(end - start):
         raise OptionError(f"arange: a step of {step} never leads from {start} to {end}")
-    if dtype is None:
-        dtype = dtypes.result_type(start, end, step)
+    dtype = dtypes.result_type(start, end, step) if dtype is None else dtypes.to_dtype(dtype)
+    whole = all(isinstance(number, (int, np.integer)) for number in (start, end, step))
+    count = int(-((start - end) // step)) if whole else math.ceil((end - start) / step)
+    for number in (start, start + (count - 1) * step) if count else ():
+        dtypes.check_fits("arange", number, dtype)
     xp = backend.namespace(device)
     with backend.guard(device):
-        array = xp.arange(start, end, step).astype(dtypes.to_dtype(dtype))
-    return Tensor(array, requires_grad)
+        array = xp.arange(count) * (step if count > 1 else 0) + start
+        return Tensor(array.astype(dtype), requires_grad)
 
 
 @operation("minigrad")
@@ -191,6 +201,8 @@ def linspace(
         raise ShapeError(f"linspace: the number of steps cannot be negative, got {steps}")
     xp = backend.namespace(device)
     dtype = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
+    dtypes.check_fits("linspace", start, dtype)
+    dtypes.check_fits("linspace", end, dtype)
     with backend.guard(device):
         return Tensor(xp.linspace(start, end, steps).astype(dtype), requires_grad)
 

@@ -53,13 +53,13 @@ def _operand(x: Any) -> Any:
     raise DTypeError(f"an operand must be a Tensor, an array or a number, not {type(x).__name__}")
 
 
-def match(
+def meet(
     x: TensorLike, y: TensorLike, floating: bool = False, fits: bool = True
-) -> tuple[Any, Any]:
-    """Bring two operands to their common dtype; Python numbers stay what they are.
+) -> tuple[Any, Any, dtypes.DType]:
+    """Return two operands, at least one of them a tensor, and the dtype of their result.
 
-    With `floating`, integers become the default floating type. With `fits`, an integer that the
-    common dtype cannot hold is refused (a comparison can do with it).
+    With `floating`, integers become the default floating type. With `fits`, a Python integer that
+    the dtype cannot hold is refused (a comparison can do with it).
     """
     a = x.array if isinstance(x, Tensor) else None
     b = y.array if isinstance(y, Tensor) else None
@@ -70,15 +70,35 @@ def match(
     dtype = dtypes.result_type(a, b)
     if floating and not dtypes.is_floating(dtype):
         dtype = dtypes.default_dtype[0]
-    for number in (x, y):
-        if fits and number.__class__ is int:
-            dtypes.check_fits("operand", number, dtype)
-    if isinstance(x, Tensor):
-        x = cast(x, dtype)
-    if isinstance(y, Tensor):
-        y = cast(y, dtype)
-    elif not isinstance(x, Tensor):
+    if fits or dtypes.is_floating(dtype):
+        dtypes.check_operand("operand", x, dtype)
+        dtypes.check_operand("operand", y, dtype)
+    if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
         x = wrap(get_xp(x).asarray(x, dtype))
+    return x, y, dtype
+
+
+def match(x: TensorLike, y: TensorLike, fits: bool = True) -> tuple[Any, Any]:
+    """Bring two operands to their common dtype; Python numbers stay what they are."""
+    return _convert(*meet(x, y, fits=fits))
+
+
+def match_wide(x: Any, y: Any, dtype: dtypes.DType) -> tuple[Any, Any]:
+    """Bring two operands to the dtype in which a result of type `dtype` is computed.
+
+    A two-byte tensor and a number, or a wider 0-d tensor, meet in float32: as float16 1e5 would
+    be infinite before it is multiplied.
+    """
+    alike = _is_of(dtype, x) and _is_of(dtype, y)
+    return _convert(x, y, dtypes.float32 if dtypes.is_narrow(dtype) and not alike else dtype)
+
+
+def _is_of(dtype: dtypes.DType, x: Any) -> bool:
+    return isinstance(x, Tensor) and x.array.dtype == dtype
+
+
+def _convert(x: Any, y: Any, dtype: dtypes.DType) -> tuple[Any, Any]:
+    x, y = (cast(v, dtype) if isinstance(v, Tensor) else v for v in (x, y))
     return x, y
 
 
@@ -152,9 +172,10 @@ class Binary(Function):
     def _meet(self, x: Any, y: Any) -> Tensor:
         if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
             return self.forward(x, y)  # type: ignore[no-any-return]
-        x, y = match(x, y, self.floating)
+        x, y, dtype = meet(x, y, self.floating)
+        x, y = match_wide(x, y, dtype)
         self.shapes = getattr(x, "shape", ()), getattr(y, "shape", ())
-        return super().__call__(x, y)
+        return cast(super().__call__(x, y), dtype)
 
     def release(self) -> None:
         """Drop the operands; nothing else is kept."""
@@ -204,6 +225,7 @@ class Div(Binary):
     """``x / y``."""
 
     direct = True
+    floating = True
     saves = (0, 1)
     saves_for = (1, None)
 
@@ -435,6 +457,7 @@ class Sqrt(Function):
 class Rsqrt(Function):
     """``1 / sqrt(x)``."""
 
+    several_steps = True
     saves_output = True
 
     def forward(self, x: Any) -> Any:
@@ -468,8 +491,13 @@ class Reciprocal(Function):
         return -g * y * y
 
 
+def sign_of(x: Any, dtype: dtypes.DType) -> Any:
+    """Return -1, 0 or 1 as `dtype`; 0 for NaN, as PyTorch has it (NumPy's is NaN)."""
+    return (x > 0).astype(dtype) - (x < 0).astype(dtype)
+
+
 class Abs(Function):
-    """Absolute value; derivative 0 at 0."""
+    """Absolute value; derivative 0 at 0 and at NaN."""
 
     saves = (0,)
 
@@ -477,7 +505,7 @@ class Abs(Function):
         return get_xp(x).abs(x)
 
     def backward(self, g: Any, x: Any) -> Any:
-        return g * get_xp(g).sign(x)
+        return g * sign_of(x, g.dtype)
 
 
 class Sin(Function):
@@ -591,6 +619,7 @@ class Tanh(Function):
 class Sigmoid(Function):
     """Logistic function ``1 / (1 + exp(-x))``, without overflow for any x."""
 
+    several_steps = True
     saves_output = True
 
     def forward(self, x: Any) -> Any:
@@ -746,7 +775,20 @@ def add(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     >>> mg.add(mg.tensor([1, 2]), 0.5)
     tensor([1.5, 2.5])
     """
-    return Add()(x, y if alpha == 1 else mul(y, alpha))
+    return Add()(x, y) if alpha == 1 else rounded_once(lambda x, y: x + _times(y, alpha), x, y)
+
+
+def rounded_once(compute: Callable[..., Any], *operands: Any) -> Tensor:
+    """Return ``compute(*operands)``, of two-byte floats in float32 with one rounding at the end."""
+    operands = tuple([_operand(v) for v in operands])
+    dtype = dtypes.result_type(*map(_array, operands))
+    if not dtypes.is_narrow(dtype):
+        return compute(*operands)  # type: ignore[no-any-return]
+    wide = [
+        cast(v, dtypes.float32) if isinstance(v, Tensor) and v.is_floating_point() else v
+        for v in operands
+    ]
+    return cast(compute(*wide), dtype)
 
 
 @operation(numpy="subtract", also="subtract")
@@ -754,7 +796,7 @@ def sub(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     """Return ``x - alpha * y``, broadcast; see `add`."""
     if _is_bool(x) and _is_bool(y):
         raise DTypeError("sub: booleans have no difference; use x ^ y or convert with x.int()")
-    return Sub()(x, y if alpha == 1 else mul(y, alpha))
+    return Sub()(x, y) if alpha == 1 else rounded_once(lambda x, y: x - _times(y, alpha), x, y)
 
 
 def _is_bool(x: Any) -> bool:
@@ -788,28 +830,31 @@ def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Te
         If `rounding_mode` is something else.
     """
     if rounding_mode is None:
-        x, y = match(x, y, floating=True)
-        return Div()(x, y)
+        if isinstance(x, Tensor) and dtypes.is_floating(x.array.dtype):
+            return Div()(x, y)
+        x, y, _ = meet(x, y, floating=True)
+        return Div()._meet(x, y)
     if rounding_mode not in ("floor", "trunc"):
         raise OptionError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
-    x, y = match(x, y)
+    x, y, dtype = meet(x, y)
+    _check_divisible("div", y, dtype)
+    x, y = match_wide(x, y, dtype)
     a, b = _array(x), _array(y)
-    _check_divisible("div", a, b)
     xp = get_xp(a if isinstance(x, Tensor) else b)
     if rounding_mode == "floor":
-        return constant(xp.floor_divide(a, b))
-    if not dtypes.is_floating(dtypes.result_type(a, b)):
+        return cast(constant(xp.floor_divide(a, b)), dtype)
+    if not dtypes.is_floating(dtype):
         q = xp.floor_divide(a, b)
         return constant(q + ((q < 0) & (q * b != a)).astype(q.dtype))
-    return constant(xp.trunc(a / b))
+    return cast(constant(xp.trunc(a / b)), dtype)
 
 
-def _check_divisible(name: str, a: Any, b: Any) -> None:
+def _check_divisible(name: str, y: Any, dtype: dtypes.DType) -> None:
     """Refuse what NumPy would answer with 0, and booleans."""
-    dtype = dtypes.result_type(a, b)
     if dtype == dtypes.bool_:
         raise DTypeError(f"{name}: booleans cannot be divided; convert with x.int()")
-    if not dtypes.is_floating(dtype) and bool((b == 0) if isinstance(b, int) else (b == 0).any()):
+    zero = _array(y) == 0
+    if not dtypes.is_floating(dtype) and bool(zero if isinstance(zero, bool) else zero.any()):
         raise OptionError(
             f"{name}: integer division by zero; divide floating tensors (x.float()) to get inf"
         )
@@ -828,8 +873,8 @@ def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
 @operation(inplace=True)
 def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     """Return the remainder with the sign of the divisor (Python's ``%``)."""
-    x, y = match(x, y)
-    _check_divisible("remainder", _array(x), _array(y))
+    x, y, dtype = meet(x, y)
+    _check_divisible("remainder", y, dtype)
     return Remainder()(x, y)
 
 
@@ -853,13 +898,12 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
             return square(x)
         if exponent == 0.5:
             return sqrt(x)
-    x, exponent = match(x, exponent)
-    a, b = _array(x), _array(exponent)
-    dtype = dtypes.result_type(a, b)
+    x, exponent, dtype = meet(x, exponent)
     if not dtypes.is_floating(dtype):
         if dtype == dtypes.bool_:
             raise DTypeError("pow: booleans have no power; convert with x.int()")
-        if bool((b < 0) if isinstance(b, int) else (b < 0).any()):
+        below = _array(exponent) < 0
+        if below if isinstance(below, bool) else below.any():
             raise DTypeError(
                 "pow: an integer tensor has no negative power; convert it with x.float()"
             )
@@ -924,7 +968,7 @@ def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = Non
         return x
     x = cast(x, dtypes.result_type(x.array, *[v for v in (min, max) if v is not None]))
     for limit in (min, max):
-        if limit.__class__ is int:
+        if limit is not None:
             dtypes.check_fits("clamp", limit, x.dtype)
     return Clip(min, max)(x)
 
@@ -958,17 +1002,30 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
 
 @operation(inplace=True)
 def lerp(start: Tensor, end: Tensor, weight: TensorLike) -> Tensor:
-    """Return ``start + weight * (end - start)``."""
-    return add(start, mul(weight, sub(end, start)))
+    """Return ``start + weight * (end - start)``, exact at both ends."""
+    return rounded_once(_lerp, start, end, weight)
+
+
+def _lerp(start: Any, end: Any, weight: Any) -> Tensor:
+    if isinstance(weight, Tensor):
+        near = square(weight) < 0.25
+        base, share = where(near, start, end), where(near, weight, weight - 1)
+    else:
+        base, share = (start, weight) if -0.5 < weight < 0.5 else (end, weight - 1)
+    return base + share * (end - start)  # type: ignore[no-any-return]
 
 
 @operation()
 def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
     """Return ``x + value * a * b``."""
-    return add(x, mul(a, b), alpha=value)
+    return rounded_once(lambda x, a, b: x + _times(a, value) * b, x, a, b)
 
 
 @operation()
 def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
     """Return ``x + value * a / b``."""
-    return add(x, div(a, b), alpha=value)
+    return rounded_once(lambda x, a, b: x + _times(a, value) / b, x, a, b)
+
+
+def _times(x: Any, number: Number) -> Any:
+    return x if number == 1 else x * number

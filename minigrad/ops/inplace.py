@@ -182,8 +182,11 @@ def _ufunc(name: str, ufunc: str, compute: Callable[..., Tensor]) -> Callable[..
         value = other.array if isinstance(other, Tensor) else other
         if not kwargs and not is_recording(self, other) and dtypes.is_floating(self.array.dtype):
             shape = getattr(value, "shape", ())
-            if shape in ((), self.shape) and getattr(value, "dtype", self.dtype) == self.dtype:
+            alike = getattr(value, "dtype", None) == self.dtype
+            number = value.__class__ in (int, float) and not dtypes.is_narrow(self.array.dtype)
+            if shape in ((), self.shape) and (alike or number):
                 _check(self, name)
+                dtypes.check_operand(name, value, self.array.dtype)
                 getattr(get_xp(self.array), ufunc)(self.array, value, out=self.array)
                 self._version[0] += 1
                 return self

@@ -16,7 +16,7 @@ from minigrad.modes import state
 from minigrad.ops.activation import LogSoftmax, logsigmoid
 from minigrad.ops.arguments import check_floating, check_tensor, constant
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import abs, cast, div, exp, log, square, where
+from minigrad.ops.elementwise import abs, cast, div, exp, log, rounded_once, square, where
 from minigrad.ops.index import take_along_dim
 from minigrad.ops.precision import FLOAT32, obey
 from minigrad.ops.reduce import mean, sum
@@ -44,6 +44,7 @@ class CrossEntropy(Function):
 class BinaryCrossEntropy(Function):
     """``-t * log(x) - (1 - t) * log(1 - x)``, both logarithms at least -100 as in PyTorch."""
 
+    several_steps = True
     saves = (0, 1)
 
     def forward(self, x: Any, t: Any) -> Any:
@@ -398,7 +399,7 @@ def kl_div(
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Squared error ``(input - target)**2``; the shapes must be equal (PyTorch broadcasts)."""
     x, t = _pair("mse_loss", input, target, reduction)
-    return _reduce(square(x - t), reduction)
+    return rounded_once(lambda x, t: _reduce(square(x - t), reduction), x, t)
 
 
 @operation("functional", autocast=FLOAT32)
@@ -424,9 +425,13 @@ def smooth_l1_loss(
     x, t = _pair("smooth_l1_loss", input, target, reduction)
     if beta == 0:
         return l1_loss(x, t, reduction)
-    d = x - t
-    size: Any = abs(d)
-    return _reduce(where(size < beta, square(d) * (0.5 / beta), size - 0.5 * beta), reduction)
+
+    def loss(x: Tensor, t: Tensor) -> Tensor:
+        d = x - t
+        size: Any = abs(d)
+        return _reduce(where(size < beta, square(d) * (0.5 / beta), size - 0.5 * beta), reduction)
+
+    return rounded_once(loss, x, t)
 
 
 @operation("functional", autocast=FLOAT32)
@@ -443,6 +448,11 @@ def huber_loss(
     if not delta > 0:
         raise OptionError(f"huber_loss: delta must be positive, got {delta}")
     x, t = _pair("huber_loss", input, target, reduction)
-    d = x - t
-    size: Any = abs(d)
-    return _reduce(where(size <= delta, square(d) * 0.5, (size - 0.5 * delta) * delta), reduction)
+
+    def loss(x: Tensor, t: Tensor) -> Tensor:
+        d = x - t
+        size: Any = abs(d)
+        near = square(d) * 0.5
+        return _reduce(where(size <= delta, near, (size - 0.5 * delta) * delta), reduction)
+
+    return rounded_once(loss, x, t)

@@ -26,7 +26,7 @@ from minigrad.ops.arguments import (
     constant,
 )
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast, floating
+from minigrad.ops.elementwise import cast, floating, rounded_once
 from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor
 
@@ -127,6 +127,7 @@ class Mean(Function):
 class Var(Function):
     """Mean squared distance to the mean, over ``count - correction`` degrees of freedom."""
 
+    several_steps = True
     saves = (0,)
 
     def __init__(self, dims: Dims, correction: float, keepdim: bool) -> None:
@@ -299,6 +300,7 @@ def std_mean(
 class Prod(Function):
     """Product over one axis; the gradient multiplies the other factors, zeros or not."""
 
+    several_steps = True
     saves = (0,)
 
     def __init__(self, dim: int, keepdim: bool) -> None:
@@ -567,6 +569,7 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 class Norm(Function):
     r"""The p-norm :math:`(\sum |x_i|^p)^{1/p}`; its derivative is 0 at 0."""
 
+    several_steps = True
     saves = (0,)
     saves_output = True
 
@@ -646,6 +649,7 @@ def norm(
 class LogSumExp(Function):
     """``log(sum(exp(x)))``, shifted by the largest value so that nothing overflows."""
 
+    several_steps = True
     name = "logsumexp"
     saves = (0,)
     saves_output = True
@@ -794,7 +798,10 @@ def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     if dtype is None and state.autocast is not None:
         (x,) = obey("cumprod", x)
     dim = check_dim("cumprod", dim, x.ndim)
-    x = cast(x, accumulator_or(x, dtype))
+    return rounded_once(lambda x: _cumprod(x, dim), cast(x, accumulator_or(x, dtype)))
+
+
+def _cumprod(x: Tensor, dim: int) -> Tensor:
     xp, front, step = get_xp(x), (slice(None),) * dim, 1
     out = x
     while x.ndim and step < x.shape[dim]:

@@ -986,6 +986,7 @@ def _pad_constant(x: Tensor, pairs: list[tuple[int, int]], value: float) -> Tens
         cut = [slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(x.shape, pairs, strict=True)]
         x = x[tuple(cut)]
         pairs = [(max(0, a), max(0, b)) for a, b in pairs]
+    dtypes.check_fits("pad", value, x.dtype)
     return Pad(tuple(pairs), value)(x)
 
 
