@@ -197,17 +197,27 @@ def _item(item: Any) -> Any:
         item = cast(item, dtypes.int64) if not item.array.size else item
     if isinstance(item, Tensor):
         item = item.array
-    if not hasattr(item, "dtype") or (item.dtype.kind in "iu" and not item.ndim):
+    if not hasattr(item, "dtype") or isinstance(item, np.generic):
         try:
-            return operator.index(item.item() if hasattr(item, "item") else item)
+            return operator.index(item)
         except TypeError:
             pass
     elif item.dtype.kind in "iub":
-        return item
+        _refuse_bytes("getitem", item)
+        return item if item.ndim or item.dtype.kind == "b" else int(item)
     kind = getattr(item, "dtype", type(item).__name__)
     raise DTypeError(
         f"getitem: {kind} is no index; use int, slice, None, '...', or integer or boolean tensors"
     )
+
+
+def _refuse_bytes(name: str, index: Any) -> None:
+    """Refuse uint8, which was once PyTorch's mask and can mean either."""
+    if index.dtype == dtypes.uint8:
+        raise DTypeError(
+            f"{name}: uint8 is no index, it could mean a mask; write x.bool() for a mask, x.long() "
+            "for positions"
+        )
 
 
 def _axes(item: Any) -> int:
@@ -292,7 +302,9 @@ def fit(x: Tensor, basic: Index, advanced: Index, value: Any) -> Any:
     """Return `value` in the dtype of `x`, after checking that it broadcasts to the place."""
     if not isinstance(value, Tensor):
         if isinstance(value, (bool, int, float)):
-            dtypes.check_fits("setitem", value, x.dtype)
+            # what is too large for a floating type becomes infinite, as in arithmetic
+            kind = dtypes.float64 if dtypes.is_floating(x.dtype) else x.dtype
+            dtypes.check_fits("setitem", value, kind)
             return value
         value = value if hasattr(value, "dtype") else tensor(value)
         value = value if isinstance(value, Tensor) else Tensor(value)
@@ -313,13 +325,14 @@ def fit(x: Tensor, basic: Index, advanced: Index, value: Any) -> Any:
 # ---- along one axis -------------------------------------------------------------------------
 
 
-def _check_index(name: str, index: Any, shape: tuple[int, ...], dim: int) -> Any:
-    """Return the array of an index tensor after checking its type and range."""
+def check_index(name: str, index: Any, shape: tuple[int, ...], dim: int) -> Any:
+    """Return the array of an index tensor after checking its type and range: none is negative."""
     index = check_tensor(name, index).array
     if index.dtype.kind not in "iu":
         raise DTypeError(
             f"{name}: the index must be an integer tensor, not {index.dtype}; use x.long()"
         )
+    _refuse_bytes(name, index)
     if index.size:
         _check_range(name, int(index.min()), int(index.max()), shape, dim)
     return index
@@ -370,7 +383,7 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
 def _check_along(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Any]:
     """Check the arguments that gather and scatter share."""
     dim = check_dim(name, dim, x.ndim)
-    array = _check_index(name, index, x.shape, dim)
+    array = check_index(name, index, x.shape, dim)
     if array.ndim != x.ndim and array.size:
         raise ShapeError(
             f"{name}: index {array.shape} and tensor {x.shape} must have equally many dimensions"
@@ -398,7 +411,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     if dim is None:
         return gather(flatten(x), 0, flatten(check_tensor("take_along_dim", indices)))
     dim = check_dim("take_along_dim", dim, x.ndim)
-    index = _check_index("take_along_dim", indices, x.shape, dim)
+    index = check_index("take_along_dim", indices, x.shape, dim)
     if index.ndim != x.ndim:
         raise ShapeError(
             f"take_along_dim: indices {index.shape} and tensor {x.shape} must have equally many "
@@ -438,7 +451,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def _check_vector(name: str, index: Tensor, x: Tensor, dim: int) -> Any:
-    array = _check_index(name, index, x.shape, dim)
+    array = check_index(name, index, x.shape, dim)
     if array.ndim > 1 or (not x.ndim and array.size != 1):
         raise ShapeError(
             f"{name}: index must be 1-D (of one element for a 0-d tensor), not {array.shape}"
@@ -488,8 +501,8 @@ def scatter(
         raise OptionError("scatter: give either src or value")
     if isinstance(src, Tensor) and (src.ndim or array.ndim == 0):
         src = _source("scatter", src, array, x)
-    elif isinstance(src, Tensor):
-        src = cast(src, x.dtype)
+    else:
+        src = _element("scatter", src, x)
     flat = _at_least_1d(x)
     if reduce == "add":
         full = src if isinstance(src, Tensor) else tensor(np.full(array.shape, src, x.dtype))
@@ -575,9 +588,21 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
     x = check_tensor("index_fill", x)
     dim = check_dim("index_fill", dim, x.ndim)
     array = _check_vector("index_fill", index, x, dim)
-    value = cast(value, x.dtype) if isinstance(value, Tensor) else value
+    value = _element("index_fill", value, x)
     out = IndexPut((...,), (FULL,) * dim + (array,))(_at_least_1d(x), value)
     return Reshape(x.shape)(out)
+
+
+def _element(name: str, value: Any, x: Tensor) -> Any:
+    """Return what is to be stored as an element of `x`: a number that fits, or a 0-d tensor."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise ShapeError(f"{name}: value must be 0-d, not {value.shape}; use where")
+        if value.requires_grad or not isinstance(value.array, np.ndarray):
+            return cast(value, x.dtype)  # a GPU is not asked: it would have to be waited for
+    value = value.item() if hasattr(value, "item") else value
+    dtypes.check_fits(name, value, x.dtype)
+    return value
 
 
 # ---- masks ----------------------------------------------------------------------------------
@@ -604,13 +629,10 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     tensor([1., 0.])
     """
     x, mask = check_tensor("masked_fill", x), _check_bool("masked_fill", mask)
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise ShapeError(f"masked_fill: value must be 0-d, not {value.shape}; use where")
-        value = cast(value, x.dtype)
-    elif not dtypes.is_floating(x.dtype) and value != int(value):
-        raise DTypeError(f"masked_fill: {value} cannot be stored in a tensor of {x.dtype}")
-    elif not dtypes.is_floating(x.dtype):
+    value = _element("masked_fill", value, x)
+    if not isinstance(value, Tensor):
+        if not dtypes.is_floating(x.dtype) and value != int(value):
+            raise DTypeError(f"masked_fill: {value} cannot be stored in a tensor of {x.dtype}")
         value = constant(get_xp(x.array).full((), value, x.dtype))
     return where(mask, value, x)  # type: ignore[no-any-return]
 
@@ -813,11 +835,13 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
     tensor([1, 0, 2])
     """
     array = check_tensor("bincount", x).array
-    if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and int(array.min()) < 0):
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ShapeError(
             "bincount: needs a 1-D tensor of integers >= 0, got "
             f"{array.dtype} of shape {array.shape}"
         )
+    if array.size and int(array.min()) < 0:
+        raise RangeError(f"bincount: needs integers >= 0, found {int(array.min())}; shift them")
     if weights is None:
         return constant(get_xp(array).bincount(array, minlength=minlength))
     total = get_xp(array).bincount(array, weights.array, minlength)
@@ -837,7 +861,7 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
 
     Raises
     ------
-    ShapeError
+    RangeError
         If a class number is negative or not below `num_classes`.
 
     Examples
@@ -856,7 +880,7 @@ def one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(array.max()) + 1
     if array.size and (int(array.min()) < 0 or int(array.max()) >= num_classes):
         bad = int(array.min()) if int(array.min()) < 0 else int(array.max())
-        raise ShapeError(
+        raise RangeError(
             f"one_hot: class {bad} is out of range for {num_classes} classes; use 0 to "
             f"{num_classes - 1}"
         )

@@ -7,7 +7,8 @@ from typing import Any
 from minigrad.nn import init
 from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
-from minigrad.tensor import Tensor
+from minigrad.ops.index import check_index
+from minigrad.tensor import Tensor, wrap
 
 __all__ = ["Embedding"]
 
@@ -18,7 +19,7 @@ class Embedding(Module):
     Parameters
     ----------
     num_embeddings : int
-        Rows of the table: one more than the largest integer.
+        Rows of the table: one more than the largest integer. A negative one is refused.
     embedding_dim : int
         Length of a row.
     device, dtype : optional
@@ -48,7 +49,7 @@ class Embedding(Module):
         init.normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight[x]
+        return self.weight[wrap(check_index("embedding", x, self.weight.shape, 0))]
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"
