@@ -18,6 +18,7 @@ from minigrad.kernels.reference.separable import AxisMap
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
 from minigrad.ops.pool import Separable, adaptive_map
+from minigrad.ops.shape import clone
 from minigrad.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -102,7 +103,8 @@ def interpolate(
         In the linear and cubic modes: True puts the centres of the corner pixels onto each other,
         False (default) the corners of the images.
     recompute_scale_factor : bool, optional
-        Take the scale from the rounded sizes in place of `scale_factor`.
+        Take the scale from the rounded sizes in place of `scale_factor`. Along an axis whose length
+        stays there is nothing to scale: it is copied.
 
     Returns
     -------
@@ -144,15 +146,17 @@ def interpolate(
     out, scales = _sizes(x.shape[2:], size, scale_factor, bool(recompute_scale_factor))
     if min(out) < 1 or 0 in x.shape[1:]:
         raise ShapeError(f"interpolate: cannot resize {x.shape} to {out}; sizes must be positive")
-    maps = []
+    maps: list[AxisMap | None] = []
     for n, o, scale in zip(x.shape[2:], out, scales, strict=True):
-        if mode == "area":
+        if n == o:  # copied, even if a scale_factor says that the pixels lie closer
+            maps.append(None)
+        elif mode == "area":
             maps.append(adaptive_map(n, o))
         elif mode.startswith("nearest"):
             maps.append(_nearest_map(n, o, scale, mode == "nearest-exact"))
         else:
             maps.append(_smooth_map(n, o, scale, mode, bool(align_corners)))
-    return Separable(tuple(maps))(x)
+    return Separable(tuple(maps))(x) if any(maps) else clone(x)
 
 
 def _sizes(

@@ -50,6 +50,49 @@ def test_interpolate_agrees_with_pytorch(resizing: Any, layout: str) -> None:
     )
 
 
+MODES = [
+    *[(mode, dims) for mode in ("nearest", "nearest-exact", "area") for dims in (1, 2, 3)],
+    *[(mode, dims) for dims, modes in SMOOTH.items() for mode in modes],
+]
+
+
+@pytest.mark.parametrize(("mode", "dims"), MODES)
+@given(data=st.data())
+def test_an_axis_whose_length_stays_is_copied(mode: str, dims: int, data: Any) -> None:
+    """Whatever scale_factor says: 3 pixels times 1.3 are 3 pixels, each where it was."""
+    shape = tuple(data.draw(st.integers(1, 9)) for _ in range(dims))
+    stays = [data.draw(st.booleans()) for _ in range(dims)]
+    factors = tuple(
+        data.draw(st.floats(1.0, (n + 0.99) / n)) if stay else data.draw(st.floats(1.0, 2.5))
+        for n, stay in zip(shape, stays, strict=True)
+    )
+    options: dict[str, Any] = {"mode": mode, "recompute_scale_factor": data.draw(st.booleans())}
+    if mode in SMOOTH[dims]:
+        options["align_corners"] = data.draw(st.booleans())
+    x = mg.Tensor(np.random.default_rng(0).standard_normal((2, 3, *shape)), requires_grad=True)
+    y = interpolate(x, scale_factor=factors, **options)
+    # the same with that axis cut into samples: nothing may be mixed along it
+    for axis, n in enumerate(shape, 2):
+        if y.shape[axis] == n:
+            for i in range(n):
+                one = interpolate(
+                    x.detach().narrow(axis, i, 1),
+                    size=tuple(1 if a == axis else m for a, m in enumerate(y.shape[2:], 2)),
+                    **options,
+                )
+                if options["recompute_scale_factor"] or stays == [True] * dims:
+                    same_values(y.narrow(axis, i, 1), torch.from_numpy(one.numpy()), 1e-9)
+    if y.shape == x.shape:
+        np.testing.assert_array_equal(y.detach().numpy(), x.detach().numpy())
+        assert not np.may_share_memory(y.array, x.array)
+    if mode in ("linear", "bilinear", "trilinear"):
+        theirs = F.interpolate(torch.from_numpy(x.detach().numpy()), None, factors, **options)
+        same_values(y.detach(), theirs, 1e-6)
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.array.sum(), y.numel(), rtol=1e-9)
+
+
 @pytest.mark.parametrize(("size", "out"), [(200, 513), (513, 100)])
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic", "area"])
 def test_large_images_go_through_bands(size: int, out: int, mode: str) -> None:
