@@ -7,6 +7,7 @@ import os
 import types
 from collections.abc import Callable
 from contextlib import nullcontext
+from contextvars import copy_context
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ __all__ = [
     "memory_info",
     "namespace",
     "new_stream",
+    "quiet",
     "register",
     "synchronize",
     "tf32_allowed",
@@ -403,6 +405,17 @@ def _has_compiler() -> bool:
 def kernels_in_use() -> str:
     """Return ``"fast"`` if the CPU kernels are compiled ones, ``"reference"`` if they are NumPy."""
     return "fast" if _wanted[0] == "fast" and _has_compiler() else "reference"
+
+
+def quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call `function` without NumPy's warnings about numbers.
+
+    It has a context of its own, which is thrown away: unlike `numpy.errstate` this has nothing to
+    undo, so an interrupt cannot leave it changed.
+    """
+    context = copy_context()
+    context.run(np.seterr, all="ignore")
+    return context.run(function, *args, **kwargs)
 
 
 class use_kernels:

@@ -1,18 +1,19 @@
-"""Thread-local switches: grad mode, inference mode, anomaly mode, autocast.
+"""Switches of the running thread or task: grad mode, inference mode, anomaly mode, autocast.
 
-The first three live in one integer per thread, so that an operation reads its whole mode with a
-single attribute lookup. Autocast is an object beside it, None where it is off: only the operations
-that have a rule (`minigrad.ops.precision`) look at it.
+They stand together in one immutable `Modes`, held by a context variable, so that an operation
+reads all of them in one step, and every thread and every asyncio task has its own. A block puts a
+new one in front of the old; leaving the block goes back to what stood behind. Nothing is kept in
+the object of the `with` statement: it may be shared by threads, or used inside itself.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from minigrad import dtypes
 from minigrad.errors import DTypeError, GraphError, unknown
@@ -23,6 +24,7 @@ __all__ = [
     "INFERENCE",
     "Casting",
     "autocast",
+    "current",
     "detect_anomaly",
     "enable_grad",
     "get_autocast_dtype",
@@ -31,7 +33,9 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "no_grad",
+    "replace",
     "set_grad_enabled",
+    "using",
 ]
 
 GRAD = 1
@@ -63,26 +67,88 @@ class Casting:
         return Casting(self.dtypes, self.cache is not None)
 
 
-class _State(threading.local):
-    flags = GRAD
-    autocast: Casting | None = None
-    tape: Any = None  # the CUDA graph that is being captured (`minigrad.train.graph`)
+class Modes:
+    """What holds for operations, and, in a block, what holds after it.
+
+    Attributes
+    ----------
+    flags : int
+        GRAD, INFERENCE and ANOMALY.
+    autocast : Casting or None
+        None where it is off.
+    block : object
+        The `with` object whose block this is; None outside of all.
+    outer : Modes or None
+        What stood before the block.
+    """
+
+    __slots__ = ("autocast", "block", "flags", "outer")
+
+    def __init__(
+        self, flags: int, autocast: Casting | None, block: Any = None, outer: Modes | None = None
+    ) -> None:
+        # Nothing is recorded in inference mode, whatever is switched on inside.
+        self.flags = flags & ~GRAD if flags & INFERENCE else flags
+        self.autocast, self.block, self.outer = autocast, block, outer
+
+
+_modes = ContextVar("minigrad.modes", default=Modes(GRAD, None))  # noqa: B039 - never changed
+current = _modes.get
+"""Return the `Modes` of this thread or task."""
+
+
+def replace(flags: int, autocast: Casting | None) -> Modes:
+    """Change the modes where one stands, until the surrounding block ends; returns the new ones."""
+    modes = current()
+    modes = Modes(flags, autocast, modes.block, modes.outer)
+    _modes.set(modes)
+    return modes
+
+
+class _State:
+    """The modes of this thread or task by name."""
+
+    _tape: ContextVar[Any] = ContextVar("minigrad.tape", default=None)
+
+    @property
+    def flags(self) -> int:
+        return current().flags
+
+    @property
+    def autocast(self) -> Casting | None:
+        return current().autocast
+
+    @property
+    def tape(self) -> Any:
+        """The CUDA graph that is being captured (`minigrad.train.graph`)."""
+        return self._tape.get()
+
+    @tape.setter
+    def tape(self, graph: Any) -> None:
+        self._tape.set(graph)
 
 
 state = _State()
 
 
-class _Mode:
-    """A change of flags, usable as a context manager and as a decorator."""
+class _Block:
+    """A change of modes, usable as a context manager and as a decorator."""
 
-    def __init__(self, on: int = 0, off: int = 0) -> None:
-        self._on, self._off = on, off
-        self._previous: list[int] = []
+    def _inside(self, modes: Modes) -> Modes:
+        """Return the modes of the block when it is entered under `modes`."""
+        raise NotImplementedError
 
-    def __enter__(self) -> None:
-        self._previous.append(state.flags)
-        flags = (state.flags & ~self._off) | self._on
-        state.flags = flags & ~GRAD if flags & INFERENCE else flags
+    # A signal handler may raise after any call. What is left undone then is done in `except`, and
+    # nothing can come between the raising and a first call of something compiled, like `set`.
+
+    def __enter__(self) -> Any:
+        modes = current()
+        try:
+            _modes.set(self._inside(modes))
+            return self
+        except BaseException:
+            _modes.set(modes)
+            raise
 
     def __exit__(
         self,
@@ -90,31 +156,93 @@ class _Mode:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        state.flags = self._previous.pop()
+        try:
+            self._leave()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Go back to what stood before this block; blocks that were opened in it end with it."""
+        modes: Modes | None = current()
+        while modes is not None and modes.block is not self:
+            modes = modes.outer
+        if modes is not None and modes.outer is not None:
+            _modes.set(modes.outer)
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call `function` in the block."""
+        modes = current()
+        try:
+            _modes.set(self._inside(modes))
+            return function(*args, **kwargs)
+        finally:
+            _modes.set(modes)
 
     def __call__(self, function: F) -> F:
-        on, off = self._on, self._off
-        return _decorated(function, type(self).__name__, lambda: _Mode(on, off))
+        kind = type(self).__name__
+        if inspect.isclass(function) or not callable(function):
+            raise GraphError(
+                f"{kind} decorates functions and methods, not {function!r}; for a class, decorate "
+                "its methods"
+            )
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise GraphError(
+                f"{kind} cannot decorate the asynchronous function {function.__name__}: a call of "
+                f"it only prepares its run; write `with {kind}(…):` inside it"
+            )
+        if inspect.isgeneratorfunction(function):
+            return self._decorated_generator(function)  # type: ignore[no-any-return]
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            return self.run(function, *args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+    def _decorated_generator(self, function: Any) -> Any:
+        """Return `function` so that its generators run in the block, and their callers do not."""
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            running = function(*args, **kwargs)
+            advance, value = running.send, None
+            while True:
+                try:
+                    result = self.run(advance, value)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    advance, value = running.send, (yield result)
+                except GeneratorExit:
+                    self.run(running.close)
+                    raise
+                except BaseException as error:
+                    advance, value = running.throw, error
+
+        return wrapped
 
 
-def _decorated(function: F, name: str, make: Callable[[], Any]) -> F:
-    """Return `function` so that every call of it runs in a mode of its own."""
-    if inspect.isgeneratorfunction(function):
-        raise GraphError(
-            f"{name} cannot decorate the generator {function.__name__}: it runs piece by piece, in "
-            "the mode of its caller; use `with` inside it, around what should run in the mode and "
-            "not around a yield"
-        )
+class _Flags(_Block):
+    """A block that switches flags; as a decorator it may stand without parentheses."""
 
-    @functools.wraps(function)
-    def wrapped(*args: object, **kwargs: object) -> object:
-        with make():
-            return function(*args, **kwargs)
+    _on = 0
+    _off = 0
 
-    return wrapped  # type: ignore[return-value]
+    @overload
+    def __new__(cls) -> Self: ...
+
+    @overload
+    def __new__(cls, function: F, /) -> F: ...  # type: ignore[misc]
+
+    def __new__(cls, function: Any = None, /) -> Any:  # type: ignore[misc]
+        return super().__new__(cls) if function is None else cls()(function)
+
+    def _inside(self, modes: Modes) -> Modes:
+        return Modes((modes.flags & ~self._off) | self._on, modes.autocast, self, modes)
 
 
-class no_grad(_Mode):
+class no_grad(_Flags):
     """Do not record operations: context manager (``with no_grad():``) and decorator.
 
     Examples
@@ -127,40 +255,49 @@ class no_grad(_Mode):
     False
     """
 
-    def __init__(self) -> None:
-        super().__init__(off=GRAD)
+    _off = GRAD
 
 
-class enable_grad(_Mode):
+class enable_grad(_Flags):
     """Record operations again inside a `no_grad` block."""
 
-    def __init__(self) -> None:
-        super().__init__(on=GRAD)
+    _on = GRAD
 
 
-class set_grad_enabled(_Mode):
+class set_grad_enabled(_Flags):
     """Switch recording on or off from here on; ``with`` undoes it at the end of the block."""
 
-    def __init__(self, mode: bool) -> None:
-        super().__init__(on=GRAD) if mode else super().__init__(off=GRAD)
-        super().__enter__()
+    def __new__(cls, mode: Any) -> Self:
+        if callable(mode):
+            raise GraphError("set_grad_enabled decorates with a mode: @set_grad_enabled(False)")
+        return super().__new__(cls)
 
-    def __enter__(self) -> None:
-        """Do nothing: the switch took effect when it was made."""
+    def __init__(self, mode: bool) -> None:
+        self._on, self._off = (GRAD, 0) if mode else (0, GRAD)
+        self._before = current()
+        self._set = replace((self._before.flags & ~self._off) | self._on, self._before.autocast)
+
+    def _inside(self, modes: Modes) -> Modes:
+        # Before the block stands what stood before the object was made.
+        return super()._inside(self._before if modes is self._set else modes)
 
     def __call__(self, function: F) -> F:
-        self.__exit__(None, None, None)
+        if current() is self._set:  # it holds in the function alone
+            _modes.set(self._before)
         return super().__call__(function)
 
 
-class inference_mode(_Mode):
+class inference_mode(_Flags):
     """`no_grad` whose results can never take part in a recorded operation later."""
 
+    def __new__(cls, mode: Any = True) -> Any:
+        return cls()(mode) if callable(mode) else super().__new__(cls)
+
     def __init__(self, mode: bool = True) -> None:
-        super().__init__(on=INFERENCE, off=GRAD) if mode else super().__init__(off=INFERENCE)
+        self._on, self._off = (INFERENCE, GRAD) if mode else (0, INFERENCE)
 
 
-class detect_anomaly(_Mode):
+class detect_anomaly(_Flags):
     """Stop at the first NaN and name the operation and the source line that made it.
 
     Every operation's result (forward) and every gradient (backward) is checked, which is slow.
@@ -175,18 +312,17 @@ class detect_anomaly(_Mode):
     minigrad.errors.GraphError: mul: the result has 1 NaN among 1 elements, made at ...
     """
 
-    def __init__(self) -> None:
-        super().__init__(on=ANOMALY)
+    _on = ANOMALY
 
 
 def is_grad_enabled() -> bool:
     """Return True if operations of this thread are recorded."""
-    return bool(state.flags & GRAD)
+    return bool(current().flags & GRAD)
 
 
 def is_inference_mode_enabled() -> bool:
     """Return True inside `inference_mode`."""
-    return bool(state.flags & INFERENCE)
+    return bool(current().flags & INFERENCE)
 
 
 # ---- mixed precision ------------------------------------------------------------------------
@@ -194,7 +330,7 @@ def is_inference_mode_enabled() -> bool:
 _DEVICE_TYPES = ("cpu", "cuda")
 
 
-class autocast:
+class autocast(_Block):
     """Run matrix products and convolutions in half precision, and what needs it in float32.
 
     A context manager and a decorator, PyTorch's ``torch.autocast``; it holds for this thread. Which
@@ -253,11 +389,9 @@ class autocast:
                 )
         self.device_type, self.dtype, self.enabled = device_type, dtype, bool(enabled)
         self.cache_enabled = cache_enabled is None or bool(cache_enabled)
-        self._previous: list[Casting | None] = []
 
-    def __enter__(self) -> autocast:
-        outer = state.autocast
-        self._previous.append(outer)
+    def _inside(self, modes: Modes) -> Modes:
+        outer = modes.autocast
         known = {} if outer is None else outer.dtypes
         mine = {k: v for k, v in known.items() if k != self.device_type}
         if self.enabled:
@@ -265,41 +399,30 @@ class autocast:
         casting = Casting(mine, self.cache_enabled)
         if outer is not None and outer.cache is not None and self.cache_enabled:
             casting.cache = outer.cache  # it lives as long as the outermost region
-        state.autocast = casting
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        state.autocast = self._previous.pop()
-
-    def __call__(self, function: F) -> F:
-        options = self.device_type, self.dtype, self.enabled, self.cache_enabled
-        return _decorated(function, "autocast", lambda: autocast(*options))
+        return Modes(modes.flags, casting, self, modes)
 
 
-class autocast_off:
-    """A region without autocast on any device: the backward pass, whose dtypes are decided."""
+class using(_Block):
+    """A block in which autocast is `casting`, whatever it was."""
 
-    def __enter__(self) -> None:
-        self._previous, state.autocast = state.autocast, None
+    def __init__(self, casting: Casting | None) -> None:
+        self.casting = casting
 
-    def __exit__(self, *error: object) -> None:
-        state.autocast = self._previous
+    def _inside(self, modes: Modes) -> Modes:
+        return Modes(modes.flags, self.casting, self, modes)
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
     """Return True inside `autocast` for this device type."""
-    return state.autocast is not None and device_type in state.autocast.dtypes
+    casting = current().autocast
+    return casting is not None and device_type in casting.dtypes
 
 
 def get_autocast_dtype(device_type: str) -> dtypes.DType:
     """Return the half precision of `autocast` for this device type, or its default outside."""
-    if state.autocast is not None and device_type in state.autocast.dtypes:
-        return state.autocast.dtypes[device_type]
+    casting = current().autocast
+    if casting is not None and device_type in casting.dtypes:
+        return casting.dtypes[device_type]
     if device_type not in _DEVICE_TYPES:
         raise unknown("autocast device type", str(device_type), _DEVICE_TYPES)
     return dtypes.float16 if device_type == "cuda" else dtypes.bfloat16()

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import secrets
+import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -44,6 +47,9 @@ Array = np.ndarray[Any, Any]
 _STATE_WORDS = 13  # counter 4, key 2, buffer 4, and three single numbers
 
 
+_all: weakref.WeakSet[Generator] = weakref.WeakSet()
+
+
 class Generator:
     """A stream of random numbers.
 
@@ -61,9 +67,19 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None) -> None:
+        self._new_bits()
+        _all.add(self)
+        self.manual_seed(secrets.randbits(63) if seed is None else seed)
+
+    def _new_bits(self) -> None:
         self._bits = np.random.Philox(0)
         self._draw = np.random.Generator(self._bits)
-        self.manual_seed(secrets.randbits(63) if seed is None else seed)
+
+    def _after_fork(self) -> None:
+        """Go on at the same place, with a lock that no thread of the parent can hold."""
+        state = self._bits.state
+        self._new_bits()
+        self._bits.state = state
 
     def __repr__(self) -> str:
         return f"<Generator seed={self._seed}>"
@@ -156,9 +172,30 @@ class Generator:
 _default = Generator()
 
 
+def _after_fork() -> None:
+    for generator in list(_all):
+        generator._after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+_replayed: ContextVar[Generator | None] = ContextVar("minigrad.replayed", default=None)
+
+
 def default_generator() -> Generator:
     """Return the generator that draws where none is given."""
-    return _default
+    return _replayed.get() or _default
+
+
+def _source(generator: Generator | None) -> Generator:
+    return generator or default_generator()
+
+
+def replay(state: Tensor) -> None:
+    """Let the numbers from `state` on come once more in this context, and in no other."""
+    _replayed.set(Generator(0).set_state(state))
 
 
 def manual_seed(seed: int) -> Generator:
@@ -173,27 +210,27 @@ def manual_seed(seed: int) -> Generator:
     >>> bool((a == mg.randn(3)).all())
     True
     """
-    return _default.manual_seed(seed)
+    return default_generator().manual_seed(seed)
 
 
 def seed() -> int:
     """Give the default generator a seed from the operating system; returns the seed."""
-    return _default.seed()
+    return default_generator().seed()
 
 
 def initial_seed() -> int:
     """Return the seed that the default generator's stream started with."""
-    return _default.initial_seed()
+    return default_generator().initial_seed()
 
 
 def get_rng_state() -> Tensor:
     """Return the place of the default generator in its stream (uint8)."""
-    return _default.get_state()
+    return default_generator().get_state()
 
 
 def set_rng_state(state: Tensor | Array) -> None:
     """Set the default generator back to a place that `get_rng_state` noted."""
-    _default.set_state(state)
+    default_generator().set_state(state)
 
 
 # ---- tensors --------------------------------------------------------------------------------
@@ -250,7 +287,7 @@ def rand(
     >>> mg.rand(2, 3).shape
     (2, 3)
     """
-    array = (generator or _default).random(_size("rand", size), _float_dtype("rand", dtype))
+    array = _source(generator).random(_size("rand", size), _float_dtype("rand", dtype))
     return _finish(array, device, requires_grad)
 
 
@@ -269,7 +306,7 @@ def randn(
     >>> mg.randn((2, 3), dtype=mg.float64).dtype
     dtype('float64')
     """
-    array = (generator or _default).normal(_size("randn", size), _float_dtype("randn", dtype))
+    array = _source(generator).normal(_size("randn", size), _float_dtype("randn", dtype))
     return _finish(array, device, requires_grad)
 
 
@@ -308,7 +345,7 @@ def randint(
         raise OptionError(f"randint: there is no integer in [{low}, {high}); high must exceed low")
     shape = _size("randint", (size,))
     wanted = dtypes.int64 if dtype is None else dtypes.to_dtype(dtype)
-    return _finish((generator or _default).integers(low, high, shape, wanted), device)
+    return _finish(_source(generator).integers(low, high, shape, wanted), device)
 
 
 def randint_like(x: Tensor, low: int, high: int | None = None, *, dtype: Any = None) -> Tensor:
@@ -330,7 +367,7 @@ def randperm(
     """
     (n,) = _size("randperm", (n,))
     wanted = dtypes.int64 if dtype is None else dtypes.to_dtype(dtype)
-    return _finish((generator or _default).permutation(n).astype(wanted, copy=False), device)
+    return _finish(_source(generator).permutation(n).astype(wanted, copy=False), device)
 
 
 def uniform(
@@ -347,7 +384,7 @@ def uniform(
     if low > high:
         raise OptionError(f"uniform: low {low} is above high {high}")
     shape, wanted = _size("uniform", (size,)), _float_dtype("uniform", dtype)
-    array = (generator or _default).random(shape, wanted) * float(high - low) + float(low)
+    array = _source(generator).random(shape, wanted) * float(high - low) + float(low)
     return _finish(array, device, requires_grad)
 
 
@@ -399,7 +436,7 @@ def normal(
     else:
         shape = _size("normal", ((),) if size is None else (size,))
     wanted = _float_dtype("normal", dtype)
-    array = (generator or _default).normal(shape, wanted) * spread + centre
+    array = _source(generator).normal(shape, wanted) * spread + centre
     return _finish(np.asarray(array, wanted), place, requires_grad)
 
 
@@ -421,7 +458,7 @@ def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
     p = backend.to_device(x.array, "cpu")
     if not np.all((p >= 0) & (p <= 1)):
         raise OptionError("bernoulli: probabilities are in [0, 1]; apply sigmoid to logits first")
-    drawn = (generator or _default).random(p.shape, dtypes.float64) < p
+    drawn = _source(generator).random(p.shape, dtypes.float64) < p
     return _finish(drawn.astype(x.dtype), x.device)
 
 
@@ -459,15 +496,14 @@ def multinomial(
             f"multinomial: num_samples={num_samples} must be positive, and without replacement at "
             f"most {possible}, the number of weights above 0"
         )
-    draw = generator or _default
+    draw = _source(generator)
     if replacement:
         ends = weights.cumsum(-1)
         spots = draw.random((*weights.shape[:-1], num_samples), np.float64) * ends[..., -1:]
         index = (spots[..., None] >= ends[..., None, :]).sum(-1)
     else:
         waits = -np.log1p(-draw.random(weights.shape, np.float64))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            waits = np.where(weights > 0, waits / weights, math.inf)
+        waits = np.where(weights > 0, backend.quiet(np.divide, waits, weights), math.inf)
         index = waits.argsort(-1, kind="stable")[..., :num_samples]
     return _finish(index.astype(np.int64, copy=False), x.device)
 
@@ -517,7 +553,7 @@ def trunc_normal(
         raise OptionError(f"trunc_normal: std={std} must be >= 0 and a={a} below b={b}")
     wanted = _float_dtype("trunc_normal", dtype)
     shape = _size("trunc_normal", (size,))
-    draw = generator or _default
+    draw = _source(generator)
     if std == 0:
         values = np.full(shape, min(max(mean, a), b))
     else:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import threading
 from statistics import NormalDist
 from typing import Any
@@ -236,3 +238,67 @@ def test_messages(call: Any, error: type[Exception], message: str) -> None:
         call()
     assert str(caught.value) == message
     assert mg.get_rng_state().tolist() == before  # nothing was drawn
+
+
+# ---- forks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_child_can_draw_whatever_the_threads_of_its_parent_do() -> None:
+    own, stop = mg.random.Generator(1), threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            mg.randn(100_000)
+            own.normal((100_000,))
+
+    threads = [threading.Thread(target=draw) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if not child:
+                signal.alarm(20)  # its default action ends a child that hangs
+                mg.randn(10)
+                own.normal((10,))
+                mg.random.Generator().normal((10,))
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_child_goes_on_where_its_parent_stood() -> None:
+    mg.manual_seed(3)
+    mg.randn(3)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, mg.randn(5).numpy().tobytes())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 20) == mg.randn(5).numpy().tobytes()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_replay_in_checkpoint_does_not_disturb_other_draws() -> None:
+    x = mg.ones(50, requires_grad=True)
+    drawn = []
+
+    def block(t: mg.Tensor) -> mg.Tensor:
+        drawn.append(mg.dropout(t, 0.5))
+        return drawn[-1] * 2
+
+    mg.manual_seed(0)
+    y = mg.autograd.checkpoint(block, x).sum()
+    state = mg.get_rng_state()
+    y.backward()
+    assert (drawn[0] == drawn[1]).all()
+    assert (mg.get_rng_state() == state).all()

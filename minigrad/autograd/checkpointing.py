@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from minigrad import random
 from minigrad.autograd.engine import run
 from minigrad.autograd.node import Function, next_seq
 from minigrad.errors import GraphError
-from minigrad.modes import enable_grad, is_grad_enabled, state
+from minigrad.modes import current, enable_grad, is_grad_enabled, using
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["checkpoint"]
@@ -27,20 +28,24 @@ class Recompute(Function):
     def __init__(self, function: Callable[..., Tensor], args: tuple[Any, ...]) -> None:
         self.function, self.args = function, args
         self.random_state = random.get_rng_state()
-        self.casting = state.autocast and state.autocast.again()
+        casting = current().autocast
+        self.casting = casting and casting.again()
 
     def run(self, tensors: list[Tensor]) -> Tensor:
         """Call the function with `tensors` in the place of its tensor arguments."""
         given = iter(tensors)
-        before, state.autocast = state.autocast, self.casting and self.casting.again()
-        try:
-            out = self.function(*[next(given) if isinstance(a, Tensor) else a for a in self.args])
-        finally:
-            state.autocast = before
+        args = [next(given) if isinstance(a, Tensor) else a for a in self.args]
+        out = using(self.casting and self.casting.again()).run(self.function, *args)
         if not isinstance(out, Tensor):
             raise GraphError(
                 f"checkpoint: the function must return one Tensor, not {type(out).__name__}"
             )
+        return out
+
+    def again(self, tensors: list[Tensor]) -> Tensor:
+        """Run recorded, in a context of its own: with the same dropout masks as the first time."""
+        random.replay(self.random_state)
+        out: Tensor = enable_grad().run(self.run, tensors)
         return out
 
     def backward(self, g: Any, *inputs: Any) -> Any:
@@ -48,13 +53,7 @@ class Recompute(Function):
         leaves = list(inputs)
         if not differentiable:
             leaves = [wrap(x).requires_grad_(n) for x, n in zip(inputs, self.needs, strict=False)]
-        after = random.get_rng_state()
-        random.set_rng_state(self.random_state)  # the same dropout masks as in the first run
-        try:
-            with enable_grad():
-                out = self.run(leaves)
-        finally:
-            random.set_rng_state(after)
+        out = copy_context().run(self.again, leaves)
         nodes = [x._node for x in leaves] + list(self.next[len(leaves) :])
         root = g if differentiable else wrap(g)
         found = run([(out, root)], [n for n in nodes if n is not None], None, differentiable)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextvars import copy_context
 from heapq import heappop, heappush
 from typing import Any
 
@@ -175,7 +176,24 @@ def run(
     """Visit the graph; return {node: gradient} for its leaves, or for `inputs` if given.
 
     The gradients returned share no memory with one another or with the caller's.
+
+    The walk has a context of its own, in which it sets its modes and NumPy's error handling. That
+    is thrown away in the end, so there is nothing that an interrupt could leave changed.
     """
+    return copy_context().run(_walk, roots, inputs, retain_graph, create_graph)
+
+
+def _walk(
+    roots: list[tuple[Tensor, Tensor]],
+    inputs: list[Any] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> dict[Any, Any]:
+    # Gradients that overflow are left to GradScaler and to anomaly mode, not to NumPy's warnings.
+    np.seterr(over="ignore", invalid="ignore")
+    flags = modes.current().flags & ~modes.GRAD
+    modes.replace(flags | modes.GRAD if create_graph else flags, None)
+    anomaly = flags & modes.ANOMALY
     retain = create_graph if retain_graph is None else retain_graph
     pending: dict[Any, Any] = {}
     buffers: set[Any] = set()  # nodes whose pending gradient is an array made here
@@ -184,67 +202,63 @@ def run(
     useful = None if inputs is None else _leading_to(inputs, [t._node for t, _ in roots])
     asked = frozenset(inputs or ())
 
-    # Gradients that overflow are left to GradScaler and to anomaly mode, not to NumPy's warnings.
-    quiet = np.errstate(over="ignore", invalid="ignore")
-    with modes.set_grad_enabled(create_graph), modes.autocast_off(), quiet:
-        anomaly = modes.state.flags & modes.ANOMALY
-        for t, start in roots:
-            node = t._node
-            if useful is None or node in useful:
-                g = start if create_graph else start.array
-                if node in pending:
-                    pending[node] = pending[node] + g
-                else:
-                    pending[node] = g
-                    if not node.is_leaf:
-                        heappush(order, (-node.seq, node))
-        while order:
-            node = heappop(order)[1]
-            g = pending.pop(node)
-            if node.hooks:
-                g = _call_hooks(node.hooks, g, create_graph)
-            parents = node.next
-            if useful is not None:
-                if node in asked:
-                    inner[node] = g
-                parents = tuple([p if p in useful else None for p in parents])
-                if not any(parents):
-                    continue
-            grads = node.backward(g, *node.unpack(create_graph))
-            if grads.__class__ is not tuple:
-                grads = (grads,)
-            if len(grads) != len(parents):
-                raise GraphError(
-                    f"{node.name}: its backward returned {len(grads)} gradients for "
-                    f"{len(parents)} inputs; return None for an input that gets none"
+    for t, start in roots:
+        node = t._node
+        if useful is None or node in useful:
+            g = start if create_graph else start.array
+            if node in pending:
+                pending[node] = pending[node] + g
+            else:
+                pending[node] = g
+                if not node.is_leaf:
+                    heappush(order, (-node.seq, node))
+    while order:
+        node = heappop(order)[1]
+        g = pending.pop(node)
+        if node.hooks:
+            g = _call_hooks(node.hooks, g, create_graph)
+        parents = node.next
+        if useful is not None:
+            if node in asked:
+                inner[node] = g
+            parents = tuple([p if p in useful else None for p in parents])
+            if not any(parents):
+                continue
+        grads = node.backward(g, *node.unpack(create_graph))
+        if grads.__class__ is not tuple:
+            grads = (grads,)
+        if len(grads) != len(parents):
+            raise GraphError(
+                f"{node.name}: its backward returned {len(grads)} gradients for "
+                f"{len(parents)} inputs; return None for an input that gets none"
+            )
+        if anomaly:
+            _check_nan(node, grads)
+        for parent, h in zip(parents, grads):  # noqa: B905 - checked, and on the hot path
+            if parent is None or h is None:
+                continue
+            if h.shape != parent.out_shape or (
+                h.dtype is not parent.out_dtype and h.dtype != parent.out_dtype
+            ):
+                raise _misfit(node, parent, h)
+            total = pending.get(parent)
+            if total is None:
+                pending[parent] = h
+                if not parent.is_leaf:
+                    heappush(order, (-parent.seq, parent))
+            elif parent in buffers:
+                total += h
+            else:
+                pending[parent] = (
+                    total + h if total.__class__ is _ndarray else backend.add(total, h)
                 )
-            if anomaly:
-                _check_nan(node, grads)
-            for parent, h in zip(parents, grads):  # noqa: B905 - checked, and on the hot path
-                if parent is None or h is None:
-                    continue
-                if h.shape != parent.out_shape or (
-                    h.dtype is not parent.out_dtype and h.dtype != parent.out_dtype
-                ):
-                    raise _misfit(node, parent, h)
-                total = pending.get(parent)
-                if total is None:
-                    pending[parent] = h
-                    if not parent.is_leaf:
-                        heappush(order, (-parent.seq, parent))
-                elif parent in buffers:
-                    total += h
-                else:
-                    pending[parent] = (
-                        total + h if total.__class__ is _ndarray else backend.add(total, h)
-                    )
-                    if not create_graph and h.ndim:
-                        buffers.add(parent)
-            if not retain and node.arrays:
-                node.release()
-        for node in pending:
-            if node.hooks:
-                pending[node] = _call_hooks(node.hooks, pending[node], create_graph)
+                if not create_graph and h.ndim:
+                    buffers.add(parent)
+        if not retain and node.arrays:
+            node.release()
+    for node in pending:
+        if node.hooks:
+            pending[node] = _call_hooks(node.hooks, pending[node], create_graph)
     pending.update(inner)
     if inputs is not None:
         pending = {node: g for node, g in pending.items() if node in asked}

@@ -21,7 +21,7 @@ import numpy as np
 from minigrad import backend, dtypes
 from minigrad.dtypes import DType
 from minigrad.errors import DeviceError, DTypeError, GraphError, MinigradError, ShapeError
-from minigrad.modes import ANOMALY, GRAD, INFERENCE, state
+from minigrad.modes import ANOMALY, GRAD, INFERENCE, current
 from minigrad.tensor import LeafNode, Tensor, wrap
 
 __all__ = ["Cast", "Function", "HookHandle", "LeafNode", "register_hook", "sum_to"]
@@ -146,7 +146,7 @@ class Function:
         result._node = None
         result._view = None
         result._version = [0, None]
-        flags = state.flags
+        flags = current().flags
         if recording and flags & GRAD:
             if hasattr(self, "seq"):
                 raise GraphError(
@@ -265,8 +265,7 @@ class Cast(Function):
     def forward(self, x: Any) -> Any:
         self.source = x.dtype
         if self.dtype.itemsize == 2:  # what is too large for half precision becomes infinite
-            with np.errstate(over="ignore"):
-                return backend.astype(x, self.dtype)
+            return backend.quiet(backend.astype, x, self.dtype)
         return backend.astype(x, self.dtype)
 
     def backward(self, g: Any) -> Any:
@@ -402,7 +401,7 @@ class _InferenceVersion(list[Any]):
         super().__init__([0, None])
 
     def __getitem__(self, index: Any) -> Any:
-        if state.flags & INFERENCE:
+        if current().flags & INFERENCE:
             return super().__getitem__(index)
         raise GraphError(
             "a tensor made in inference_mode cannot be saved for backward or changed in place; "

@@ -346,8 +346,7 @@ def initialize(model: Module, initializer: str | Initializer, head_init_scale: f
                 init.zeros_(module.bias)
     head = vars(model)["head"]
     if isinstance(head, Linear) and head_init_scale != 1.0:
-        with no_grad():
-            head.weight.mul_(head_init_scale)
+        no_grad().run(head.weight.mul_, head_init_scale)
 
 
 def drop_path_rates(last: float, blocks: int) -> list[float]:

@@ -64,10 +64,10 @@ def empty(*shape: int, device: str | None = None, dtype: Any = None) -> Paramete
     return Parameter(create.empty(shape, dtype=dtype, device=device))
 
 
+@no_grad
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with the value `val`."""
-    with no_grad():
-        return tensor.fill_(val)
+    return tensor.fill_(val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -80,14 +80,14 @@ def ones_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 1.0)
 
 
+@no_grad
 def eye_(tensor: Tensor) -> Tensor:
     """Fill a matrix with the identity."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ fills matrices only, got shape {tensor.shape}")
     zeros_(tensor)
     diagonal = range(min(tensor.shape))
-    with no_grad():
-        tensor[diagonal, diagonal] = 1.0
+    tensor[diagonal, diagonal] = 1.0
     return tensor
 
 
@@ -98,8 +98,7 @@ def uniform_(
     if _skipping.get():
         return tensor
     drawn = random.uniform(a, b, tensor.shape, generator=generator, dtype=tensor.dtype)
-    with no_grad():
-        return tensor.copy_(drawn)
+    return no_grad().run(tensor.copy_, drawn)  # type: ignore[no-any-return]
 
 
 def normal_(
@@ -109,8 +108,7 @@ def normal_(
     if _skipping.get():
         return tensor
     drawn = random.normal(mean, std, tensor.shape, generator=generator, dtype=tensor.dtype)
-    with no_grad():
-        return tensor.copy_(drawn)
+    return no_grad().run(tensor.copy_, drawn)  # type: ignore[no-any-return]
 
 
 def trunc_normal_(
@@ -131,8 +129,7 @@ def trunc_normal_(
     drawn = random.trunc_normal(
         tensor.shape, mean, std, a, b, generator=generator, dtype=tensor.dtype
     )
-    with no_grad():
-        return tensor.copy_(drawn)
+    return no_grad().run(tensor.copy_, drawn)  # type: ignore[no-any-return]
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

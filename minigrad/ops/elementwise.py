@@ -19,7 +19,7 @@ from minigrad.autograd.node import Cast, Function, explain, next_seq, sum_to, wa
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
-from minigrad.modes import GRAD, state
+from minigrad.modes import GRAD, current, state
 from minigrad.ops.arguments import constant
 from minigrad.ops.declare import operation
 from minigrad.ops.precision import FLOAT32, obey
@@ -144,7 +144,7 @@ class Binary(Function):
         result._node = None
         result._view = None
         result._version = [0, None]
-        flags = state.flags
+        flags = current().flags
         if flags & GRAD:
             p, q = x._node, y._node
             if p is not None or q is not None:

@@ -126,8 +126,7 @@ def change(x: Tensor, name: str, compute: Callable[..., Tensor], *operands: Any)
     """Set `x` to ``compute(x, *operands)`` in place and return it."""
     _check(x, name)
     if not is_recording(x, *operands):
-        with modes.no_grad():
-            _store(x, compute(x.detach(), *operands).array, name)
+        _store(x, modes.no_grad().run(compute, x.detach(), *operands).array, name)
         return x
     before = wrap(x.array.copy())  # what backward may need of the old values
     before._node = x._node

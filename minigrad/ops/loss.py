@@ -133,7 +133,7 @@ def _class_indices(
     counts = labels != ignore_index
     xp = get_xp(labels)
     bad = counts & ((labels < 0) | (labels >= classes))
-    if xp is not np and not modes.state.flags & modes.ANOMALY:
+    if xp is not np and not modes.current().flags & modes.ANOMALY:
         counts = xp.where(bad, math.nan, counts.astype(dtypes.float32))
     elif bad.any():
         raise OptionError(

@@ -420,10 +420,10 @@ def _running(name: str, x: Tensor, mean: Any, var: Any, optional: bool) -> tuple
     return mean, var
 
 
+@no_grad
 def _move(running: Tensor, new: Any, momentum: float) -> None:
     """Move running statistics towards new ones, in place."""
-    with no_grad():
-        running.mul_(1.0 - momentum).add_(wrap(new).astype(running.dtype), alpha=momentum)
+    running.mul_(1.0 - momentum).add_(wrap(new).astype(running.dtype), alpha=momentum)
 
 
 def _normalize_by(

@@ -21,7 +21,7 @@ from typing import Any
 from minigrad import dtypes
 from minigrad.autograd.node import Cast
 from minigrad.backend import device_of
-from minigrad.modes import GRAD, state
+from minigrad.modes import GRAD, current
 from minigrad.tensor import Tensor
 
 __all__ = ["FLOAT32", "HALF", "RULES", "WIDEST", "full_precision", "obey"]
@@ -38,7 +38,7 @@ def obey(name: str, *operands: Any) -> tuple[Any, ...]:
     Only floating tensors are cast, and float64 stays, as in PyTorch. For a device without autocast
     nothing changes.
     """
-    casting = state.autocast
+    casting = current().autocast
     first = next((x for x in operands if isinstance(x, Tensor)), None)
     if casting is None or first is None:
         return operands
@@ -54,7 +54,7 @@ def obey(name: str, *operands: Any) -> tuple[Any, ...]:
 
 def full_precision(x: Any) -> bool:
     """Return True unless `autocast` is on for the device of tensor `x`."""
-    casting = state.autocast
+    casting = current().autocast
     return casting is None or device_of(x.array).type not in casting.dtypes
 
 
@@ -69,7 +69,7 @@ def _to(x: Any, dtype: dtypes.DType, cache: dict[Any, Any] | None) -> Any:
     if cache is None or not (x.is_leaf and x.requires_grad):
         return Cast(dtype)(x)
     # Recorded and unrecorded casts differ: the latter would cut the parameter off.
-    key = (id(x), dtype, state.flags & GRAD)
+    key = (id(x), dtype, current().flags & GRAD)
     kept = cache.get(key)
     if kept is None or kept[1] is not x.array or kept[2] != x._version[0]:
         kept = cache[key] = (x, x.array, x._version[0], Cast(dtype)(x))

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 import minigrad as mg
 import minigrad.models as models
 from minigrad.autograd.node import Function
-from minigrad.errors import DTypeError, GraphError, OptionError
+from minigrad.errors import DTypeError, OptionError
 from minigrad.nn import functional as F
 from minigrad.ops.precision import RULES
 from tests.clock import HANG
@@ -276,14 +275,6 @@ def test_one_object_serves_again_and_as_a_decorator() -> None:
     assert dtype_of_product() == "float32"
     assert region(dtype_of_product)() == "float16"
     assert dtype_of_product() == "float32"
-
-
-def test_a_generator_cannot_be_decorated() -> None:
-    def numbers() -> Iterator[int]:
-        yield 1
-
-    with pytest.raises(GraphError, match="autocast cannot decorate the generator numbers"):
-        mg.autocast("cpu", mg.float16)(numbers)
 
 
 def test_other_threads_know_nothing_of_it() -> None:
