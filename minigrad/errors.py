@@ -19,6 +19,7 @@ __all__ = [
     "OptionError",
     "RangeError",
     "ShapeError",
+    "StateError",
     "missing_extra",
     "unknown",
 ]
@@ -54,6 +55,10 @@ class OptionError(MinigradError, ValueError):
 
 class DataError(MinigradError, ValueError):
     """A file or a data set is missing, truncated or corrupt."""
+
+
+class StateError(DataError, RuntimeError):
+    """A saved state does not fit the object that is to take it over."""
 
 
 class MissingExtra(MinigradError, ImportError):

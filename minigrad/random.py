@@ -12,6 +12,7 @@ import operator
 import os
 import secrets
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -123,24 +124,43 @@ class Generator:
         DataError
             If `state` is not such a tensor.
         """
-        data = np.asarray(
-            backend.to_device(state.array, "cpu") if isinstance(state, Tensor) else state
-        )
+        self.prepare_state(state)()
+        return self
+
+    def prepare_state(self, state: Tensor | Array) -> Callable[[], None]:
+        """Check a state; return the function that returns to it (see `loading`)."""
+        try:
+            data = np.asarray(
+                backend.to_device(state.array, "cpu") if isinstance(state, Tensor) else state
+            )
+        except ValueError:  # nested lists of unequal lengths
+            data = np.asarray(None)
         if data.dtype != np.uint8 or data.shape != (8 * _STATE_WORDS,):
             raise DataError(
                 f"set_rng_state: a state is a uint8 tensor of {8 * _STATE_WORDS} bytes, not "
                 f"{data.dtype} of shape {data.shape}; pass what get_rng_state() returned"
             )
         words = np.ascontiguousarray(data).view("<u8").astype(np.uint64)
-        self._bits.state = {
+        position, has_half, half = (int(word) for word in words[10:])
+        # NumPy believes the position in its buffer of four numbers, and would read beyond it.
+        if position > 4 or has_half > 1 or half >= 2**32:
+            raise DataError(
+                f"set_rng_state: these bytes are no state of a generator (buffer position "
+                f"{position} of 4); pass what get_rng_state() returned"
+            )
+        place: Any = {
             "bit_generator": "Philox",
             "state": {"counter": words[:4], "key": words[4:6]},
             "buffer": words[6:10],
-            "buffer_pos": int(words[10]),
-            "has_uint32": int(words[11]),
-            "uinteger": int(words[12]),
+            "buffer_pos": position,
+            "has_uint32": has_half,
+            "uinteger": half,
         }
-        return self
+
+        def commit() -> None:
+            self._bits.state = place
+
+        return commit
 
     # ---- arrays -----------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ def load_pretrained(model: Model, values: Mapping[str, Any], path: Any) -> LoadR
     DataError
         If nothing fits.
     """
-    report = model.net.load_state_dict(values, strict=False)
+    report = model.net.load_state_dict(values, strict=False, ignore_mismatched_sizes=True)
     if not report.complete:
         print(f"{path}: {report}")
     return report

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.autograd.node import HookHandle
 from minigrad.errors import DTypeError, MinigradError, OptionError, unknown
-from minigrad.nn.state import LoadReport, load
+from minigrad.nn.state import LoadReport, prepare
 from minigrad.tensor import Tensor
 
 __all__ = ["Module", "Parameter"]
@@ -287,20 +287,41 @@ class Module:
 
     # --- state -----------------------------------------------------------------------------------
 
-    def state_dict(self, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+    def state_dict(
+        self,
+        *,
+        destination: dict[str, Tensor] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> dict[str, Tensor]:
         """Return every parameter and persistent buffer under its dotted name.
 
         The tensors share memory with the module (detached unless ``keep_vars``); copy what must
         not change with it.
+
+        Parameters
+        ----------
+        destination : dict, optional
+            Where to write; default: a new dict.
+        prefix : str, default ""
+            Stands before every name as it is, with the dot: ``"model."``.
+        keep_vars : bool, default False
+            Return the parameters themselves.
         """
-        state = {}
-        for path, module in self.named_modules(prefix, remove_duplicate=False):
+        state = {} if destination is None else destination
+        for path, module in self.named_modules(remove_duplicate=False):
             own: list[tuple[str, Tensor]] = [*_own_parameters(module)]
             own += [(name, t) for name, t in _own_buffers(module) if module._persistent[name]]
-            state.update({_join(path, n): t if keep_vars else t.detach() for n, t in own})
+            state.update({prefix + _join(path, n): t if keep_vars else t.detach() for n, t in own})
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadReport:
+    def load_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        strict: bool = True,
+        *,
+        ignore_mismatched_sizes: bool = False,
+    ) -> LoadReport:
         """Copy values into the parameters and buffers of the same names.
 
         Parameters
@@ -308,18 +329,20 @@ class Module:
         state_dict : mapping of str to Tensor or array
             Values by dotted name; they are converted to each parameter's dtype and device.
         strict : bool, default True
-            Whether every name and shape must match. Otherwise what fits is loaded.
+            Whether every name must match. Otherwise the values whose names match are loaded.
+        ignore_mismatched_sizes : bool, default False
+            Leave out values of another shape, such as the head of another data set, too.
 
         Returns
         -------
         LoadReport
-            What was loaded, missing, unexpected and mismatched.
+            What was loaded, missing, unexpected and mismatched; it unpacks to
+            ``missing_keys, unexpected_keys``.
 
         Raises
         ------
-        DataError
-            If ``strict`` and something does not fit, or if nothing fits at all. Nothing has
-            changed then.
+        StateError
+            If something does not fit, or if nothing fits at all. Nothing has changed then.
 
         Examples
         --------
@@ -331,11 +354,20 @@ class Module:
         >>> layer.load_state_dict({"wieght": mg.zeros(3, 2), "bias": mg.zeros(3)})
         Traceback (most recent call last):
             ...
-        minigrad.errors.DataError: Linear.load_state_dict: the values do not fit; nothing changed
+        minigrad.errors.StateError: Linear.load_state_dict: the values do not fit; nothing changed
           missing: weight
           unexpected: wieght (did you mean weight?)
         """
-        return load(type(self).__name__, self.state_dict(keep_vars=True), state_dict, strict)
+        report, copy = self._prepare(state_dict, strict, ignore_mismatched_sizes)
+        copy()
+        return report
+
+    def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        return self._prepare(state_dict, True, False)[1]
+
+    def _prepare(self, *request: Any) -> tuple[LoadReport, Callable[[], None]]:
+        return prepare(type(self).__name__, self.state_dict(keep_vars=True), *request)
 
     # --- conversions and modes -------------------------------------------------------------------
 

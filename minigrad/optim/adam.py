@@ -48,6 +48,7 @@ class Adam(Optimizer):
     """
 
     moments = ("exp_avg", "exp_avg_sq")
+    counted = True
     decoupled: ClassVar[bool] = False  # does weight decay bypass the running means?
 
     def __init__(

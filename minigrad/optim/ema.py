@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from minigrad.dtypes import float32, float64
-from minigrad.errors import OptionError
+from minigrad.errors import OptionError, StateError
 from minigrad.kernels import pick
 from minigrad.modes import no_grad
 from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
 
 __all__ = ["ModelEma"]
 
@@ -52,12 +54,25 @@ class ModelEma:
         """Move the average towards `model`; call it after each optimizer step.
 
         Buffers are averaged too; integers (a counter of batches) are copied.
+
+        Raises
+        ------
+        StateError
+            If the model's names or shapes are no longer those of the average; nothing has changed
+            then.
         """
         current = model.state_dict()
+        for name, average in self.module.state_dict().items():
+            found = current[name].shape if name in current else "missing"
+            if found != average.shape:
+                raise StateError(
+                    f"ModelEma.update: the average has {name} of shape {average.shape}, in the "
+                    f"model it is {found}; make the average anew after the model has changed"
+                )
         alike: dict[Any, list[tuple[Any, Any]]] = {}  # those that one call can update
         for name, average in self.module.state_dict().items():
             value = current[name].array
-            if average.dtype in (float32, float64) and average.shape == value.shape:
+            if average.dtype in (float32, float64):
                 kind = average.dtype.char, value.dtype.char, type(value)
                 alike.setdefault(kind, []).append((average.array, value))
                 average._version[0] += 1
@@ -69,3 +84,21 @@ class ModelEma:
         for pairs in alike.values():
             averages, values = map(list, zip(*pairs, strict=True))
             pick("ema_many", averages[0])(averages, values, self.decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the state of the averaged copy."""
+        return self.module.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises
+        ------
+        StateError
+            If something does not fit; nothing has changed then.
+        """
+        self.prepare_load(state_dict)()
+
+    def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        return self.module.prepare_load(state_dict)

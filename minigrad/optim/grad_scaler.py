@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minigrad.backend import Device, get_xp, to_device
-from minigrad.errors import DataError, DTypeError, GraphError, OptionError
+from minigrad.errors import DTypeError, GraphError, OptionError
+from minigrad.loading import Entries, integer, number
 from minigrad.modes import no_grad
 from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import Tensor, wrap
@@ -16,6 +18,20 @@ from minigrad.tensor import Tensor, wrap
 __all__ = ["GradScaler"]
 
 READY, UNSCALED, STEPPED = "ready", "unscale_", "step"
+
+# The scale and its inverse are both float32 numbers, and neither is 0 or infinite.
+LEAST, MOST = 2.0**-126, 2.0**127
+_SCALE: tuple[str, Callable[[Any], bool]] = (
+    "lie between 2**-126 and 2**127",
+    lambda x: LEAST <= x <= MOST,
+)
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "init_scale": _SCALE,
+    "new_scale": _SCALE,
+    "growth_factor": ("be above 1 and finite", lambda x: 1.0 < x < math.inf),
+    "backoff_factor": ("lie between 0 and 1", lambda x: 0.0 < x < 1.0),
+    "growth_interval": ("be an integer ≥ 1", lambda x: integer(x) is not None and x >= 1),
+}
 
 
 class _Progress:
@@ -91,17 +107,12 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        if not growth_factor > 1.0:
-            raise OptionError(f"GradScaler: growth_factor must be above 1, got {growth_factor}")
-        if not 0.0 < backoff_factor < 1.0:
-            raise OptionError(
-                f"GradScaler: backoff_factor must lie between 0 and 1, got {backoff_factor}"
-            )
-        if not init_scale > 0.0 or growth_interval < 1:
-            raise OptionError(
-                "GradScaler: init_scale and growth_interval must be positive, got "
-                f"{init_scale} and {growth_interval}"
-            )
+        self._check(
+            init_scale=init_scale,
+            growth_factor=growth_factor,
+            backoff_factor=backoff_factor,
+            growth_interval=growth_interval,
+        )
         self._enabled = bool(enabled)
         self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
         self._growth_interval, self._growth = growth_interval, 0
@@ -110,6 +121,14 @@ class GradScaler:
         self._optimizers: dict[Optimizer, _Progress] = {}
         if self._enabled:
             self._factor(Device(device))
+
+    @staticmethod
+    def _check(**options: Any) -> None:
+        """Refuse options out of range, by their names."""
+        for name, value in options.items():
+            wanted, fits = RULES[name]
+            if number(value) is None or not fits(number(value)):
+                raise OptionError(f"GradScaler: {name} must {wanted}, got {value!r}")
 
     # ---- one step -------------------------------------------------------------------------------
 
@@ -172,10 +191,10 @@ class GradScaler:
         progress = self._optimizers.get(optimizer)
         return progress is not None and progress.overflow()
 
-    def step(self, optimizer: Optimizer) -> Any:
+    def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """Take the optimizer's step, unless a gradient is infinite or NaN.
 
-        Unscales the gradients first, if `unscale_` has not.
+        Unscales the gradients first, if `unscale_` has not. Further arguments go to the optimizer.
 
         Returns
         -------
@@ -185,10 +204,16 @@ class GradScaler:
         Raises
         ------
         GraphError
-            If it was called already since the last `update`, or nothing has a gradient.
+            If it was called already since the last `update`, nothing has a gradient, or there is a
+            closure, which would make gradients that are still scaled.
         """
         if not self._enabled:
-            return optimizer.step()
+            return optimizer.step(*args, **kwargs)
+        if args or kwargs.get("closure") is not None:
+            raise GraphError(
+                "GradScaler.step: a closure computes gradients that nothing would unscale; call "
+                "scaler.scale(loss).backward() first and step without closure"
+            )
         progress = self._optimizers.get(optimizer)
         if progress is not None and progress.stage == STEPPED:
             raise _twice("step", STEPPED)
@@ -196,7 +221,7 @@ class GradScaler:
             self.unscale_(optimizer)
             progress = self._optimizers[optimizer]
         progress.stage = STEPPED
-        return None if progress.overflow() else optimizer.step()
+        return None if progress.overflow() else optimizer.step(**kwargs)
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Adapt the scale; call it once at the end of every step.
@@ -208,12 +233,15 @@ class GradScaler:
 
         Raises
         ------
+        OptionError
+            If `new_scale` is zero, negative, infinite or NaN.
         GraphError
             If no optimizer has been stepped or unscaled since the last call.
         """
         if not self._enabled:
             return
         if new_scale is not None:
+            self._check(new_scale=new_scale)
             self._set(float(new_scale))
         elif not self._optimizers:
             raise GraphError(
@@ -221,15 +249,13 @@ class GradScaler:
                 "scaler.step(optimizer) first"
             )
         elif any(progress.overflow() for progress in self._optimizers.values()):
-            self._set(self._scale * self._backoff_factor)
+            self._set(max(self._scale * self._backoff_factor, LEAST))
             self._growth = 0
         else:
             self._growth += 1
             if self._growth == self._growth_interval:
-                with np.errstate(over="ignore"):
-                    grown = float(np.float32(self._scale * self._growth_factor))
-                if math.isfinite(grown):
-                    self._set(grown)
+                if self._scale * self._growth_factor <= MOST:
+                    self._set(self._scale * self._growth_factor)
                 self._growth = 0
         self._optimizers.clear()
 
@@ -265,6 +291,7 @@ class GradScaler:
 
     def set_growth_factor(self, new_factor: float) -> None:
         """Set the multiplier after enough good steps."""
+        self._check(growth_factor=new_factor)
         self._growth_factor = new_factor
 
     def get_backoff_factor(self) -> float:
@@ -273,6 +300,7 @@ class GradScaler:
 
     def set_backoff_factor(self, new_factor: float) -> None:
         """Set the multiplier after an overflow."""
+        self._check(backoff_factor=new_factor)
         self._backoff_factor = new_factor
 
     def get_growth_interval(self) -> int:
@@ -281,7 +309,8 @@ class GradScaler:
 
     def set_growth_interval(self, new_interval: int) -> None:
         """Set how many good steps the scale waits before it grows."""
-        self._growth_interval = new_interval
+        self._check(growth_interval=new_interval)
+        self._growth_interval = int(new_interval)
 
     def state_dict(self) -> dict[str, Any]:
         """Return scale, options and the count of good steps, by PyTorch's names; {} if off."""
@@ -295,27 +324,33 @@ class GradScaler:
             "_growth_tracker": self._growth,
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, PyTorch's own included.
 
         Raises
         ------
-        DataError
-            If it comes from a scaler that was off, or entries are missing.
+        MinigradError
+            If it comes from a scaler that was off, or entries are missing or out of range; nothing
+            has changed then.
         """
+        self.prepare_load(state_dict)()
+
+    def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """Check and convert a state; return the function that takes it over (see `loading`)."""
         if not self._enabled:
-            return
-        missing = [name for name in self.state_dict() if name not in state_dict]
-        if missing:
-            raise DataError(
-                f"GradScaler.load_state_dict: {', '.join(missing)} missing; the state may come "
-                "from a scaler with enabled=False"
-            )
-        self._growth_factor = float(state_dict["growth_factor"])
-        self._backoff_factor = float(state_dict["backoff_factor"])
-        self._growth_interval = int(state_dict["growth_interval"])
-        self._growth = int(state_dict["_growth_tracker"])
-        self._set(float(state_dict["scale"]))
+            return lambda: None
+        entries = Entries("GradScaler", state_dict, self.state_dict())
+        growth, backoff = entries.number("growth_factor"), entries.number("backoff_factor")
+        scale, interval = entries.number("scale"), entries.count("growth_interval", 1)
+        good = entries.count("_growth_tracker")
+        self._check(new_scale=scale, growth_factor=growth, backoff_factor=backoff)
+
+        def commit() -> None:
+            self._growth_factor, self._backoff_factor = growth, backoff
+            self._growth_interval, self._growth = interval, good
+            self._set(scale)
+
+        return commit
 
 
 def _unscale(array: Any, inverse: Any) -> Any:

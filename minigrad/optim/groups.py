@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import mul
 from typing import Any
 
 from minigrad.errors import OptionError
@@ -45,8 +47,9 @@ def param_groups(
     Returns
     -------
     list of dict
-        Groups with ``name``, ``params``, ``weight_decay`` and ``lr_scale``, in the order in which
-        the model defines their first parameters.
+        Groups with ``name``, ``params``, ``weight_decay``, ``lr_scale`` (the factor),
+        ``lr_scaled`` and ``lr`` (the factor times the optimizer's rate), in the order in which the
+        model defines their first parameters.
 
     Examples
     --------
@@ -56,6 +59,8 @@ def param_groups(
     >>> optimizer = mg.optim.AdamW(groups, lr=1e-3)
     >>> [(g["name"], round(g["lr_scale"], 2)) for g in groups][:2]
     [('layer_1_decay', 0.81), ('layer_1_no_decay', 0.81)]
+    >>> round(optimizer.param_groups[0]["lr"], 5)
+    0.00081
     """
     if not 0.0 < layer_decay <= 1.0:
         raise OptionError(f"param_groups: layer_decay must lie in (0, 1], got {layer_decay}")
@@ -82,7 +87,9 @@ def param_groups(
                 "name": key,
                 "params": [],
                 "weight_decay": weight_decay if decay else 0.0,
+                "lr": partial(mul, layer_decay ** (last - layer)),
                 "lr_scale": layer_decay ** (last - layer),
+                "lr_scaled": True,  # for WarmupCosineLR, which scales else
             },
         )
         group["params"].append(param)

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import modes
-from minigrad.backend import get_xp, to_device
-from minigrad.errors import DataError, DTypeError, GraphError, OptionError, ShapeError, unknown
+from minigrad import dtypes, modes
+from minigrad.backend import get_xp
+from minigrad.errors import DTypeError, GraphError, OptionError, ShapeError, StateError, unknown
 from minigrad.kernels.reference.lists import extent, is_changeable, overlap
+from minigrad.loading import Entries, array_for, integer, number, number_array
 from minigrad.modes import enable_grad
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 __all__ = ["Optimizer"]
 
 Group = dict[str, Any]
 
 _ANEW = "its state is stale: drop it with optimizer.state.pop(parameter), or make a new optimizer"
+# What else a group may hold; the names take part in finding slips.
+NOTES = ("name", "param_names", "initial_lr", "lr_scale", "lr_scaled")
+# What PyTorch's groups say about how it computes, not what; and what no optimizer here can do.
+HOW = ("capturable", "differentiable", "foreach", "fused", "decoupled_weight_decay")
+NEVER = ("amsgrad", "maximize")
 
 
 class Optimizer:
     """Updates parameters from their gradients; a subclass says how.
 
-    It gives `update` for one parameter, or `update_all` for all parameters of a group at once.
+    It gives `update` for one parameter, or `update_all` for all parameters of a group at once:
+    both work on arrays. Or it overrides `step`, as in PyTorch, and works on tensors.
 
     Parameters
     ----------
     params : iterable of Tensor, or of (name, Tensor), or of dict
-        What to train. A dict is a parameter group: ``params`` and options that differ from the
-        defaults; ``lr_scale`` multiplies the default learning rate.
+        What to train. A dict is a parameter group: ``params``, options that differ from the
+        defaults, and notes of your own. Its ``lr`` may be a function of the default one.
     defaults : dict
         Options of every group that does not set its own.
 
@@ -39,12 +48,30 @@ class Optimizer:
     ----------
     param_groups : list of dict
         Each with ``params`` and every option; schedules write ``lr`` here.
-    state : dict
-        Parameter to its state: arrays and numbers by name.
+    state : defaultdict
+        Parameter to its state, a dict of arrays (tensors, if you override `step`) and numbers.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> class SignSGD(mg.optim.Optimizer):
+    ...     def __init__(self, params, lr):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def update(self, param, grad, state, group):
+    ...         param -= group["lr"] * np.sign(grad)
+    >>> import numpy as np
+    >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = SignSGD([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([0.5, 1.5], requires_grad=True)
     """
 
-    # Entries of a parameter's state that are arrays of its shape and dtype, changed at every step.
+    # Entries of a parameter's state that are arrays of its shape and dtype, changed at every step,
+    # and whether there is a count besides, "step". A subclass that names none keeps what it likes.
     moments: ClassVar[tuple[str, ...]] = ()
+    counted: ClassVar[bool] = False
 
     # Options that a captured step (a CUDA graph) holds on to; a change asks for a new capture.
     frozen: ClassVar[tuple[str, ...]] = ()
@@ -57,8 +84,8 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._apart: list[Any] = []  # arrays of the last step, known to share no memory
-        self.state: dict[Tensor, dict[str, Any]] = {}
-        given = list(params)
+        self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        given = self._listed(params)
         if not given:
             raise OptionError(
                 f"{self._name}: there is nothing to train, the parameter list is empty; pass "
@@ -71,25 +98,39 @@ class Optimizer:
     def _name(self) -> str:
         return type(self).__name__
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_apart": []}  # for copy and pickle: the arrays will be others
+
+    def _listed(self, params: Any) -> list[Any]:
+        """Return the given parameters in a list; their order must be the same in every run."""
+        if isinstance(params, Tensor):
+            return [params]
+        if isinstance(params, (set, frozenset, Mapping)) or not isinstance(params, Iterable):
+            raise DTypeError(
+                f"{self._name}: parameters come in an order, as a list or from "
+                f"model.parameters(), not as a {type(params).__name__}"
+            )
+        return list(params)
+
     def add_param_group(self, group: Group) -> None:
         """Add a group of parameters with its own options.
 
         Raises
         ------
         OptionError
-            If an option is unknown or out of range, or a parameter is in a group already.
+            If an option is out of range or its name nearly right, or a parameter is in a group
+            already.
         DTypeError
             If something is no floating-point leaf tensor.
         """
-        if "params" not in group:
+        if not isinstance(group, Mapping) or "params" not in group:
             raise OptionError(f"{self._name}: a parameter group is a dict with the key 'params'")
-        known = {"params", "lr_scale", "name", "initial_lr", *self.defaults}
+        known = ["params", *NOTES, *self.defaults]
         for key in group:
-            if key not in known:
+            if key not in known and difflib.get_close_matches(str(key), known, 1, 0.85):
                 raise unknown(f"{self._name} option", key, known)
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
-        params = [p[1] if isinstance(p, tuple) else p for p in params]
+        given = self._listed(group["params"])
+        params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in given]
         held = {id(p) for p in self._params()}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor) or not p.is_floating_point():
@@ -106,17 +147,43 @@ class Optimizer:
                 raise OptionError(f"{self._name}: a parameter of shape {p.shape} occurs twice")
             held.add(id(p))
         full = {**self.defaults, **group, "params": params}
-        if "lr" not in group:
-            full["lr"] = self.defaults["lr"] * group.get("lr_scale", 1.0)
+        names = [p[0] for p in given if isinstance(p, tuple)]
+        if names:
+            full["param_names"] = names
+        mixed = self.param_groups and ("param_names" in full) != (
+            "param_names" in self.param_groups[0]
+        )
+        if mixed or (names and len(names) != len(params)):
+            raise OptionError(
+                f"{self._name}: some parameters come with a name and some without; pass all of "
+                "them as model.named_parameters(), or all as model.parameters()"
+            )
+        if callable(full.get("lr")):
+            full["lr"] = full["lr"](self.defaults["lr"])
         self.check(full)
         self.param_groups.append(full)
 
     def check(self, group: Group) -> None:
-        """Refuse options out of range; subclasses add theirs."""
+        """Refuse options of another kind than the default, or out of range; subclasses add more."""
+        for name, default in self.defaults.items():
+            value = group[name]
+            if isinstance(default, bool):
+                kind, fits = "True or False", value in (True, False)
+            elif number(default) is not None:
+                kind, fits = "a number", number(value) is not None
+            elif isinstance(default, tuple):
+                kind = f"{len(default)} numbers"
+                fits = isinstance(value, (tuple, list)) and [number(v) is None for v in value] == [
+                    False
+                ] * len(default)
+            else:
+                continue
+            if not fits:
+                raise OptionError(f"{self._name}: {name} must be {kind}, got {value!r}")
         for name in ("lr", "weight_decay", "eps", "momentum"):
-            if name in group and not group[name] >= 0.0:
+            if name in self.defaults and not group[name] >= 0.0:
                 raise OptionError(f"{self._name}: {name} must be ≥ 0, got {group[name]}")
-        for i, beta in enumerate(group.get("betas", ())):
+        for i, beta in enumerate(group["betas"] if "betas" in self.defaults else ()):
             if not 0.0 <= beta < 1.0:
                 raise OptionError(f"{self._name}: betas[{i}] must lie in [0, 1), got {beta}")
 
@@ -157,7 +224,7 @@ class Optimizer:
             if params:
                 arrays = [p.array for p in params]
                 grads = [self._gradient(p) for p in params]
-                states = [self.state.setdefault(p, {}) for p in params]
+                states = [self.state[p] for p in params]
                 self.update_all(arrays, grads, states, group)
             for p in params:
                 p._version[0] += 1
@@ -265,8 +332,11 @@ class Optimizer:
         """
         order = {id(p): i for i, p in enumerate(self._params())}
         state = {
-            order[id(p)]: {k: Tensor(v) if _is_array(v) else v for k, v in values.items()}
-            for p, values in self.state.items()
+            order[id(key)] if isinstance(key, Tensor) else key: {
+                k: Tensor(v) if hasattr(v, "dtype") else v for k, v in values.items()
+            }
+            for key, values in self.state.items()
+            if not isinstance(key, Tensor) or id(key) in order
         }
         groups = [
             {**group, "params": [order[id(p)] for p in group["params"]]}
@@ -279,39 +349,128 @@ class Optimizer:
 
         Raises
         ------
-        DataError
-            If the groups or the shapes differ from this optimizer's; nothing has changed then.
+        MinigradError
+            If the groups, their options or the state do not fit this optimizer; nothing has
+            changed then.
         """
-        groups, saved = state_dict["param_groups"], state_dict["state"]
-        sizes = [len(group["params"]) for group in groups]
+        self.prepare_load(state_dict)()
+
+    def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        entries = Entries(self._name, state_dict, ("state", "param_groups"))
+        numbers, groups = self._prepare_groups(entries)
+        params = dict(zip(numbers, self._params(), strict=True))
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        for key, values in Entries(self._name, entries["state"]).items():
+            if key in params:
+                state[params[key]] = self._restore(values, params[key])
+            elif not self.moments and not isinstance(key, int):
+                state[key] = dict(Entries(self._name, values).items())
+            else:
+                raise StateError(
+                    f"{self._name}.load_state_dict: there is state for a parameter {key!r}, but "
+                    "the saved groups hold none of this number"
+                )
+
+        def commit() -> None:
+            for own, group in zip(self.param_groups, groups, strict=True):
+                own.update(group)
+            self.state = state
+
+        return commit
+
+    def _prepare_groups(self, entries: Entries) -> tuple[list[int], list[Group]]:
+        """Return the numbers of the parameters, and for each group what it takes over."""
+        saved = entries["param_groups"]
+        if not isinstance(saved, (list, tuple)):
+            raise entries.refuse("param_groups", "a list of groups")
+        each = [
+            Entries(f"{self._name} group {i}", group, ["params"]) for i, group in enumerate(saved)
+        ]
+        if not all(isinstance(group["params"], (list, tuple)) for group in each):
+            raise entries.refuse("param_groups", "groups whose params are lists of numbers")
+        sizes = [len(group["params"]) for group in each]
         expected = [len(group["params"]) for group in self.param_groups]
         if sizes != expected:
-            raise DataError(
+            raise StateError(
                 f"{self._name}.load_state_dict: the saved groups hold {sizes} parameters, this "
                 f"optimizer's {expected}; build it from the same model and groups first"
             )
-        numbers = chain(*(group["params"] for group in groups))
-        state: dict[Tensor, dict[str, Any]] = {}
-        for number, p in zip(numbers, self._params(), strict=True):
-            if number in saved:
-                state[p] = {key: self._restore(key, v, p) for key, v in saved[number].items()}
-        for own, group in zip(self.param_groups, groups, strict=True):
-            own.update({k: v for k, v in group.items() if k in own and k != "params"})
-        self.state = state
+        numbers = [integer(n) for n in chain(*(group["params"] for group in each))]
+        if None in numbers or len(set(numbers)) < len(numbers):
+            raise entries.refuse("param_groups", "groups whose params are different numbers")
+        groups = []
+        for own, group in zip(self.param_groups, each, strict=True):
+            for name in NEVER:
+                if name not in self.defaults and dict(group.items()).get(name):
+                    raise StateError(
+                        f"{self._name}.load_state_dict: the saved optimizer had {name}=True, which "
+                        f"minigrad's {self._name} does not do; train on with another"
+                    )
+            left_out = ("params", *(k for k in (*HOW, *NEVER) if k not in self.defaults))
+            taken = {k: v for k, v in group.items() if k not in left_out}
+            missing = [name for name in self.defaults if name not in taken]
+            if missing:
+                raise StateError(
+                    f"{self._name}.load_state_dict: a saved group has no {', '.join(missing)}; it "
+                    "is of another kind of optimizer"
+                )
+            for name, default in self.defaults.items():  # as a file may hold them
+                value = taken[name]
+                if isinstance(default, tuple) and isinstance(value, list):
+                    taken[name] = tuple(value)
+                elif not isinstance(value, Tensor) and hasattr(value, "item"):
+                    taken[name] = number(value)
+            if "initial_lr" in taken and number(taken["initial_lr"]) is None:
+                raise group.refuse("initial_lr", "a number")
+            self.check({**own, **taken})
+            groups.append(taken)
+        return numbers, groups  # type: ignore[return-value]
 
-    def _restore(self, key: str, value: Any, p: Tensor) -> Any:
-        """Return one saved value as `update` keeps it: an array of p's kind, or a number."""
-        if not hasattr(value, "shape") or value is None:
+    def _restore(self, saved: Any, p: Tensor) -> dict[str, Any]:
+        """Return the saved state of a parameter as it is kept."""
+        values = dict(Entries(self._name, saved).items())
+        if not self.moments:
+            return {key: self._keep(str(key), value, p) for key, value in values.items()}
+        values = {key: value for key, value in values.items() if value is not None}
+        if not values:  # PyTorch writes None for a momentum that has not begun
+            return {}
+        slots = ("step", *self.moments) if self.counted else self.moments
+        entries = Entries(self._name, values, slots)
+        for key in values:
+            if key not in slots:
+                raise StateError(
+                    f"{self._name}.load_state_dict: {key!r} is no part of this optimizer's state "
+                    f"({', '.join(slots)}); it is of another kind of optimizer"
+                )
+        return {
+            key: entries.count(key) if key == "step" else self._keep(key, values[key], p)
+            for key in slots
+        }
+
+    def _keep(self, name: str, value: Any, p: Tensor) -> Any:
+        """Return one saved value, arrays copied to where the parameter is."""
+        if not self.moments and isinstance(value, Mapping):
+            return {key: self._keep(str(key), v, p) for key, v in value.items()}
+        if not self.moments and type(value) in (list, tuple):
+            return type(value)(self._keep(name, v, p) for v in value)
+        if not self.moments and not hasattr(value, "dtype"):
             return value
-        array = value.array if isinstance(value, Tensor) else np.asarray(value)
-        if array.ndim == 0 and key == "step":  # PyTorch counts in a tensor
-            return int(array)
-        if array.shape != p.shape:
-            raise DataError(
-                f"{self._name}.load_state_dict: {key} has shape {array.shape} but its parameter "
+        array = number_array(self._name, name, value)
+        if self.moments and array.shape != p.shape:
+            raise StateError(
+                f"{self._name}.load_state_dict: {name} has shape {array.shape} but its parameter "
                 f"{p.shape}; the state belongs to another model, or to another order of parameters"
             )
-        return to_device(array.astype(p.dtype, order="C"), p.device)
+        counts = not self.moments and (name == "step" or not dtypes.is_floating(array.dtype))
+        dtype = array.dtype if counts else p.dtype
+        kept = array_for(self._name, name, array, dtype, p.device).copy(order="C")
+        return kept if self._works_on_arrays() else wrap(kept)
+
+    def _works_on_arrays(self) -> bool:
+        """Return whether the subclass gives `update` or `update_all`, not a `step` of its own."""
+        kind = type(self)
+        return kind.update is not Optimizer.update or kind.update_all is not Optimizer.update_all
 
     def _params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -322,7 +481,3 @@ class Optimizer:
             options = ", ".join(f"{k}={v}" for k, v in group.items() if k != "params")
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([f"{self._name}(", *lines, ")"])
-
-
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "dtype")

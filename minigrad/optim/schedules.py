@@ -1,16 +1,18 @@
-"""Learning-rate schedules: each is a formula from the step's number to a rate per group.
+"""Learning-rate schedules, with PyTorch's arithmetic.
 
-The rates are computed from the first ones, never from the last: a schedule that is loaded at step
-n gives exactly what one that counted to n gives.
+Those that PyTorch chains (`StepLR`, `CosineAnnealingLR`) go on from the present rate, so that
+several can work on one optimizer; the others compute it from the base rates. The last rates are
+saved: a schedule that is loaded at step n gives exactly what one that counted to n gives.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from minigrad.errors import OptionError, unknown
+from minigrad.errors import OptionError, StateError, unknown
+from minigrad.loading import Entries
 from minigrad.optim.optimizer import Optimizer
 
 __all__ = [
@@ -27,10 +29,15 @@ __all__ = [
 class LRScheduler:
     """Base of the schedules: counts steps and writes ``lr`` into the optimizer's groups.
 
+    Several schedules may work on one optimizer, if their `get_lr` goes on from the present rate.
+
     Parameters
     ----------
     optimizer : Optimizer
         Its groups' present rates are the base rates (kept as ``initial_lr``).
+    last_epoch : int, default -1
+        Number of steps done; from 0 on, the groups must have their ``initial_lr``, from
+        `Optimizer.load_state_dict`.
 
     Attributes
     ----------
@@ -40,45 +47,93 @@ class LRScheduler:
         Base rate of each group.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
             raise OptionError(
-                f"{type(self).__name__}: the first argument is the optimizer, not "
-                f"{type(optimizer).__name__}"
+                f"{self._name}: the first argument is the optimizer, not {type(optimizer).__name__}"
+            )
+        fresh = [i for i, g in enumerate(optimizer.param_groups) if "initial_lr" not in g]
+        if last_epoch >= 0 and fresh:
+            raise StateError(
+                f"{self._name}: with last_epoch={last_epoch} the groups must have an initial_lr, "
+                f"group {fresh[0]} has none; load the optimizer's state first"
             )
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = 0
-        self._apply()
+        self.last_epoch = last_epoch
+        self._started = False
+        self.step()
+        self._started = True
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
 
     def get_lr(self) -> list[float]:
         """Return the rate of each group at step `last_epoch`."""
         raise NotImplementedError
 
     def get_last_lr(self) -> list[float]:
-        """Return the rate that each group has now."""
-        return [group["lr"] for group in self.optimizer.param_groups]
+        """Return the rates that this schedule wrote last."""
+        return self._last_lr
 
     def step(self) -> None:
         """Go on by one step; call it after ``optimizer.step()``."""
         self.last_epoch += 1
-        self._apply()
+        try:
+            rates = self.get_lr()
+            if len(rates) != len(self.optimizer.param_groups):
+                raise StateError(
+                    f"{self._name}: the schedule has rates for {len(rates)} groups, but its "
+                    f"optimizer has {len(self.optimizer.param_groups)} now; make the schedule "
+                    "after the last add_param_group"
+                )
+        except BaseException:
+            self.last_epoch -= 1
+            raise
+        self._write(rates)
 
-    def _apply(self) -> None:
-        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+    def _write(self, rates: list[float]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
+        self._last_lr = list(rates)
+
+    def _rates(self) -> list[float]:
+        """Return the groups' present rates."""
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs."""
-        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
+        return {
+            "last_epoch": self.last_epoch,
+            "base_lrs": list(self.base_lrs),
+            "_last_lr": list(self._last_lr),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved step."""
-        self.base_lrs = list(state_dict["base_lrs"])
-        self.last_epoch = state_dict["last_epoch"]
-        self._apply()
+        """Go on from a saved step, with the rates that were written there.
+
+        Raises
+        ------
+        StateError
+            If an entry is missing or wrong; nothing has changed then.
+        """
+        self.prepare_load(state_dict)()
+
+    def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
+        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        entries = Entries(self._name, state_dict, ("last_epoch", "base_lrs", "_last_lr"))
+        last_epoch = entries.count("last_epoch")
+        rates = entries.numbers("_last_lr", len(self.optimizer.param_groups))
+        base_lrs = entries.numbers("base_lrs", len(self.base_lrs))
+
+        def commit() -> None:
+            self.last_epoch, self.base_lrs = last_epoch, base_lrs
+            self._write(rates)
+
+        return commit
 
 
 class LambdaLR(LRScheduler):
@@ -95,6 +150,7 @@ class LambdaLR(LRScheduler):
         self,
         optimizer: Optimizer,
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
     ) -> None:
         count = len(optimizer.param_groups)
         self.lr_lambdas = [lr_lambda] * count if callable(lr_lambda) else list(lr_lambda)
@@ -102,12 +158,12 @@ class LambdaLR(LRScheduler):
             raise OptionError(
                 f"LambdaLR: {len(self.lr_lambdas)} functions for {count} groups; give one per group"
             )
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         return [
             base * f(self.last_epoch)
-            for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)
+            for base, f in zip(self.base_lrs, self.lr_lambdas, strict=False)
         ]
 
 
@@ -123,15 +179,17 @@ class StepLR(LRScheduler):
         Factor of each reduction.
     """
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         if step_size < 1:
             raise OptionError(f"StepLR: step_size must be ≥ 1, got {step_size}")
         self.step_size, self.gamma = step_size, gamma
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        factor = self.gamma ** (self.last_epoch // self.step_size)
-        return [base * factor for base in self.base_lrs]
+        reduced = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
+        return [lr * self.gamma if reduced else lr for lr in self._rates()]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -146,14 +204,31 @@ class CosineAnnealingLR(LRScheduler):
         Smallest rate.
     """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
+        if T_max < 1:
+            raise OptionError(f"CosineAnnealingLR: T_max must be ≥ 1, got {T_max}")
         self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [
-            warmup_cosine(self.last_epoch, self.T_max, base, self.eta_min) for base in self.base_lrs
-        ]
+        # From the present rate, so that another schedule may have changed it: the part above
+        # eta_min shrinks by the quotient of two heights of the cosine.
+        step, least = self.last_epoch, self.eta_min
+        if step == 0:
+            return self._rates()
+        if not self._started:
+            return [least + (base - least) * self._height(step) for base in self.base_lrs]
+        if (step - 1 - self.T_max) % (2 * self.T_max) == 0:  # up again from 0
+            up = self._height(self.T_max - 1)
+            pairs = zip(self._rates(), self.base_lrs, strict=False)
+            return [lr + (base - least) * up for lr, base in pairs]
+        shrink = self._height(step) / self._height(step - 1)
+        return [least + (lr - least) * shrink for lr in self._rates()]
+
+    def _height(self, step: int) -> float:
+        return (1.0 + math.cos(math.pi * step / self.T_max)) / 2.0
 
 
 def warmup_cosine(
@@ -193,7 +268,7 @@ class WarmupCosineLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
-        A group's ``lr_scale`` scales `min_lr` too, as the official code does.
+        A group's ``lr_scale`` scales its rate and `min_lr`, as the official code does.
     total_steps : int
         Steps of the whole training.
     warmup_steps : int, default 0
@@ -238,11 +313,13 @@ class WarmupCosineLR(LRScheduler):
     def get_lr(self) -> list[float]:
         step = min(self.last_epoch, self.total_steps)
         rates = []
-        for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True):
-            least = self.min_lr * group.get("lr_scale", 1.0)
+        for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=False):
+            scale = group.get("lr_scale", 1.0)
+            peak = base if group.get("lr_scaled") else base * scale
+            least = self.min_lr * scale
             rates.append(
                 warmup_cosine(
-                    step, self.total_steps, base, least, self.warmup_steps, self.repeat_peak
+                    step, self.total_steps, peak, least, self.warmup_steps, self.repeat_peak
                 )
             )
         return rates
@@ -291,6 +368,7 @@ class OneCycleLR(LRScheduler):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
         three_phase: bool = False,
+        last_epoch: int = -1,
     ) -> None:
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
@@ -325,7 +403,7 @@ class OneCycleLR(LRScheduler):
         else:
             self.phases.append((total_steps - 1.0, (1.0, last), (low, high)))
         self.peaks = peaks
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _now(self) -> tuple[float, float]:
         """Return the present part of the peak rate, and the momentum."""
@@ -340,8 +418,8 @@ class OneCycleLR(LRScheduler):
     def get_lr(self) -> list[float]:
         return [peak * self._now()[0] for peak in self.peaks]
 
-    def _apply(self) -> None:
-        super()._apply()
+    def _write(self, rates: list[float]) -> None:
+        super()._write(rates)
         if self.cycle_momentum:
             momentum = self._now()[1]
             for group in self.optimizer.param_groups:

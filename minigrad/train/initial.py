@@ -58,7 +58,7 @@ def load_initial(model: Module, path: str | Path) -> LoadReport:
             f"{wrong[0]} (in the file {found}, in the model {own[wrong[0]].shape}); build it with "
             f"the {', '.join(SIZES)} of the run that made them"
         )
-    return model.load_state_dict(weights, strict=False)
+    return model.load_state_dict(weights, strict=False, ignore_mismatched_sizes=True)
 
 
 def initial_sizes(path: str | Path) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from minigrad import optim, random
 from minigrad.amp import GradScaler, autocast
 from minigrad.backend import Device
 from minigrad.data import DataLoader
-from minigrad.errors import DataError, MinigradError, OptionError, unknown
+from minigrad.errors import DataError, MinigradError, OptionError, StateError, unknown
+from minigrad.loading import Entries, load_together
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn import functional as F
@@ -338,7 +339,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
             "precision": self.precision,
             "scaler": self.scaler.state_dict(),
             "random": random.get_rng_state(),
@@ -355,36 +356,40 @@ class Trainer:
 
         Raises
         ------
-        DataError
-            If it belongs to another model, or to a trainer with other parts (schedule, average).
+        MinigradError
+            If it belongs to another model, to a trainer with other parts (schedule, average), or is
+            damaged; nothing has changed then, random numbers included.
         """
-        parts = {"schedule": self.schedule, "ema": self.ema}
+        names = [name for name in self.state_dict() if name not in ("precision", "scaler")]
+        entries = Entries("Trainer", state, names)
+        parts: dict[str, Any] = {"schedule": self.schedule, "ema": self.ema}
         for name, part in parts.items():
             if (state[name] is None) != (part is None):
                 has, wants = ("no", "a") if state[name] is None else ("a", "no")
-                raise DataError(
+                raise StateError(
                     f"the checkpoint has {has} {name}, but this trainer has {wants} {name}; "
                     "build the trainer with the options of the saved run"
                 )
         precision = state.get("precision", "float32")
-        if precision != self.precision:
-            raise DataError(
-                f"the checkpoint is of a run in {precision}, but this trainer has precision="
+        if not (isinstance(precision, str) and precision == self.precision):
+            raise StateError(
+                f"the checkpoint is of a run in {precision!r}, but this trainer has precision="
                 f"{self.precision!r}; build it with that of the saved run"
             )
+        epoch, batch, step = (entries.count(name) for name in ("epoch", "batch", "step"))
+        saved = Entries("Trainer", entries["means"], ("sums", "count"))
+        means = Means(saved.named_numbers("sums"), saved.count("count"))
+        seconds, history = entries.number("seconds"), entries.rows("history")
+        go_back = random.default_generator().prepare_state(state["random"])
+        parts |= {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        load_together(
+            (part, state.get(name, {})) for name, part in parts.items() if part is not None
+        )
+        go_back()
         self._graphs.clear()
         self._warm.clear()
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state["schedule"])
-        if self.ema is not None:
-            self.ema.module.load_state_dict(state["ema"])
-        self.scaler.load_state_dict(state.get("scaler", {}))
-        random.set_rng_state(state["random"])
-        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
-        self.means, self.seconds = Means(**state["means"]), state["seconds"]
-        self.history = [dict(row) for row in state["history"]]
+        self.epoch, self.batch, self.step = epoch, batch, step
+        self.means, self.seconds, self.history = means, seconds, history
 
 
 def _check_loader(loader: DataLoader) -> None:

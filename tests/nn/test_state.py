@@ -79,7 +79,10 @@ def test_not_strict_loads_what_fits_and_reports_the_rest() -> None:
     net = model()
     before = snapshot(net)
     state = {"0.weight": np.ones((3, 4)), "2.bias": np.zeros(3), "extra": np.zeros(1)}
-    report = net.load_state_dict(state, strict=False)
+    with pytest.raises(DataError, match=r"mismatched: 2\.bias has \(3,\), expected \(2,\)"):
+        net.load_state_dict(state, strict=False)
+    assert unchanged(net, before)
+    report = net.load_state_dict(state, strict=False, ignore_mismatched_sizes=True)
     assert report.loaded == ("0.weight",)
     assert report.unexpected == ("extra",)
     assert report.mismatched == {"2.bias": ((3,), (2,))}

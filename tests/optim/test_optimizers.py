@@ -151,7 +151,7 @@ def test_groups_have_their_own_options() -> None:
     groups = [
         {"params": [a]},
         {"params": b, "lr": 1.0},
-        {"params": [("c", c)], "lr_scale": 0.5, "momentum": 0.5},
+        {"params": [c], "lr": lambda lr: lr / 2, "momentum": 0.5},
     ]
     optimizer = optim.SGD(groups, lr=0.1)
     assert [g["lr"] for g in optimizer.param_groups] == [0.1, 1.0, 0.05]

@@ -1,0 +1,213 @@
+"""Loading a saved state: all of it is checked and converted first, and only then taken over.
+
+A class with a state gives ``prepare_load(state)``. It reads what it needs with the checks below,
+raises where an entry is missing or wrong, and returns a function without arguments that takes
+everything over. Nothing in that function can fail: a state is loaded whole or not at all, and
+several parts are loaded together by preparing each of them first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minigrad import dtypes
+from minigrad.backend import to_device
+from minigrad.errors import DTypeError, StateError
+
+__all__ = ["Entries", "array_for", "integer", "load_together", "number", "number_array"]
+
+Commit = Callable[[], None]
+
+
+class Entries:
+    """The entries of a saved state, each read with a check.
+
+    Parameters
+    ----------
+    owner : str
+        Who loads, for the messages.
+    state : mapping
+        What was saved.
+    required : iterable of str
+        Entries that must be there.
+
+    Raises
+    ------
+    StateError
+        If `state` is no mapping or an entry is missing; the methods, if an entry is wrong.
+
+    Examples
+    --------
+    >>> entries = Entries("StepLR", {"last_epoch": "3"}, ["last_epoch"])
+    >>> entries.count("last_epoch")
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.StateError: StepLR.load_state_dict: last_epoch must be an integer ≥ 0, got '3'
+    """
+
+    def __init__(self, owner: str, state: Any, required: Iterable[str] = ()) -> None:
+        self.owner, self._state = owner, state
+        if not isinstance(state, Mapping):
+            raise StateError(
+                f"{owner}.load_state_dict: a state is a dict, not {type(state).__name__}; pass "
+                "what state_dict() returned"
+            )
+        missing = [name for name in required if name not in state]
+        if missing:
+            raise StateError(
+                f"{owner}.load_state_dict: {', '.join(missing)} missing; pass the whole of what "
+                f"state_dict() returned, of the same kind of {owner}"
+            )
+
+    def __getitem__(self, name: str) -> Any:
+        return self._state[name]
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """Return all pairs of name and value."""
+        return self._state.items()  # type: ignore[no-any-return]
+
+    def refuse(self, name: str, wanted: str) -> StateError:
+        """Build the error for an entry that is not `wanted`."""
+        shown = repr(self[name])
+        shown = shown if len(shown) <= 80 else f"{shown[:80]} …"
+        return StateError(f"{self.owner}.load_state_dict: {name} must be {wanted}, got {shown}")
+
+    def count(self, name: str, least: int = 0) -> int:
+        """Return an integer that is at least `least`."""
+        value = integer(self[name])
+        if value is None or value < least:
+            raise self.refuse(name, f"an integer ≥ {least}")
+        return value
+
+    def number(self, name: str) -> float:
+        """Return a number."""
+        value = number(self[name])
+        if value is None:
+            raise self.refuse(name, "a number")
+        return value
+
+    def numbers(self, name: str, length: int | None = None) -> list[float]:
+        """Return a list of numbers, of a given length."""
+        given = self[name]
+        values = [number(v) for v in given] if isinstance(given, (list, tuple)) else [None]
+        if any(v is None for v in values) or length not in (None, len(values)):
+            raise self.refuse(name, f"a list of {'' if length is None else f'{length} '}numbers")
+        return values  # type: ignore[return-value]
+
+    def named_numbers(self, name: str) -> dict[str, float]:
+        """Return a dict of numbers by name."""
+        found = _named_numbers(self[name])
+        if found is None:
+            raise self.refuse(name, "a dict of numbers by name")
+        return found
+
+    def rows(self, name: str) -> list[dict[str, float]]:
+        """Return a list of dicts of numbers by name."""
+        given = self[name]
+        rows = (
+            [_named_numbers(row) for row in given] if isinstance(given, (list, tuple)) else [None]
+        )
+        if None in rows:
+            raise self.refuse(name, "a list of dicts of numbers by name")
+        return rows  # type: ignore[return-value]
+
+
+def _named_numbers(given: Any) -> dict[str, float] | None:
+    if not isinstance(given, Mapping):
+        return None
+    values = {key: number(value) for key, value in given.items()}
+    fits = all(type(key) is str and value is not None for key, value in values.items())
+    return values if fits else None  # type: ignore[return-value]
+
+
+def number(value: Any) -> float | None:
+    """Return the Python number in a number, or in a 0-d array or tensor; None for anything else."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def integer(value: Any) -> int | None:
+    """Return `number` where it is whole and fits 64 bits, else None: a count may come as 3.0."""
+    found = number(value)
+    whole = found is not None and abs(found) < 2**63 and found == int(found)
+    return int(found) if whole else None  # type: ignore[arg-type]
+
+
+def number_array(owner: str, name: str, value: Any) -> Any:
+    """Return the array in `value`.
+
+    Raises
+    ------
+    DTypeError
+        If it holds no numbers.
+    """
+    array = getattr(value, "array", value)
+    if not hasattr(array, "__cuda_array_interface__"):
+        try:
+            array = np.asarray(array)
+        except Exception:  # whatever a stranger's __array__ raises
+            array = np.asarray(None)
+    if array.dtype.kind not in "biufc" and not dtypes.is_floating(array.dtype):
+        raise DTypeError(
+            f"{owner}.load_state_dict: the value of {name!r} is no array of numbers but "
+            f"{type(value).__name__}; pass the state_dict itself, not what contains it"
+        )
+    return array
+
+
+def array_for(owner: str, name: str, array: Any, dtype: Any, device: Any) -> Any:
+    """Return `array` as it will be kept: of this dtype, on this device.
+
+    Floats are rounded; an integer or a boolean must come out as the very number that went in.
+
+    Raises
+    ------
+    DTypeError
+        If it holds complex numbers.
+    StateError
+        If a number cannot be kept.
+    """
+    if array.dtype.kind == "c":
+        raise DTypeError(
+            f"{owner}.load_state_dict: the value of {name!r} holds complex numbers, which {dtype} "
+            "cannot; pass their real part"
+        )
+    with np.errstate(invalid="ignore", over="ignore"):
+        kept = array.astype(dtype, copy=False)
+    if not dtypes.is_floating(dtype) and not (kept == array).all():
+        raise StateError(
+            f"{owner}.load_state_dict: the value of {name!r} holds numbers that {dtype} cannot "
+            "keep, such as fractions or NaN"
+        )
+    return to_device(kept, device)
+
+
+def load_together(parts: Iterable[tuple[Any, Any]]) -> None:
+    """Load each (part, state): all of them, or, where one is refused, none.
+
+    A part whose class overrides ``load_state_dict`` knows best what that is: it is called once
+    everything else is prepared, and before anything else has changed.
+    """
+    own: list[tuple[Any, Any]] = []
+    foreign: list[tuple[Any, Any]] = []
+    for part, state in parts:
+        (own if _prepares(type(part)) else foreign).append((part, state))
+    commits = [part.prepare_load(state) for part, state in own]
+    for part, state in foreign:
+        part.load_state_dict(state)
+    for commit in commits:
+        commit()
+
+
+def _prepares(kind: type) -> bool:
+    """Return whether ``load_state_dict`` does what ``prepare_load`` says: not overridden since."""
+    for base in kind.__mro__:
+        if "prepare_load" in vars(base):
+            return True
+        if "load_state_dict" in vars(base):
+            return False
+    return False
