@@ -20,7 +20,7 @@ from minigrad.data.folder import ImageFolder
 from minigrad.data.idx import read_idx
 from minigrad.data.loader import DataLoader
 from minigrad.data.mixing import Mix, cutmix, mixup, one_hot
-from minigrad.data.nifti import read_nifti
+from minigrad.data.nifti import Volume, read_nifti, read_volume
 from minigrad.data.picture import read_image
 from minigrad.data.scenes import FashionScenes
 from minigrad.data.signals import mnist1d, read_signal
@@ -38,6 +38,7 @@ __all__ = [
     "Split",
     "Subset",
     "TensorDataset",
+    "Volume",
     "cutmix",
     "default_collate",
     "digits",
@@ -52,6 +53,7 @@ __all__ = [
     "read_image",
     "read_nifti",
     "read_signal",
+    "read_volume",
     "stratified_subset",
     "transforms",
 ]

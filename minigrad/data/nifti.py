@@ -1,46 +1,79 @@
-"""NIfTI-1, the file format of brain images: a header of 348 bytes, then the numbers.
+"""NIfTI, the file format of brain images: a header of 348 bytes (version 2: 540), then the numbers.
 
-Source: R. Cox et al., "A (sort of) new image data format standard: NIfTI-1", 2004,
-https://nifti.nimh.nih.gov/nifti-1.
+Sources: R. Cox et al., "A (sort of) new image data format standard: NIfTI-1", 2004, and NIfTI-2,
+https://nifti.nimh.nih.gov. Where headers are sloppy, they are understood as by nibabel, with which
+the tests compare.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import DataError
-from minigrad.files import opened
+from minigrad.errors import DataError, missing_extra
+from minigrad.files import Source, opened, reason
 
-__all__ = ["read_nifti"]
+__all__ = ["Volume", "read_nifti", "read_volume"]
 
-HEADER = np.dtype(
-    {
-        "names": ["size", "dim", "type", "zoom", "offset", "slope", "shift", "magic"],
-        "formats": ["i4", "8i2", "i2", "8f4", "f4", "f4", "f4", "S4"],
-        "offsets": [0, 40, 70, 76, 108, 112, 116, 344],
-        "itemsize": 348,
-    }
-)
-TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
+Affine = NDArray[np.float64]
+
+_FIELDS = {  # name: its place and type in version 1, and in version 2
+    "size": (0, "i4", 0, "i4"),
+    "magic": (344, "S4", 4, "S8"),
+    "type": (70, "i2", 12, "i2"),
+    "dim": (40, "8i2", 16, "8i8"),
+    "zoom": (76, "8f4", 104, "8f8"),
+    "offset": (108, "f4", 168, "i8"),
+    "slope": (112, "f4", 176, "f8"),
+    "shift": (116, "f4", 184, "f8"),
+    "qform": (252, "i2", 344, "i4"),
+    "sform": (254, "i2", 348, "i4"),
+    "quaternion": (256, "3f4", 352, "3f8"),
+    "origin": (268, "3f4", 376, "3f8"),
+    "rows": (280, "(3,4)f4", 400, "(3,4)f8"),
+}
+_HEADERS = {
+    size: np.dtype(
+        {
+            "names": list(_FIELDS),
+            "offsets": [int(field[2 * i]) for field in _FIELDS.values()],
+            "formats": [str(field[2 * i + 1]) for field in _FIELDS.values()],
+            "itemsize": size,
+        }
+    )
+    for i, size in enumerate((348, 540))
+}
+_MAGIC = {348: b"n+1", 540: b"n+2\0\r\n\x1a\n"}  # header and image in one file
+_PAIR = {348: b"ni1", 540: b"ni2\0\r\n\x1a\n"}  # in two
+_TYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8",
+    1280: "u8",
+}  # fmt: skip
+_COLOURS = {128: 3, 2304: 4}  # bytes per voxel: RGB, RGBA
+_OTHERS = {1: "single bits", 32: "complex64", 1536: "float128", 1792: "complex128",
+           2048: "complex256"}  # fmt: skip
+_NIBABEL = (".hdr", ".img", ".mgh", ".mgz", ".mnc", ".par", ".rec", ".head", ".brik")
 
 
-def read_nifti(path: str | Path) -> NDArray[Any]:
-    """Read the numbers of a NIfTI-1 file, packed (``.nii.gz``) or not.
+@dataclass(frozen=True)
+class Volume:
+    """A volume, and where in space it lies."""
 
-    Returns
-    -------
-    numpy.ndarray
-        Axes as in the file, the first running fastest: usually left-right, back-front, down-up.
-        In the file's own element type, or float32 where the file says how to scale it.
+    array: NDArray[Any]
+    """The numbers."""
+    affine: Affine
+    """4×4: from the index of a voxel to its place, in millimetres to the right, front and top."""
+    spacing: tuple[float, ...]
+    """Distance of neighbours along every axis (for time: seconds, as a rule)."""
 
-    Raises
-    ------
-    DataError
-        If it is no such file, or is cut short.
+
+def read_nifti(path: str | Path, canonical: bool = False) -> NDArray[Any]:
+    """Read the numbers of a NIfTI file: the array of `read_volume`.
 
     Examples
     --------
@@ -52,34 +85,196 @@ def read_nifti(path: str | Path) -> NDArray[Any]:
         ...
     minigrad.errors.DataError: ...nothing.nii: not a NIfTI-1 file (8 bytes, the first b'no im...
     """
-    with opened(path, unpack=True) as source:
-        head = source.read(HEADER.itemsize)
-        header: Any = None
-        if len(head) == HEADER.itemsize:
-            orders: tuple[Literal["<", ">"], ...] = ("<", ">")
-            for order in orders:
-                found = np.frombuffer(head, HEADER.newbyteorder(order), 1)[0]
-                if found["size"] == HEADER.itemsize and found["magic"].startswith((b"n+1", b"ni1")):
-                    header, byte_order = found, order
-        if header is None or header["magic"].startswith(b"ni1"):
-            raise DataError(
-                f"{path}: not a NIfTI-1 file ({len(head)} bytes, the first {head[:8]!r}); "
-                "expected one file of header and image, .nii or .nii.gz"
-            )
-        if int(header["type"]) not in TYPES:
-            raise DataError(f"{path}: NIfTI-1 element type {header['type']} is not supported")
-        axes, offset = int(header["dim"][0]), float(header["offset"])
-        shape = tuple(int(n) for n in header["dim"][1 : axes + 1])
-        if not 1 <= axes <= 7 or min(shape) < 1 or not HEADER.itemsize <= offset <= source.limit:
-            raise DataError(
-                f"{path}: no image has {axes} axes and the shape {shape}, or begins at byte "
-                f"{offset:g} of this file; fetch the file again"
-            )
-        source.seek(int(offset))
-        array = source.array(byte_order + TYPES[int(header["type"])], shape, "F")
-    while array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
+    return read_volume(path, canonical).array
+
+
+def read_volume(path: str | Path, canonical: bool = False) -> Volume:
+    """Read a volume and its place in space from a NIfTI file, packed (``.nii.gz``) or not.
+
+    Parameters
+    ----------
+    path : path
+        A NIfTI-1 or NIfTI-2 file, of either byte order. Pairs of ``.hdr`` and ``.img``,
+        FreeSurfer's ``.mgz`` and others are read by nibabel (extra ``volumes``).
+    canonical : bool, default False
+        Turn and mirror the axes so that they run, as nearly as they can, to the right, to the front
+        and to the top. Files differ in this: without it a left may be a right.
+
+    Returns
+    -------
+    Volume
+        Axes as in the file unless `canonical`, the first running fastest; a last axis of length 1
+        behind the third is left out, and colours are a last axis. In the file's own element type;
+        where the file says how to scale it, in float32, or in float64 if that could not hold it.
+        A slope of 0, infinite or NaN means that it does not say so.
+
+    Raises
+    ------
+    DataError
+        If it is no such file, is cut short, or its header contradicts itself.
+    MissingExtra
+        If only nibabel reads it, and is not installed.
+    """
+    if Path(path).name.lower().removesuffix(".gz").endswith(_NIBABEL):
+        array, affine, spacing = _by_nibabel(path)
+    else:
+        with opened(path, unpack=True) as source:
+            array, affine, spacing = _read(source)
+    while array.ndim > 3 and len(spacing) == array.ndim and array.shape[-1] == 1:
+        array, spacing = array[..., 0], spacing[:-1]
+    return _turned(path, array, affine, spacing) if canonical else Volume(array, affine, spacing)
+
+
+def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
+    path, header = source.path, _header(source)
+    kind, axes, offset = int(header["type"]), int(header["dim"][0]), float(header["offset"])
+    if kind not in _TYPES and kind not in _COLOURS:
+        found = _OTHERS.get(kind, "which no version of NIfTI has")
+        raise DataError(
+            f"{path}: NIfTI element type {kind} ({found}) is not supported; see whether nibabel "
+            "reads it: pip install 'minigrad[volumes]'"
+        )
+    shape = tuple(int(n) for n in header["dim"][1 : axes + 1])
+    least = header.dtype.itemsize + 4  # the bytes that announce extensions
+    place = math.isfinite(offset) and offset.is_integer() and least <= offset <= source.limit
+    if not 1 <= axes <= 7 or min(shape) < 1:
+        raise DataError(
+            f"{path}: no image has {axes} axes and the shape {shape}; fetch the file again"
+        )
+    if not place:
+        raise DataError(
+            f"{path}: the image cannot begin at byte {offset:g}, but from {least} on, where the "
+            "file has bytes; fetch it again"
+        )
     slope, shift = float(header["slope"]), float(header["shift"])
-    if slope in (0.0, 1.0) and shift == 0.0:
-        return array
-    return np.asarray(array * np.float32(slope) + np.float32(shift), np.float32)
+    scaled = slope != 0 and math.isfinite(slope) and kind in _TYPES
+    if scaled and not math.isfinite(shift):
+        raise DataError(f"{path}: the header has the slope {slope:g}, but the intercept {shift}")
+    affine, spacing = _affine(source.path, header, shape), _zooms(header)[1 : axes + 1]
+    source.seek(int(offset))
+    if kind in _COLOURS:
+        colours = source.array("u1", (_COLOURS[kind], *shape), "F")
+        array: NDArray[Any] = np.moveaxis(colours, 0, -1)
+    else:
+        array = source.array(header.dtype["size"].byteorder + _TYPES[kind], shape, "F")
+    source.read(1)  # at the end a packed file is checked against its checksum
+    if scaled and (slope, shift) != (1.0, 0.0):
+        kind_ = np.result_type(array.dtype, np.float32).type
+        with np.errstate(over="ignore"):
+            array = array * kind_(slope) + kind_(shift)
+    return array, affine, tuple(float(n) for n in spacing)
+
+
+def _header(source: Source) -> Any:
+    head = source.read(348)
+    orders: tuple[Literal["<", ">"], ...] = ("<", ">")
+    size = int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")
+    for number, order in zip(size, orders, strict=True):
+        if number not in _HEADERS or len(head) < 348:
+            continue
+        head += source.read(number - len(head))
+        if len(head) < number:
+            break
+        header = np.frombuffer(head, _HEADERS[number].newbyteorder(order), 1)[0]
+        if header["magic"] == _MAGIC[number]:
+            return header
+        if header["magic"] == _PAIR[number]:
+            raise DataError(
+                f"{source.path}: not a NIfTI-1 file of header and image, but the header of a pair; "
+                "name it .hdr, beside its .img"
+            )
+    raise DataError(
+        f"{source.path}: not a NIfTI-1 file ({len(head)} bytes, the first {head[:8]!r}), nor a "
+        "NIfTI-2 one; expected one file of header and image, .nii or .nii.gz"
+    )
+
+
+def _zooms(header: Any) -> Affine:
+    """Return the distances, with what nibabel makes of impossible ones."""
+    zooms = np.array(header["zoom"], np.float64)
+    zooms[1:4] = np.where(zooms[1:4] == 0, 1, np.abs(zooms[1:4]))
+    return zooms
+
+
+def _affine(path: Path | str, header: Any, shape: tuple[int, ...]) -> Affine:
+    """Return the way from index to place: the first of three methods that the header has."""
+    affine = np.eye(4)
+    zooms = _zooms(header)
+    if 0 < header["sform"] <= 5:  # written out
+        affine[:3] = header["rows"]
+    elif 0 < header["qform"] <= 5:  # a rotation
+        affine[:3, :3] = _rotation(path, header["quaternion"].astype(np.float64)) * zooms[1:4]
+        affine[:3, 2] *= -1 if zooms[0] == -1 else 1
+        affine[:3, 3] = header["origin"]
+    else:  # no place at all: around the middle, the first axis to the left
+        sides, steps = np.ones(3), np.ones(3)
+        count = min(len(shape), 3)
+        sides[:count], steps[:count] = shape[:count], zooms[1 : count + 1]
+        steps[0] *= -1
+        affine[:3, :3] = np.diag(steps)
+        affine[:3, 3] = -(sides - 1) / 2 * steps
+    return affine
+
+
+def _rotation(path: Path | str, vector: Affine) -> Affine:
+    """Return the matrix of the unit quaternion whose last three parts are given."""
+    rest = 1 - float(vector @ vector)
+    if not rest >= -3 * float(np.finfo(np.float32).eps):
+        raise DataError(
+            f"{path}: {vector.tolist()} are no parts of a rotation (of a unit quaternion)"
+        )
+    a, (b, c, d) = math.sqrt(max(rest, 0)), vector
+    matrix = [
+        [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+        [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+        [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+    ]
+    return np.array(matrix) / (a * a + vector @ vector)
+
+
+def _turned(
+    path: str | Path, array: NDArray[Any], affine: Affine, spacing: tuple[float, ...]
+) -> Volume:
+    """Return the volume with its axes to the right, front and top."""
+    columns = affine[:3, :3]
+    if len(spacing) < 3 or not np.isfinite(affine).all():
+        raise DataError(
+            f"{path}: there is no canonical order of {len(spacing)} axes with the affine "
+            f"{affine.tolist()}"
+        )
+    # The rotation that is nearest to what the affine does, without distances and shears.
+    lengths = np.linalg.norm(columns, axis=0)
+    u, sizes, v = np.linalg.svd(columns / np.where(lengths == 0, 1, lengths))
+    kept = sizes > 3 * sizes.max() * np.finfo(np.float64).eps
+    nearest = u[:, kept] @ v[kept]
+    order = [0, 0, 0]
+    for axis in np.argsort(-(nearest**2).max(axis=0), kind="stable"):  # the clearest first
+        target = int(np.abs(nearest[:, axis]).argmax())
+        if np.allclose(nearest[:, axis], 0):
+            raise DataError(f"{path}: axis {axis} goes nowhere by the affine {affine.tolist()}")
+        order[target] = int(axis)
+        if nearest[target, axis] < 0:
+            array = np.flip(array, axis)
+            affine = affine @ _mirror(axis, array.shape[axis])
+        nearest[target] = 0
+    array = array.transpose(*order, *range(3, array.ndim))
+    return Volume(array, affine[:, [*order, 3]], (*(spacing[i] for i in order), *spacing[3:]))
+
+
+def _mirror(axis: int, length: int) -> Affine:
+    matrix = np.eye(4)
+    matrix[axis, axis], matrix[axis, 3] = -1, length - 1
+    return matrix
+
+
+def _by_nibabel(path: str | Path) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
+    try:
+        import nibabel
+    except ImportError:
+        raise missing_extra("nibabel", "volumes") from None
+    try:
+        image = nibabel.load(path)
+        zooms = tuple(float(n) for n in image.header.get_zooms())
+        return np.asanyarray(image.dataobj), np.asarray(image.affine, np.float64), zooms
+    except Exception as error:  # a decoder for strangers' files raises anything
+        raise DataError(f"{path}: nibabel cannot read this ({reason(error)})") from None
