@@ -7,7 +7,7 @@ from the built-in exception that Python users would catch for the same mistake.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "DTypeError",
@@ -79,16 +79,23 @@ def missing_extra(package: str, extra: str) -> MissingExtra:
 SHOWN = 16  # names listed at most
 
 
-def unknown(kind: str, name: object, choices: Iterable[str]) -> OptionError:
+def unknown(
+    kind: str, name: object, choices: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> OptionError:
     """Build the error for a name that is not among `choices`, with the nearest one suggested.
+
+    `synonyms` leads from what others call a choice to the choice.
 
     Examples
     --------
     >>> unknown("optimizer", "adamm", ["adam", "adamw", "sgd"])
     OptionError("unknown optimizer 'adamm'; did you mean 'adam'? (choose from adam, adamw, sgd)")
+    >>> unknown("option", "learning_rate", ["epochs", "lr"], {"learning_rate": "lr"})
+    OptionError("unknown option 'learning_rate'; did you mean 'lr'? (choose from epochs, lr)")
     """
     names = sorted(choices)
-    near = difflib.get_close_matches(str(name).lower(), names, n=1)
+    known = {choice: choice for choice in names} | dict(synonyms or {})
+    near = [known[n] for n in difflib.get_close_matches(str(name).lower(), known, n=1)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names)
     if len(names) > SHOWN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from minigrad import __version__
 from minigrad.cli import (
@@ -33,6 +34,7 @@ EXAMPLES = """examples:
   minigrad predict picture.png                    ask the last trained model
   minigrad summary convnext_tiny                  layers, parameters, multiply-adds
 """
+FAILED, WRONG, INTERRUPTED = 1, 2, 130  # exit statuses
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0; 2 after an error, which is told in one line; 130 after Ctrl-C.
+        Exit status: 0; 1 if something failed on the way, such as a training that diverged or a
+        memory that is full; 2 if something asked for is wrong; 130 after Ctrl-C. What it was is
+        told in one line.
 
     Examples
     --------
@@ -55,26 +59,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     ...
     0
     """
-    parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that has no × or · shows it otherwise
+            stream.reconfigure(errors="backslashreplace")
+    status = 0
     try:
-        args = parser.parse_args(words)
-        if args.command is None:
-            parser.print_help()
-            return 0
-        return int(args.run(args) or 0)
-    except MinigradError as error:
-        if debug:
-            raise
-        print(f"minigrad: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("minigrad: interrupted", file=sys.stderr)
-        return 130
+        try:
+            status = _status(words)
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as head, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def _status(words: Sequence[str]) -> int:
+    """Run a command; tell what goes wrong in one line."""
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt:
+        print("minigrad: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (MinigradError, OSError, MemoryError) as error:
+        if "--debug" in words:
+            raise
+        print(f"minigrad: {_line(error)}", file=sys.stderr)
+        wrong = isinstance(error, MinigradError) and type(error) is not MinigradError
+        return WRONG if wrong else FAILED
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = build_parser()
+    args = parser.parse_args(words)
+    if args.command is None:
+        parser.print_help()
         return 0
+    return int(args.run(args) or 0)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"the memory does not suffice; {str(error) or 'make the model or the batch smaller'}"
+    return str(error)
 
 
 def build_parser() -> Parser:
@@ -87,5 +118,6 @@ def build_parser() -> Parser:
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         module.add_options(command)
+        command.epilog = "\n".join(filter(None, [module.EXAMPLES, command.epilog]))
         command.set_defaults(run=module.run)
     return parser

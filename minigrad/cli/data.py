@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from minigrad.data import load_split
 from minigrad.data.catalog import sources
+from minigrad.errors import unknown
 
 HELP = "List the data sets and say which are on this machine; download one."
+EXAMPLES = """examples:
+  minigrad data                                      what there is, and where
+  minigrad data --download fashion-mnist
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +22,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch what is asked for, then print the list."""
     if args.download is not None:
-        load_split(args.download, download=True)
+        if args.download not in sources:
+            raise unknown("data set", args.download, sources)
+        sources[args.download].load(True)
     for source in sources.values():
-        place = source.where() or f"not here; minigrad data --download {source.name}"
-        print(f"{source.name}\n  {source.summary}\n  {source.licence}\n  {place}")
+        use = f"minigrad {'segment' if source.masks else 'train'} --data {source.name}"
+        print(f"{source.name}\n  {source.summary}\n  {source.licence}\n  {source.place}\n  {use}")
     return 0

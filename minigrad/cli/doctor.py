@@ -17,6 +17,7 @@ from minigrad import backend
 from minigrad.data.catalog import sources
 
 HELP = "Say what was found on this machine, and what each missing package would add."
+EXAMPLES = ""
 EXTRAS = (
     ("rich", "rich", "cli", "coloured progress bars and tables"),
     ("PIL", "Pillow", "images", "pictures as JPEG, PNG …"),
@@ -45,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
     for module, package, extra, use in EXTRAS:
         lines.append((package, _version(module, package) or _advice(extra, use)))
     for source in sources.values():
-        place = source.where() or f"missing; minigrad data --download {source.name}"
-        lines.append((f"data: {source.name}", place))
+        lines.append((f"data: {source.name}", source.place))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         print(f"{name:{width}}  {value}")

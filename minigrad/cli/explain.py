@@ -8,19 +8,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import models
-from minigrad.cli.runs import Trained, load_trained
-from minigrad.data import read_image
-from minigrad.data import transforms as T
-from minigrad.errors import OptionError, unknown
-from minigrad.modes import no_grad
+from minigrad.cli.build import add_shape_options, model_from, sample_shape
+from minigrad.cli.trained import find_trained, load_trained
+from minigrad.errors import DataError, OptionError, unknown
 from minigrad.nn import Module
-from minigrad.nn.functional import softmax
 from minigrad.tensor import Tensor
-from minigrad.train.setup import eval_transform
-from minigrad.viz import grad_cam, heat, overlay, receptive_field, receptive_side, save_png
+from minigrad.viz import (
+    ClassSums,
+    grad_cam,
+    heat,
+    overlay,
+    receptive_field,
+    receptive_side,
+    save_png,
+)
+from minigrad.viz.grad_cam import find_layer
 
 HELP = "Draw where a trained model looks (Grad-CAM), or how far its receptive field reaches."
+EXAMPLES = """examples:
+  minigrad explain picture.png                       where the last trained model looks
+  minigrad explain picture.png --class 3 -o three.png
+  minigrad explain --receptive-field --model convnextv2_atto --size 64
+"""
 LEAST_SIDE = 256  # of a written picture: smaller ones are enlarged
 
 
@@ -38,8 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="module whose map is explained, such as stages.1 (default: the last stage)")
     add("--receptive-field", action="store_true",
         help="draw the effective receptive field of the layer's middle instead")
-    add("--size", type=int, default=224, metavar="N",
-        help="side of the input for the receptive field of a named model")
+    add_shape_options(parser.add_argument_group("for the receptive field of a named model"))
     add("--output", "-o", metavar="FILE",
         help="the picture, .png (default: beside the image, or receptive-field.png)")
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:<number>")
@@ -54,38 +62,40 @@ def run(args: argparse.Namespace) -> int:
         return _receptive_field(args)
     if args.image is None:
         raise OptionError("name a picture to explain, or ask for --receptive-field")
-    trained = load_trained(args.model, args.device)
+    checkpoint = find_trained(args.model)
+    path = Path(args.image)
+    if not path.is_file():
+        raise DataError(f"{path}: {'a folder' if path.is_dir() else 'no such picture'}")
+    trained = load_trained(checkpoint, args.device)
     classes, images = trained.images.classes, trained.images
-    if images.spatial_dims != 2:
+    if images.spatial_dims == 1:
         raise OptionError(f"{trained.path} was trained on signals; only pictures can be explained")
     if args.target is not None and args.target not in classes:
         raise unknown("class", args.target, classes)
-    path = Path(args.image)
-    seen = _as_seen(trained, path)
-    x = Tensor(seen[None]).to(args.device)
-    with no_grad():
-        chances = softmax(trained.model(x), 1).cpu().numpy()[0]
-    target = int(chances.argmax()) if args.target is None else classes.index(args.target)
-    cam = grad_cam(trained.model, x, target, args.layer)[0]
-    std = np.array(images.std, np.float32).reshape(-1, 1, 1)
-    mean = np.array(images.mean, np.float32).reshape(-1, 1, 1)
+    seen = trained.task.read(trained, path)
+    shares, _ = trained.task.shares(trained, seen)
+    target = int(shares.argmax()) if args.target is None else classes.index(args.target)
+    model, layer = trained.model, find_layer(trained.model, args.layer)
+    if trained.config.masks:
+        model, layer = ClassSums(model), f"model.{layer}"
+    cam = grad_cam(model, Tensor(seen[None]).to(trained.device), target, layer)[0]
+    std = np.array(images.std, np.float32).reshape(-1, *[1] * images.spatial_dims)
+    mean = np.array(images.mean, np.float32).reshape(std.shape)
     picture = (seen * std + mean)[:3]
+    if images.spatial_dims == 3:
+        picture, cam = _middle(picture), _middle(cam)
     output = Path(args.output or path.with_name(f"{path.stem}-explained.png"))
     save_png(output, overlay(*_enlarged(picture, cam)))
     print(
-        f"{path}: {classes[target]} {100 * chances[target]:.1f} %; {output} shows where "
+        f"{path}: {classes[target]} {100 * shares[target]:.1f} %; {output} shows where "
         f"{args.layer or 'the last stage'} finds it"
     )
     return 0
 
 
-def _as_seen(trained: Trained, path: Path) -> NDArray[np.float32]:
-    """Return the picture as the model gets it."""
-    images = trained.images
-    transform = eval_transform(trained.config, images)
-    if images.size is not None:  # a picture of any size is brought to that of the data's
-        transform = T.Compose([T.Resize((images.size, images.size)), transform])
-    return transform(read_image(path, images.channels), np.random.default_rng(0))
+def _middle(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the slice in the middle of the last axis, turned upright."""
+    return np.swapaxes(volume[..., volume.shape[-1] // 2], -1, -2)[..., ::-1, :]
 
 
 def _enlarged(
@@ -99,26 +109,32 @@ def _enlarged(
 def _receptive_field(args: argparse.Namespace) -> int:
     model, shape, name = _model_of(args)
     field = receptive_field(model, shape, args.layer)
+    stages = any(name.startswith("stages.") for name, _ in model.named_modules())
+    whole = "the last stage" if stages else "the result"
+    sides = ", ".join(f"{100 * s:g} % in {receptive_side(field, s)}" for s in (0.5, 0.95))
+    across = max(field.shape)
+    if field.ndim == 1:  # a strip
+        field = field[None].repeat(max(1, across // 8), 0)
+    elif field.ndim == 3:
+        field = _middle(field)
     output = Path(args.output or "receptive-field.png")
     times = max(1, -(-LEAST_SIDE // max(field.shape)))
     # the root makes the faint surroundings of the bright middle visible
     save_png(output, heat(np.sqrt(field).repeat(times, 0).repeat(times, 1)))
-    sides = ", ".join(f"{100 * s:g} % in {receptive_side(field, s)}" for s in (0.5, 0.95))
     print(
-        f"{output}: what the middle of {args.layer or 'the last stage'} of {name} looks at; "
-        f"{sides} pixels of {max(field.shape)} across"
+        f"{output}: what the middle of {args.layer or whole} of {name} looks at; "
+        f"{sides} pixels of {across} across"
     )
     return 0
 
 
 def _model_of(args: argparse.Namespace) -> tuple[Module, tuple[int, ...], str]:
     """Return a trained model or an untrained named one, the shape of its input, and its name."""
-    if args.model and args.model.lower() in models.list_models():
-        model = models.create_model(args.model).to(args.device).eval()
-        return model, (3, args.size, args.size), f"{args.model}, untrained"
-    trained = load_trained(args.model, args.device)
+    if args.model and not Path(args.model).exists():
+        shape = sample_shape(args)
+        return model_from(args).to(args.device), shape, f"{args.model}, untrained"
+    trained = load_trained(find_trained(args.model), args.device)
     images = trained.images
-    sides = (trained.config.image_size or images.size or args.size,) * images.spatial_dims
-    if len(sides) != 2:
-        raise OptionError(f"{trained.path} was trained on signals; only pictures can be drawn")
-    return trained.model, (images.channels, *sides), str(trained.path.parent)
+    side = trained.config.image_size or images.size or 224
+    shape = (images.channels, *(side,) * images.spatial_dims)
+    return trained.model, shape, str(trained.path.parent)

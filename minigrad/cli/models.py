@@ -8,6 +8,9 @@ import sys
 from minigrad.models import list_models
 
 HELP = "List the models that have a name."
+EXAMPLES = """examples:
+  minigrad models --family convnext
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from minigrad.errors import OptionError, unknown
 from minigrad.train import Config, TrainConfig
+from minigrad.train.config import synonyms
 
 __all__ = ["Parser", "add_config_options", "given_options", "plain"]
 
@@ -28,13 +29,16 @@ class Parser(argparse.ArgumentParser):
         for word in rest:
             if word.startswith("-"):
                 options = [name for name in self._option_string_actions if name[:2] == "--"]
-                raise unknown(f"option of {self.prog}", word.partition("=")[0], options)
+                ours = synonyms(name[2:].replace("-", "_") for name in options)
+                others = {f"--{a}".replace("_", "-"): f"--{b}" for a, b in ours.items()}
+                name = word.partition("=")[0].replace("_", "-")
+                raise unknown(f"option of {self.prog}", name, options, others)
         return parsed, rest
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Suggest the nearest name where argparse only lists all of them."""
         if action.choices is not None and value not in action.choices:
-            kind = "command" if action.dest == "command" else str(action.metavar or action.dest)
+            kind = action.option_strings[0] if action.option_strings else action.dest
             raise unknown(kind, value, map(str, action.choices))
 
 
@@ -43,7 +47,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        if action.default in (None, argparse.SUPPRESS, False) or "default" in text:
+        if action.default in (None, argparse.SUPPRESS, False, "") or "(default: " in text:
             return text
         return f"{text} (default: %(default)s)"
 
@@ -58,9 +62,10 @@ def add_config_options(
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         kind = hints[field.name]
+        shown = plain(field.default) or "none"
         settings: dict[str, Any] = {
             "default": argparse.SUPPRESS,
-            "help": f"{field.metadata['help']} (default: {plain(field.default)})",
+            "help": f"{field.metadata['help']} (default: {shown})".replace("%", "%%"),
         }
         if kind is bool:
             settings["action"] = argparse.BooleanOptionalAction

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
-from minigrad import io
-from minigrad.cli.parser import add_config_options, given_options, plain
-from minigrad.cli.runs import (
-    PRETRAINING,
-    add_run_options,
-    free_name,
-    make_folder,
-    run_name,
-    saved_run,
-)
-from minigrad.cli.train import Curves
+from minigrad import io, random
+from minigrad.cli.runs import PRETRAINING
+from minigrad.cli.task import Task, Trained, count
+from minigrad.data import DataLoader, ImageSpec, Split, load_split
 from minigrad.models import from_fcmae
+from minigrad.nn import Module
 from minigrad.train import (
     Callback,
-    Checkpoint,
     Experiment,
-    Log,
     PretrainConfig,
-    Progress,
     Trainer,
     prepare_pretraining,
-    read_toml,
     reconstructions,
 )
-from minigrad.train.pretrain import FOLDER, RECIPES
+from minigrad.train.pretrain import FOLDER, RECIPES, build_autoencoder, loss_of
+from minigrad.train.progress import describe
+from minigrad.train.setup import EVAL_BATCH, eval_transform
 from minigrad.viz import reconstructions_svg
 
 HELP = "Pre-train a ConvNeXt V2 without labels: it learns to fill in what a mask hides (FCMAE)."
-FILES = {
-    PRETRAINING: "the whole state of the run",
-    "encoder.safetensors": "the encoder's weights alone",
-    "log.csv": "losses by epoch (log.jsonl has them too)",
-    "curves.svg": "the same as a picture",
-    "reconstructions.svg": "held-out images, what was shown of them, and what the model made of it",
-}
+EXAMPLES = """examples:
+  minigrad pretrain                                  digits, without their labels
+  minigrad train --init-from runs/digits-pretrained  then fine-tune it
+"""
 
 
 class Pictures(Callback):
@@ -55,60 +45,62 @@ class Pictures(Callback):
         drawing.save(self.folder / "reconstructions.svg")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    recipes = {**RECIPES, "a folder of pictures": FOLDER}
-    parser.epilog = "other defaults, by data set:\n" + "\n".join(
-        f"  {name}: " + ", ".join(f"{key} {plain(value)}" for key, value in recipe.items())
-        for name, recipe in recipes.items()
-    )
-    add_run_options(parser, "that of the data set and -pretrained")
-    options = parser.add_argument_group("what is trained, and how")
-    add_config_options(options, PretrainConfig)
+class Pretraining(Task[PretrainConfig]):
+    """Samples without classes."""
+
+    config = PretrainConfig
+    checkpoint = PRETRAINING
+    files: ClassVar[Mapping[str, str]] = {
+        PRETRAINING: "the whole state of the run",
+        "encoder.safetensors": "the encoder's weights alone",
+        "log.csv": "losses by epoch (log.jsonl has them too)",
+        "curves.svg": "the same as a picture",
+        "reconstructions.svg": "held-out images, what was shown of them, and what was made of it",
+    }
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {**RECIPES, "a folder of pictures": FOLDER}
+    suffix = "-pretrained"
+
+    def prepare(self, config: PretrainConfig, initialise: bool) -> Experiment:
+        return prepare_pretraining(config)
+
+    def build(self, config: PretrainConfig, images: ImageSpec) -> Module:
+        return build_autoencoder(config, images)
+
+    def data(self, config: PretrainConfig) -> Split:
+        return load_split(config.data, config.download, seed=config.seed)
+
+    def announce(self, experiment: Experiment) -> str:
+        config = experiment.config
+        return (
+            f"masked autoencoder around {config.model} with {count(experiment.trainer.model):,} "
+            f"parameters on {config.data}: {len(experiment.split.train):,} images without labels"
+        )
+
+    def callbacks(self, experiment: Experiment, folder: Path) -> list[Callback]:
+        images = experiment.split.spec
+        seen = images.spatial_dims == 2 and images.channels in (1, 3)
+        return [Pictures(folder, experiment)] if seen else []
+
+    def finish(self, experiment: Experiment, folder: Path) -> None:
+        """Save the encoder; say how to go on with it."""
+        io.save(from_fcmae(experiment.trainer.model.state_dict()), folder / "encoder.safetensors")
+        words = ["minigrad", "train", "--data", experiment.config.data, "--init-from", str(folder)]
+        print(f"fine-tune it with: {shlex.join(words)}")
+
+    def evaluate(self, trained: Trained[PretrainConfig], split: Split) -> None:
+        """Print the loss over the masked part of the held-out images."""
+        config = trained.config
+        print(
+            f"{trained.path}: masked autoencoder around {config.model} on {len(split.test):,} "
+            f"held-out images of {config.data}, their masks drawn with seed {config.seed}",
+            flush=True,
+        )
+        random.manual_seed(config.seed)
+        transform = eval_transform(config, trained.images)
+        loader = DataLoader(split.test, EVAL_BATCH, transform=transform)
+        trainer = Trainer(trained.model, loss=loss_of, metrics={}, precision=config.precision)
+        print(describe(trainer.evaluate(loader)))
 
 
-def run(args: argparse.Namespace) -> int:
-    """Pre-train, or go on with it."""
-    given = given_options(args, PretrainConfig)
-    file = read_toml(args.config) if args.config else {}
-    output = Path(args.output)
-    data = Path(str(given.get("data", file.get("data", PretrainConfig.data)))).name
-    name = run_name(args, f"{data}-pretrained")
-    if args.resume:
-        config, state = saved_run(output / name, file | given, PretrainConfig, PRETRAINING)
-    else:
-        name, state = free_name(output, name), None
-        config = PretrainConfig.from_values(file, given)
-    folder = output / name
-    experiment = prepare_pretraining(config)
-    trainer = experiment.trainer
-    if state is not None:
-        trainer.load_state_dict(state)
-    make_folder(folder)
-    io.remove_leftovers(folder)
-    checkpoint = Checkpoint(folder / PRETRAINING, config.checkpoint_every, experiment.about)
-    trainer.callbacks += [Progress(), checkpoint, Log(folder), Curves(folder)]
-    images = experiment.split.spec
-    if images.spatial_dims == 2 and images.channels in (1, 3):  # else there is no picture of them
-        trainer.callbacks.append(Pictures(folder, experiment))
-    io.write_text(folder / "config.toml", config.to_toml())
-    count = sum(p.numel() for p in trainer.model.parameters())
-    where = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}" if trainer.step else ""
-    print(
-        f"masked autoencoder around {config.model} with {count:,} parameters on {config.data}: "
-        f"{len(experiment.split.train):,} images without labels{where}",
-        flush=True,
-    )
-    try:
-        experiment.fit()
-    except KeyboardInterrupt:
-        words = ["minigrad", "pretrain", "--output", str(output), "--name", name, "--resume"]
-        print(f"stopped; go on with: {shlex.join(words)}")
-        raise
-    io.save(from_fcmae(trainer.model.state_dict()), folder / "encoder.safetensors")
-    for written, what in FILES.items():
-        if (folder / written).is_file():
-            print(f"  {folder / written}  {what}")
-    words = ["minigrad", "train", "--data", config.data, "--init-from", str(folder)]
-    print(f"fine-tune it with: {shlex.join(words)}")
-    return 0
+TASK = Pretraining()
+add_options, run = TASK.add_options, TASK.run

@@ -1,80 +1,41 @@
-"""Run folders: where a training run keeps its files, and how the last one is found."""
+"""Run folders: how a new one is claimed, how a running one is held, and which is the latest."""
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from types import ModuleType
 
-from minigrad.backend import Device
-from minigrad.cli.parser import plain
-from minigrad.data import ImageSpec
 from minigrad.errors import DataError, OptionError, unknown
-from minigrad.nn import Module
-from minigrad.train import Config, TrainConfig, load_checkpoint, read_toml
-from minigrad.train.setup import build_model
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows: runs are not held there
+    fcntl = None
 
 __all__ = [
     "CHECKPOINT",
     "PRETRAINING",
     "SEGMENTATION",
-    "Trained",
-    "add_run_options",
-    "add_trained_options",
+    "check_output",
+    "claimed",
     "free_name",
-    "load_trained",
-    "make_folder",
+    "held",
+    "latest",
     "run_name",
-    "saved_run",
 ]
 
 CHECKPOINT = "checkpoint.safetensors"
 PRETRAINING = "pretraining.safetensors"  # the checkpoint of a run of 'minigrad pretrain'
 SEGMENTATION = "segmentation.safetensors"  # … of 'minigrad segment'
-COMMANDS = {CHECKPOINT: "train", PRETRAINING: "pretrain", SEGMENTATION: "segment"}
-HARMLESS = {"workers", "checkpoint_every", "download"}  # may change on resume
-
-C = TypeVar("C", bound=Config)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained model with what it was trained on."""
-
-    path: Path
-    config: TrainConfig
-    images: ImageSpec
-    model: Module
-
-
-def add_trained_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a trained model and where it runs."""
-    parser.add_argument(
-        "--checkpoint",
-        metavar="PATH",
-        help="a checkpoint, or the folder of a run (default: the latest below runs/)",
-    )
-    parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:<number>"
-    )
-
-
-def add_run_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add the options that say where a run's files go; `name` is its name by default."""
-    parser.add_argument("--config", metavar="FILE", help="TOML file of the options below")
-    parser.add_argument("--name", help=f"name of the run (default: {name})")
-    parser.add_argument(
-        "--output", default="runs", metavar="DIR", help="folder of the runs (default: runs)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with that run from its last checkpoint"
-    )
-
-
-def run_name(args: argparse.Namespace, default: str) -> str:
+def run_name(asked: str | None, default: str) -> str:
     """Return the name of a run that is asked for, or refuse it."""
-    name: str = args.name or default
+    name = asked or default
     if not name or Path(name).name != name:
         raise OptionError(f"--name must be the name of a folder, got {name!r}")
     return name
@@ -89,70 +50,73 @@ def free_name(output: Path, name: str) -> str:
     return candidate
 
 
-def saved_run(
-    folder: Path, wanted: dict[str, Any], kind: type[C], checkpoint: str
-) -> tuple[C, dict[str, Any] | None]:
-    """Return config and last checkpoint of a run, after checking that nothing else is asked."""
-    if not folder.is_dir():
-        others = [path.parent.name for path in folder.parent.glob("*/config.toml")]
-        raise unknown("run", folder.name, others)
-    for file, command in COMMANDS.items():
-        if file != checkpoint and (folder / file).is_file():
-            raise OptionError(
-                f"{folder} is a run of 'minigrad {command}'; resume it with that command"
-            )
-    if not (folder / "config.toml").is_file():  # killed before anything was written
-        return kind.from_values(wanted), None
-    saved = read_toml(folder / "config.toml")
-    for key, value in wanted.items():
-        value = list(value) if isinstance(value, tuple) else value
-        if key not in HARMLESS and key in saved and saved[key] != value:
-            raise OptionError(
-                f"{folder} was trained with {key}={plain(saved[key])}, not {plain(value)}; "
-                "leave the option out to resume it, or give a new --name"
-            )
-    config = kind.from_values(saved, wanted)
-    path = folder / checkpoint
-    return config, load_checkpoint(path) if path.is_file() else None
+def check_output(output: Path) -> None:
+    """Refuse a folder in which nothing can be written, before anything is computed."""
+    place = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise DataError(f"{output}: no run can be kept here, as {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"{output}: no run can be kept here, as {place} must not be written to")
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of a run."""
+@contextmanager
+def claimed(output: Path, name: str) -> Iterator[Path]:
+    """Make the folder of a new run and hold it; two processes never get the same one."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = output / free_name(output, name)
+            try:
+                folder.mkdir()  # either this process makes it, or another one has
+                break
+            except FileExistsError:
+                continue
     except OSError as error:
-        raise DataError(f"{folder}: this folder cannot be made ({error.strerror})") from None
+        raise DataError(f"{output}: no folder can be made here ({error.strerror})") from None
+    with held(folder):
+        yield folder
 
 
-def load_trained(checkpoint: str | None, device: str) -> Trained:
-    """Load a model for evaluation: the averaged weights if there are any.
+@contextmanager
+def held(folder: Path) -> Iterator[Path]:
+    """Hold the folder of a run, so that no other process goes on with it meanwhile.
+
+    The lock is the system's and lies on the folder itself: it leaves no file behind, and ends with
+    the process, however that ends.
 
     Raises
     ------
-    DataError
-        If there is no checkpoint, or it is damaged.
+    OptionError
+        If there is no such run, or another process holds it.
     """
-    Device(device)
-    path = _latest() if checkpoint is None else Path(checkpoint)
-    if path.is_dir():
-        if (path / PRETRAINING).is_file():
+    if not folder.is_dir():
+        others = [path.parent.name for path in folder.parent.glob("*/config.toml")]
+        raise unknown("run", folder.name, others)
+    if fcntl is None:
+        yield folder
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be opened ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise OptionError(
-                f"{path} is a pre-training, which knows no classes; fine-tune it with "
-                f"'minigrad train --init-from {path}'"
-            )
-        path = path / CHECKPOINT
-    state = load_checkpoint(path)
-    if not state["about"]:
-        raise DataError(f"{path}: this checkpoint was not made by 'minigrad train'")
-    config = TrainConfig.from_values(state["about"]["config"])
-    images = ImageSpec(**state["about"]["images"])
-    model = build_model(config, images)
-    model.load_state_dict(state["ema"] or state["model"])
-    return Trained(path, config, images, model.to(device).eval())
+                f"{folder}: this run is still going, in another process; stop that one first, or "
+                "train another run under a new --name"
+            ) from None
+        except OSError:  # a file system that knows no locks
+            pass
+        yield folder
+    finally:
+        os.close(handle)
 
 
-def _latest() -> Path:
-    found = list(Path("runs").glob(f"*/{CHECKPOINT}"))
+def latest(files: Iterable[str]) -> Path:
+    """Return the newest of such checkpoints below ``runs/``."""
+    found = [path for file in files for path in Path("runs").glob(f"*/{file}")]
     if not found:
         raise OptionError(
             "there is no trained model below runs/; train one with 'minigrad train', "

@@ -6,20 +6,29 @@ import argparse
 import sys
 
 from minigrad.cli.build import add_model_options, model_from, sample_shape
+from minigrad.errors import OptionError
 from minigrad.viz import summary
 
 HELP = "Tabulate a model's layers, output shapes, parameters and multiply-adds."
+EXAMPLES = """examples:
+  minigrad summary convnextv2_atto                   a model that has a name
+  minigrad summary convnext --depths 1 1 --dims 8 16 --size 32
+  minigrad summary unet --encoder convnextv2_atto --spatial-dims 3 --size 32
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_model_options(parser, "convnext_tiny", 224, [3, 3, 9, 3], [96, 192, 384, 768])
+    add_model_options(parser, "convnext_tiny", [3, 3, 9, 3], [96, 192, 384, 768])
     parser.add_argument("--depth", type=int, default=2, metavar="N", help="levels of modules shown")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, with rich on a terminal that has it."""
-    table = summary(model_from(args), sample_shape(args), args.depth)
+    if args.depth < 0:
+        raise OptionError(f"--depth must be 0 or more, got {args.depth}")
+    shape = sample_shape(args)  # refused before a model is built
+    table = summary(model_from(args), shape, args.depth)
     if sys.stdout.isatty():
         try:
             from rich.console import Console

@@ -2,140 +2,144 @@
 
 from __future__ import annotations
 
-import argparse
-import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minigrad import io
-from minigrad.cli.parser import add_config_options, given_options, plain
-from minigrad.cli.runs import (
-    CHECKPOINT,
-    add_run_options,
-    free_name,
-    make_folder,
-    run_name,
-    saved_run,
-)
+from minigrad.cli.runs import CHECKPOINT
+from minigrad.cli.task import Task, Trained, count
+from minigrad.data import DataLoader, ImageSpec, Split, load_split, read_image, read_signal
+from minigrad.data import transforms as T
 from minigrad.data.dataset import Image
-from minigrad.train import (
-    Callback,
-    Checkpoint,
-    Experiment,
-    Log,
-    Progress,
-    TrainConfig,
-    Trainer,
-    initial_sizes,
-    prepare,
-    read_toml,
-)
+from minigrad.errors import DataError
+from minigrad.modes import no_grad
+from minigrad.nn import Module
+from minigrad.nn import functional as F
+from minigrad.tensor import Tensor
+from minigrad.train import Experiment, TrainConfig, Trainer, prepare
 from minigrad.train.config import FOLDER, RECIPES
-from minigrad.train.threads import blas_threads
-from minigrad.viz import curves_svg, predictions_svg
+from minigrad.train.progress import describe
+from minigrad.train.setup import EVAL_BATCH, build_model, eval_transform
+from minigrad.viz import predictions_svg
 
 HELP = "Train a model; the checkpoint, the log and the pictures go to runs/NAME/."
-FILES = {
-    CHECKPOINT: "the whole state of the run",
-    "model.safetensors": "the weights alone",
-    "log.csv": "losses and accuracies by epoch (log.jsonl has them too)",
-    "curves.svg": "the same as a picture",
-    "predictions.svg": "pictures with what the model takes them for",
-}
+EXAMPLES = """examples:
+  minigrad train                                     handwritten digits
+  minigrad train --epochs 3 --name short             files go to runs/short/
+  minigrad train --name short --resume               go on after Ctrl-C
+"""
 SHOWN = 32  # pictures on the sheet of predictions
 
 
-class Curves(Callback):
-    """Draw ``curves.svg`` anew after every epoch."""
+class Classification(Task[TrainConfig]):
+    """Every sample has one class."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    config = TrainConfig
+    checkpoint = CHECKPOINT
+    files: ClassVar[Mapping[str, str]] = {
+        CHECKPOINT: "the whole state of the run",
+        "model.safetensors": "the weights alone",
+        "log.csv": "losses and accuracies by epoch (log.jsonl has them too)",
+        "curves.svg": "the same as a picture",
+        "predictions.svg": "pictures with what the model takes them for",
+    }
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {**RECIPES, "a folder of pictures": FOLDER}
+    knows = "probability"
 
-    def on_fit_start(self, trainer: Trainer) -> None:
-        if trainer.history:  # resumed
-            self.on_epoch_end(trainer)
+    def prepare(self, config: TrainConfig, initialise: bool) -> Experiment:
+        return prepare(config, initialise=initialise)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        curves_svg(trainer.history, title=self.folder.name).save(self.folder / "curves.svg")
+    def build(self, config: TrainConfig, images: ImageSpec) -> Module:
+        return build_model(config, images)
+
+    def data(self, config: TrainConfig) -> Split:
+        return load_split(config.data, config.download, seed=config.seed)
+
+    def announce(self, experiment: Experiment) -> str:
+        config, split = experiment.config, experiment.split
+        return (
+            f"{config.model} with {count(experiment.trainer.model):,} parameters on {config.data}: "
+            f"{len(split.train):,} images to train on, {len(split.test):,} held out"
+        )
+
+    def finish(self, experiment: Experiment, folder: Path) -> None:
+        """Save bare weights and the sheet of predictions; say what came out."""
+        trainer, split = experiment.trainer, experiment.split
+        io.save(trainer.eval_model.state_dict(), folder / "model.safetensors")
+        guesses = trainer.predict(experiment.test).argmax(1)
+        labels = labels_of(split)
+        good = int((guesses == labels).sum())
+        right, wrong = np.flatnonzero(guesses == labels), np.flatnonzero(guesses != labels)
+        chosen = [*wrong[: SHOWN // 4], *right][:SHOWN]
+        drawing = predictions_svg(
+            np.stack([_picture(experiment, int(i)) for i in chosen]),
+            labels[chosen],
+            guesses[chosen],
+            split.spec.classes,
+            title=f"{folder.name}: {good:,} of {len(labels):,} held-out images are right",
+        )
+        drawing.save(folder / "predictions.svg")
+        print(f"accuracy on {len(labels):,} held-out images: {100 * good / len(labels):.2f} %")
+
+    def evaluate(self, trained: Trained[TrainConfig], split: Split) -> None:
+        """Print loss, accuracy, and the accuracy of every class."""
+        config, classes = trained.config, trained.images.classes
+        if strange := sorted(set(split.spec.classes) - set(classes)):
+            raise DataError(
+                f"{config.data} has a class {strange[0]!r}, which the model does not know; its "
+                f"classes are {', '.join(classes)}"
+            )
+        print(
+            f"{trained.path}: {config.model} on {len(split.test):,} held-out images of "
+            f"{config.data}",
+            flush=True,
+        )
+        transform = eval_transform(config, trained.images)
+        loader = DataLoader(split.test, EVAL_BATCH, transform=transform)
+        logits = Trainer(trained.model, precision=config.precision).predict(loader)
+        known = np.array([classes.index(name) for name in split.spec.classes])
+        labels, guesses = known[labels_of(split)], logits.argmax(1)
+        loss = F.cross_entropy(Tensor(logits), Tensor(labels)).item()
+        print(describe({"loss": loss, "accuracy": float((guesses == labels).mean())}))
+        width = max(map(len, classes))
+        for number, name in enumerate(classes):
+            mine = labels == number
+            if mine.any():
+                good = int((guesses[mine] == number).sum())
+                print(f"  {name:{width}}  {100 * good / mine.sum():6.2f} %  {good} of {mine.sum()}")
+
+    def read(self, trained: Trained[TrainConfig], path: Path) -> NDArray[Any]:
+        images = trained.images
+        transform = eval_transform(trained.config, images)
+        if images.spatial_dims == 1:
+            image = read_signal(path, images.channels, images.size or 0)
+        else:
+            image = read_image(path, images.channels)
+            if images.size is not None:  # pictures of any size come to that of the data's
+                transform = T.Compose([T.Resize((images.size, images.size)), transform])
+        return transform(image, np.random.default_rng(0))
+
+    def shares(
+        self, trained: Trained[TrainConfig], image: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], None]:
+        """Return the probability of every class."""
+        x = Tensor(image[None]).to(trained.device)
+        with no_grad():
+            chances = F.softmax(trained.model(x), 1).cpu().numpy()[0]
+        return chances, None
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    recipes = {**{k: v for k, v in RECIPES.items() if v}, "a folder of pictures": FOLDER}
-    parser.epilog = "other defaults, by data set:\n" + "\n".join(
-        f"  {name}: " + ", ".join(f"{key} {plain(value)}" for key, value in recipe.items())
-        for name, recipe in recipes.items()
-    )
-    add_run_options(parser, "that of the data set")
-    add_config_options(parser.add_argument_group("what is trained, and how"))
+TASK = Classification()
+add_options, run = TASK.add_options, TASK.run
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train, or go on training."""
-    given = given_options(args)
-    file = read_toml(args.config) if args.config else {}
-    output = Path(args.output)
-    name = run_name(args, Path(str(given.get("data", file.get("data", TrainConfig.data)))).name)
-    if args.resume:
-        config, state = saved_run(output / name, file | given, TrainConfig, CHECKPOINT)
-    else:
-        name, state = free_name(output, name), None
-        start = (file | given).get("init_from")
-        config = TrainConfig.from_values(initial_sizes(start) if start else {}, file, given)
-    folder = output / name
-    experiment = prepare(config, initialise=state is None)
-    if state is not None:
-        experiment.trainer.load_state_dict(state)
-    make_folder(folder)
-    io.remove_leftovers(folder)
-    checkpoint = Checkpoint(folder / CHECKPOINT, config.checkpoint_every, experiment.about)
-    experiment.trainer.callbacks += [Progress(), checkpoint, Log(folder), Curves(folder)]
-    io.write_text(folder / "config.toml", config.to_toml())
-    _announce(experiment)
-    try:
-        experiment.fit()
-    except KeyboardInterrupt:
-        words = ["minigrad", "train", "--output", str(output), "--name", name, "--resume"]
-        print(f"stopped; go on with: {shlex.join(words)}")
-        raise
-    with blas_threads(config.threads):
-        _finish(experiment, folder)
-    return 0
-
-
-def _announce(experiment: Experiment) -> None:
-    trainer, config = experiment.trainer, experiment.config
-    count = sum(p.numel() for p in trainer.model.parameters())
-    where = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}" if trainer.step else ""
-    print(
-        f"{config.model} with {count:,} parameters on {config.data}: "
-        f"{len(experiment.split.train):,} images to train on, {len(experiment.split.test):,} "
-        f"held out{where}",
-        flush=True,
-    )
-
-
-def _finish(experiment: Experiment, folder: Path) -> None:
-    """Save bare weights and the sheet of predictions; say what came out."""
-    trainer, split = experiment.trainer, experiment.split
-    io.save(trainer.eval_model.state_dict(), folder / "model.safetensors")
-    guesses = trainer.predict(experiment.test).argmax(1)
-    labels = np.array([split.test[i][1] for i in range(len(split.test))])
-    good = int((guesses == labels).sum())
-    right, wrong = np.flatnonzero(guesses == labels), np.flatnonzero(guesses != labels)
-    chosen = [*wrong[: SHOWN // 4], *right][:SHOWN]
-    drawing = predictions_svg(
-        np.stack([_picture(experiment, int(i)) for i in chosen]),
-        labels[chosen],
-        guesses[chosen],
-        split.spec.classes,
-        title=f"{folder.name}: {good:,} of {len(labels):,} held-out images are right",
-    )
-    drawing.save(folder / "predictions.svg")
-    print(f"accuracy on {len(labels):,} held-out images: {100 * good / len(labels):.2f} %")
-    for file, what in FILES.items():
-        print(f"  {folder / file}  {what}")
+def labels_of(split: Split) -> NDArray[Any]:
+    """Return the classes of the held-out part."""
+    return np.array([split.test[i][1] for i in range(len(split.test))])
 
 
 def _picture(experiment: Experiment, index: int) -> Image:

@@ -1,42 +1,49 @@
-"""``minigrad val``: evaluate a trained model on the held-out images."""
+"""``minigrad val``: evaluate a trained model on the held-out part of its data."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
-import numpy as np
-
-from minigrad.cli.runs import add_trained_options, load_trained
-from minigrad.data import DataLoader, load_split
-from minigrad.train import Trainer
-from minigrad.train.progress import describe
-from minigrad.train.setup import EVAL_BATCH, eval_transform
+from minigrad.cli.trained import add_trained_options, find_trained, load_trained
+from minigrad.errors import DataError, OptionError
 from minigrad.train.threads import blas_threads
 
-HELP = "Evaluate a trained model on the held-out images, class by class."
+HELP = "Evaluate a trained model on the held-out part of its data, class by class."
+EXAMPLES = """examples:
+  minigrad val                                       the model that was trained last
+  minigrad val --checkpoint runs/digits              another one
+  minigrad val --data elsewhere/pictures             the data lie elsewhere, or are others
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_trained_options(parser)
+    parser.add_argument(
+        "--data",
+        metavar="NAME",
+        help="data set or folder (default: what the model was trained on); of one that is not "
+        "divided, the same fifth is held out as in training",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print loss, accuracy, and the accuracy of every class."""
-    trained = load_trained(args.checkpoint, args.device)
-    config, classes = trained.config, trained.images.classes
-    test = load_split(config.data, config.download, seed=config.seed).test
-    loader = DataLoader(test, EVAL_BATCH, transform=eval_transform(config, trained.images))
-    trainer = Trainer(trained.model)
-    print(f"{trained.path}: {config.model} on {len(test):,} images of {config.data}")
+    """Print the loss, and scores of every class."""
+    trained = load_trained(find_trained(args.checkpoint, classes=False), args.device)
+    config = trained.config
+    if args.data is not None:
+        chosen = trained.task.config.from_values(config.to_dict(), {"data": args.data})
+        trained = replace(trained, config=chosen)
     with blas_threads(config.threads):
-        print(describe(trainer.evaluate(loader)))
-        guesses = trainer.predict(loader).argmax(1)
-    labels = np.array([test[i][1] for i in range(len(test))])
-    width = max(map(len, classes))
-    for number, name in enumerate(classes):
-        mine = labels == number
-        if mine.any():
-            good = int((guesses[mine] == number).sum())
-            print(f"  {name:{width}}  {100 * good / mine.sum():6.2f} %  {good} of {mine.sum()}")
+        try:
+            split = trained.task.data(trained.config)
+        except (DataError, OptionError) as error:
+            if args.data is None:
+                raise DataError(
+                    f"{error}; {trained.path} was trained on it: say where the data are now with "
+                    "--data"
+                ) from None
+            raise
+        trained.task.evaluate(trained, split)
     return 0

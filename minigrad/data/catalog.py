@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from minigrad.data.brain import BrainTissue, find_brain
 from minigrad.data.dataset import Dataset, random_split
 from minigrad.data.fashion import CLASSES, fashion_mnist, find_fashion_mnist
 from minigrad.data.folder import ImageFolder
+from minigrad.data.scenes import FashionScenes
 from minigrad.data.signals import find_mnist1d, mnist1d
 from minigrad.data.uci_digits import digits
 from minigrad.errors import DataError, unknown
@@ -48,7 +51,14 @@ class Source:
     summary: str
     licence: str
     where: Callable[[], str | None]  # the place on this machine, None if it is not there
-    load: Callable[[bool], Split]  # is given: download?
+    load: Callable[..., Split]  # is given: download?
+    advice: str = ""  # how it comes onto a machine
+    masks: bool = False  # whether every position has a class of its own, not the sample one
+
+    @property
+    def place(self) -> str:
+        """Where it is, or how to get it."""
+        return self.where() or f"not here; {self.advice}"
 
 
 def _digits(download: bool) -> Split:
@@ -68,8 +78,42 @@ def _mnist1d(download: bool) -> Split:
     return Split(train, test, ImageSpec(names, 1, 40, (0.0,), (1.0,), spatial_dims=1))
 
 
+def _scenes(
+    download: bool,
+    root: str | None = None,
+    size: int = 64,
+    count: int | None = None,
+    held_out: int | None = None,
+    seed: int = 0,
+    fine: bool = False,
+) -> Split:
+    options: dict[str, Any] = {"size": size, "seed": seed, "fine": fine, "root": root}
+    train = FashionScenes(**options, count=count, download=download)
+    test = FashionScenes(False, **options, count=held_out)
+    spec = ImageSpec(train.classes, 1, size, (0.3,), (0.3,))
+    return Split(train, test, spec)
+
+
+def _brain(
+    download: bool, root: str | None = None, size: int = 32, count: int = 256, seed: int = 0
+) -> Split:
+    cubes = BrainTissue(size=size, seed=seed, root=root, count=count)
+    spec = ImageSpec(BrainTissue.classes, 1, size, (0.2,), (0.3,), 3)
+    return Split(cubes, BrainTissue(False, root=root), spec)
+
+
 def _fashion_mnist_place() -> str | None:
     folder = find_fashion_mnist()
+    return None if folder is None else str(folder)
+
+
+def _scenes_place() -> str | None:
+    folder = find_fashion_mnist()
+    return None if folder is None else f"made of {folder}"
+
+
+def _brain_place() -> str | None:
+    folder = find_brain()
     return None if folder is None else str(folder)
 
 
@@ -89,6 +133,7 @@ sources: dict[str, Source] = {
             "MIT (Xiao, Rasul, Vollgraf 2017)",
             _fashion_mnist_place,
             _fashion_mnist,
+            "minigrad data --download fashion-mnist",
         ),
         Source(
             "mnist1d",
@@ -96,20 +141,47 @@ sources: dict[str, Source] = {
             "Apache-2.0 (Greydanus, Kobak 2024)",
             find_mnist1d,
             _mnist1d,
+            "pip install 'minigrad[signals]'",
+        ),
+        Source(
+            "fashion-scenes",
+            "grey scenes of several pieces of clothing, whose every pixel has a class",
+            "MIT (made of fashion-mnist)",
+            _scenes_place,
+            _scenes,
+            "minigrad data --download fashion-mnist",
+            masks=True,
+        ),
+        Source(
+            "brain",
+            "the mean of 152 heads at 2 mm, whose every voxel is fluid, grey, white or outside",
+            "free, McGill University (Fonov et al. 2009)",
+            _brain_place,
+            _brain,
+            "pip install --no-deps nilearn",
+            masks=True,
         ),
     )
 }
 
 
-def list_datasets() -> list[str]:
+def list_datasets(masks: bool = False) -> list[str]:
     """Return the names that `load_split` knows.
+
+    Parameters
+    ----------
+    masks : bool, default False
+        Whether the data sets to segment, whose every position has a class, are asked for; or
+        those whose samples have one class each.
 
     Examples
     --------
     >>> list_datasets()
     ['digits', 'fashion-mnist', 'mnist1d']
+    >>> list_datasets(masks=True)
+    ['brain', 'fashion-scenes']
     """
-    return sorted(sources)
+    return sorted(name for name, source in sources.items() if source.masks == masks)
 
 
 def load_split(name: str, download: bool = False, channels: int = 3, seed: int = 0) -> Split:
@@ -151,6 +223,8 @@ def load_split(name: str, download: bool = False, channels: int = 3, seed: int =
     if not root.is_dir():
         if root.exists():
             raise DataError(f"{name}: a data set on disk is a folder, with a sub-folder per class")
+        if root.parent != Path():
+            raise DataError(f"{name}: no such folder")
         raise unknown("data set", name, [*sources, "a folder with a sub-folder per class"])
     train, test, classes = _folder(root, channels, seed)
     half = (0.5,) * channels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from minigrad.data.dataset import Image, whole_number
@@ -10,7 +11,7 @@ from minigrad.data.picture import read_image
 from minigrad.errors import DataError
 from minigrad.files import reason
 
-__all__ = ["ImageFolder"]
+__all__ = ["ImageFolder", "files_below"]
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -69,7 +70,7 @@ class ImageFolder:
             raise DataError(f"{root}: no such folder")
         found, loose = _listing(self.root)
         if not found:
-            loose = tuple(name for name in loose if _is_picture(name))
+            loose = tuple(name for name in loose if name.lower().endswith(tuple(SUFFIXES)))
             hint = f" but {len(loose)} pictures; each belongs into its class's folder"
             raise DataError(
                 f"{root}: expected one sub-folder of pictures per class, found no sub-folder"
@@ -80,7 +81,7 @@ class ImageFolder:
             raise DataError(f"{root}: class {strange[0]!r} is not among {', '.join(self.classes)}")
         self.samples: list[tuple[Path, int]] = []
         for label, name in enumerate(self.classes):
-            paths = sorted(_pictures(self.root / name)) if name in found else []
+            paths = files_below(self.root / name) if name in found else []
             if not paths and classes is None:
                 raise DataError(
                     f"{self.root / name}: no pictures here ({', '.join(sorted(SUFFIXES))})"
@@ -98,8 +99,11 @@ class ImageFolder:
         return f"ImageFolder({str(self.root)!r}, {len(self)} images, {len(self.classes)} classes)"
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Return all pictures below a folder; one that links lead to again is gone through once."""
+def files_below(folder: Path, endings: Iterable[str] = SUFFIXES) -> list[Path]:
+    """Return all files below a folder with one of these endings, sorted, without hidden ones.
+
+    A folder that links lead to again is gone through once.
+    """
     found, waiting, seen = [], [folder], set()
     while waiting:
         folder = waiting.pop()
@@ -109,8 +113,8 @@ def _pictures(folder: Path) -> list[Path]:
         seen.add(place)
         folders, files = _listing(folder)
         waiting += [folder / name for name in folders]
-        found += [folder / name for name in files if _is_picture(name)]
-    return found
+        found += [folder / name for name in files if name.lower().endswith(tuple(endings))]
+    return sorted(found)
 
 
 def _listing(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -126,7 +130,3 @@ def _listing(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         tuple(name for name in names if name in folders),
         tuple(name for name in names if name not in folders),
     )
-
-
-def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES

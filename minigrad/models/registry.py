@@ -13,7 +13,7 @@ from minigrad.models.catalog import ModelList, Shelf
 from minigrad.models.features import ConvNeXtFeatures
 from minigrad.nn.module import Module
 
-__all__ = ["accepts", "create_model", "list_models", "register"]
+__all__ = ["accepts", "create_model", "encoders_of", "list_models", "register"]
 
 Build = Callable[..., Module]
 B = TypeVar("B", bound=Build)
@@ -188,6 +188,27 @@ def create_model(
     chosen = {key: options.pop(key) for key in ("out_indices", "norm") if key in options}
     trunk: Any = build(num_classes=0, **options)
     return ConvNeXtFeatures(trunk, **chosen)
+
+
+def encoders_of(name: str) -> list[str]:
+    """Return the names of the encoders that a segmentation model takes; none for other models.
+
+    Raises
+    ------
+    OptionError
+        If there is no such model; the nearest is suggested.
+
+    Examples
+    --------
+    >>> encoders_of("convnext_tiny")
+    []
+    >>> "convnextv2_atto" in encoders_of("unet")
+    True
+    """
+    if _key(name) not in _by_key():
+        raise unknown("model", name, _models)
+    taken = _by_key()[_key(name)].allowed_families
+    return sorted(n for n, entry in _models.items() if entry.family in taken)
 
 
 def _key(name: str) -> str:

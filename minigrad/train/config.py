@@ -4,21 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import os
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from minigrad.backend import Device
+from minigrad.data.catalog import sources
 from minigrad.errors import DataError, OptionError, unknown
 
-__all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml"]
+__all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml", "synonyms"]
 
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+PATHS = ("data", "root", "init_from")  # options that may name a file or a folder
+SYNONYMS = {  # what other programs call an option: whoever writes that is told our name
+    "batch_size": "batch bs train_batch_size",
+    "checkpoint_every": "save_every save_steps checkpoint_steps",
+    "clip_grad": "grad_clip clip max_grad_norm max_norm gradient_clip_val",
+    "data": "dataset data_set data_dir data_path",
+    "device": "gpu cuda accelerator",
+    "drop_path": "drop_path_rate stochastic_depth",
+    "ema": "ema_decay model_ema",
+    "epochs": "num_epochs n_epochs max_epochs",
+    "erase": "random_erasing reprob",
+    "flip": "hflip mirror",
+    "image_size": "img_size imgsz input_size resolution",
+    "init_from": "pretrained finetune weights",
+    "label_smoothing": "smoothing",
+    "lr": "learning_rate base_lr max_lr lr0",
+    "model": "arch architecture backbone encoder",
+    "optimizer": "opt optim optimiser",
+    "precision": "amp dtype fp16 bf16 half",
+    "schedule": "scheduler sched lr_scheduler lr_schedule",
+    "seed": "random_seed manual_seed random_state",
+    "threads": "num_threads n_threads",
+    "warmup_epochs": "warmup warm_up",
+    "weight_decay": "wd l2",
+    "workers": "num_workers n_workers jobs",
+}
 
 
 def option(default: Any, help: str) -> Any:
@@ -29,6 +58,9 @@ def option(default: Any, help: str) -> Any:
 @dataclass(frozen=True)
 class Config:
     """What every kind of run chooses, and how the choices are read and checked; immutable."""
+
+    command: ClassVar[str] = ""  # word of the command line
+    masks: ClassVar[bool] = False  # whether its data have a class for every position
 
     data: str = option("digits", "data set: digits, fashion-mnist, mnist1d, or a picture folder")
     download: bool = option(False, "fetch the data set if it is not on this machine")
@@ -77,10 +109,14 @@ class Config:
         for mapping in values:
             merged |= mapping
         hints = typing.get_type_hints(cls)
-        for name in merged:
-            if name not in hints:
-                raise unknown("training option", name, hints)
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name, value in merged.items():
+            if isinstance(value, dict):
+                raise OptionError(f"options stand at the top of the file, not in a table [{name}]")
+            if name not in names:
+                raise unknown("training option", name, names, synonyms(names))
         typed = {name: _typed(name, value, hints[name]) for name, value in merged.items()}
+        typed |= {name: _absolute(typed[name]) for name in PATHS if name in typed}
         config = cls(**(cls.recipe(typed.get("data", cls.data)) | typed))
         config.check()
         return config
@@ -90,8 +126,10 @@ class Config:
         least = {"epochs": 1, "batch_size": 1, "patch_size": 1, "kernel_size": 1}
         for field in dataclasses.fields(self):
             value, bound = getattr(self, field.name), least.get(field.name, 0)
-            if type(value) in (int, float) and value < bound:
+            if type(value) in (int, float) and not bound <= value < math.inf:
                 raise OptionError(f"{field.name} must be {bound} or more, got {value}")
+        if self.seed >= 2**64:
+            raise OptionError(f"seed must fit into 64 bits, got {self.seed}")
         if len(self.depths) != len(self.dims):
             raise OptionError(
                 f"depths {self.depths} and dims {self.dims} must have one number per stage each"
@@ -105,6 +143,11 @@ class Config:
                 f"cuda_graph needs a GPU, and device is {self.device!r}; set device to 'cuda'"
             )
         Device(self.device)
+        if self.data in sources and sources[self.data].masks != self.masks:
+            rule, fit = ("one class for each sample", "train")
+            if sources[self.data].masks:
+                rule, fit = ("a class for every position", "segment")
+            raise OptionError(f"{self.data} has {rule}; train on it with 'minigrad {fit}'")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name."""
@@ -132,6 +175,8 @@ class TrainConfig(Config):
         ...
     minigrad.errors.OptionError: unknown training option 'epoch'; did you mean 'epochs'? ...
     """
+
+    command: ClassVar[str] = "train"
 
     init_from: str = option("", "weights to start from: a run (pre-trained or trained), or a file")
     labels: float = option(1.0, "share of the training images that is used, of every class alike")
@@ -204,6 +249,25 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a TOML file ({error})") from None
+
+
+def synonyms(names: Iterable[str]) -> dict[str, str]:
+    """Return our name for what other programs call one of these options.
+
+    Examples
+    --------
+    >>> synonyms(["lr", "seed"])["learning_rate"]
+    'lr'
+    """
+    return {other: name for name in names for other in SYNONYMS.get(name, "").split()}
+
+
+def _absolute(value: str) -> str:
+    """Return the place a text names, so that it is found from another folder too."""
+    if value in sources or not value:
+        return value
+    place = os.path.expanduser(value)
+    return os.path.abspath(place) if os.path.exists(place) else value
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,13 @@ from minigrad.train.setup import (
 )
 from minigrad.train.trainer import Trainer
 
-__all__ = ["PretrainConfig", "prepare_pretraining", "reconstructions"]
+__all__ = [
+    "PretrainConfig",
+    "build_autoencoder",
+    "loss_of",
+    "prepare_pretraining",
+    "reconstructions",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class PretrainConfig(Config):
         ...
     minigrad.errors.OptionError: mask_ratio must lie between 0 and 1, got 1.0
     """
+
+    command: ClassVar[str] = "pretrain"
 
     mask_ratio: float = option(0.6, "share of the patches that are removed")
     decoder_depth: int = option(1, "blocks of the decoder")
@@ -112,7 +120,7 @@ def prepare_pretraining(config: PretrainConfig, callbacks: Sequence[Callback] = 
     """
     random.manual_seed(config.seed)
     split = load_split(config.data, config.download, seed=config.seed)
-    model = _autoencoder(config, split.spec).to(config.device)
+    model = build_autoencoder(config, split.spec).to(config.device)
     train = DataLoader(
         split.train,
         config.batch_size,
@@ -134,7 +142,7 @@ def prepare_pretraining(config: PretrainConfig, callbacks: Sequence[Callback] = 
     trainer = Trainer(
         model,
         optimizer,
-        _loss,
+        loss_of,
         schedule=schedule,
         clip_grad=config.clip_grad or None,
         metrics={},
@@ -180,13 +188,14 @@ def reconstructions(experiment: Experiment, count: int = 8) -> dict[str, NDArray
     }
 
 
-def _loss(outputs: Any, targets: Tensor) -> Tensor:
+def loss_of(outputs: Any, targets: Tensor) -> Tensor:
     """Return what the autoencoder has computed; the targets are the labels, which it ignores."""
     loss: Tensor = outputs[0]
     return loss
 
 
-def _autoencoder(config: PretrainConfig, spec: ImageSpec) -> FCMAE:
+def build_autoencoder(config: PretrainConfig, spec: ImageSpec) -> FCMAE:
+    """Build the masked autoencoder of a config; refuse images that cannot be cut into patches."""
     encoder = build_model(config, spec)
     if not isinstance(encoder, ConvNeXt):
         raise OptionError(f"pre-training needs a ConvNeXt V2, got {type(encoder).__name__}")

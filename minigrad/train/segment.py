@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from minigrad import models, optim, random
 from minigrad.data import DataLoader, ImageSpec, Split
 from minigrad.data import transforms as T
-from minigrad.data.brain import BrainTissue
-from minigrad.data.scenes import FashionScenes
+from minigrad.data.catalog import list_datasets, sources
 from minigrad.errors import OptionError, unknown
 from minigrad.nn import functional as F
 from minigrad.tensor import Tensor
@@ -41,7 +40,6 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "dice_ce": F.dice_ce_loss,
     "generalized_dice": F.generalized_dice_loss,
 }
-DATA = ("fashion-scenes", "brain")
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,9 @@ class SegmentConfig(Config):
         ...
     minigrad.errors.OptionError: unknown network 'unett'; did you mean 'unet'? ...
     """
+
+    command: ClassVar[str] = "segment"
+    masks: ClassVar[bool] = True
 
     data: str = option("fashion-scenes", "what is segmented: fashion-scenes or brain")
     root: str = option("", "folder of the data's files, where they are in no usual place")
@@ -87,7 +88,7 @@ class SegmentConfig(Config):
         """Refuse values that make no sense."""
         super().check()
         for name, value, choices in (
-            ("data set to segment", self.data, DATA),
+            ("data set to segment", self.data, list_datasets(masks=True)),
             ("network", self.network, NETWORKS),
             ("loss", self.loss, LOSSES),
         ):
@@ -102,6 +103,10 @@ class SegmentConfig(Config):
             )
         if self.fine and self.data != "fashion-scenes":
             raise OptionError(f"fine is for fashion-scenes; {self.data} has its own classes")
+        if self.held_out and self.data != "fashion-scenes":
+            raise OptionError(
+                f"held_out is for fashion-scenes; {self.data} has its own held-out part"
+            )
         if self.ema > 1:
             raise OptionError(f"ema must lie between 0 and 1, got {self.ema}")
 
@@ -129,19 +134,12 @@ RECIPES: dict[str, dict[str, Any]] = {"fashion-scenes": SCENES, "brain": BRAIN}
 
 def segmentation_data(config: SegmentConfig) -> Split:
     """Return training and held-out part, whose labels are maps of classes."""
-    made: dict[str, Any] = {"count": config.samples} if config.samples else {}
-    root = config.root or None
-    if config.data == "brain":
-        cubes = BrainTissue(size=config.image_size, seed=config.seed, root=root, **made)
-        held_out = BrainTissue(False, root=root)
-        spec = ImageSpec(BrainTissue.classes, 1, config.image_size, (0.2,), (0.3,), 3)
-        return Split(cubes, held_out, spec)
-    size = config.image_size or 64
-    options: dict[str, Any] = {"size": size, "seed": config.seed, "fine": config.fine, "root": root}
-    train = FashionScenes(**options, **made, download=config.download)
-    test = FashionScenes(False, **options, count=config.held_out or None)
-    spec = ImageSpec(train.classes, 1, size, (0.3,), (0.3,))
-    return Split(train, test, spec)
+    options: dict[str, Any] = {"root": config.root, "size": config.image_size, "seed": config.seed}
+    options |= {"count": config.samples}
+    if config.data == "fashion-scenes":
+        options |= {"held_out": config.held_out, "fine": config.fine}
+    chosen = {name: value for name, value in options.items() if value}  # else the data's own
+    return sources[config.data].load(config.download, **chosen)
 
 
 def build_unet(config: SegmentConfig, spec: ImageSpec, init_from: str = "") -> models.UNet:
@@ -177,23 +175,23 @@ class SegmentationTrainer(Trainer):
 
     def evaluate(self, loader: DataLoader) -> Row:
         """Return loss, mean IoU and mean Dice over all of `loader`, in evaluation mode."""
+        row, matrix = self.measured(loader)
+        return row | {"iou": matrix.mean_iou(), "dice": matrix.mean_dice()}
+
+    def confusion(self, loader: DataLoader) -> ConfusionMatrix:
+        """Return which class was taken for which, over all of `loader`, in evaluation mode."""
+        return self.measured(loader)[1]
+
+    def measured(self, loader: DataLoader) -> tuple[Row, ConfusionMatrix]:
+        """Return the loss, and which class was taken for which, in one pass over `loader`."""
         means, matrix = Means(), None
         for inputs, targets, outputs in self._outputs(loader):
             means.add({"loss": float(self.loss(outputs, targets).item())}, len(inputs))
             matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
             matrix.update(outputs, targets)
-        scores = {} if matrix is None else {"iou": matrix.mean_iou(), "dice": matrix.mean_dice()}
-        return means.values() | scores
-
-    def confusion(self, loader: DataLoader) -> ConfusionMatrix:
-        """Return which class was taken for which, over all of `loader`, in evaluation mode."""
-        matrix = None
-        for _, targets, outputs in self._outputs(loader):
-            matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
-            matrix.update(outputs, targets)
         if matrix is None:
-            raise OptionError("confusion: the loader has no batches")
-        return matrix
+            raise OptionError("the loader has no batches, so there is nothing to measure")
+        return means.values(), matrix
 
 
 def prepare_segmentation(

@@ -1,7 +1,7 @@
 """Drawings and tables: the graph, training curves, predictions, explanations, summaries."""
 
 from minigrad.viz.curves import curves_svg
-from minigrad.viz.grad_cam import grad_cam
+from minigrad.viz.grad_cam import ClassSums, grad_cam
 from minigrad.viz.graph import graph_dot, graph_mermaid, graph_svg
 from minigrad.viz.heat import heat, overlay
 from minigrad.viz.masks import masks_svg, palette
@@ -13,6 +13,7 @@ from minigrad.viz.svg import SVG, save_png
 
 __all__ = [
     "SVG",
+    "ClassSums",
     "Summary",
     "curves_svg",
     "grad_cam",

@@ -13,9 +13,10 @@ from minigrad.autograd.engine import grad
 from minigrad.errors import GraphError, OptionError, RangeError, ShapeError
 from minigrad.modes import enable_grad, no_grad
 from minigrad.nn import Module
+from minigrad.ops.elementwise import where
 from minigrad.tensor import Tensor
 
-__all__ = ["evaluating", "find_layer", "grad_cam"]
+__all__ = ["ClassSums", "evaluating", "find_layer", "grad_cam"]
 
 
 def grad_cam(
@@ -38,7 +39,8 @@ def grad_cam(
     target : int or sequence of int, optional
         The class, or one for each image; by default what the model takes each for.
     layer : str, optional
-        Name of the module whose output is A, such as "stages.2"; by default the last stage.
+        Name of the module whose output is A, such as "stages.2"; by default the last stage (of
+        the encoder, if there is one).
 
     Returns
     -------
@@ -106,12 +108,51 @@ def grad_cam(
     return np.asarray(cam.cpu().numpy(), dtype=np.float32)
 
 
+class ClassSums(Module):
+    """A segmentation model as a classifier, which `grad_cam` can ask.
+
+    The score of a class is the sum of its scores where the model sees that class: everywhere, if
+    it sees it nowhere.
+
+    Notes
+    -----
+    Source: Vinogradova et al., "Towards interpretable semantic segmentation via gradient-weighted
+    class activation mapping", arXiv:2002.11434, equation 2.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> import minigrad.models as models
+    >>> encoder = models.ConvNeXt(1, depths=(1, 1, 1), dims=(4, 8, 8), patch_size=2)
+    >>> unet = models.UNet(encoder, num_classes=3, decoder_filters=(8, 8, 4))
+    >>> grad_cam(ClassSums(unet), mg.randn(2, 1, 16, 16), 1).shape
+    (2, 2, 2)
+    """
+
+    def __init__(self, model: Module) -> None:
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.model(x)
+        if scores.ndim < 3:
+            raise ShapeError(
+                f"ClassSums: scores must be (N, classes, *spatial), got {scores.shape}"
+            )
+        seen = scores.detach().cpu().numpy().argmax(1, keepdims=True)
+        counted = seen == np.arange(scores.shape[1]).reshape(-1, *[1] * (scores.ndim - 2))
+        axes = tuple(range(2, scores.ndim))
+        counted |= ~counted.any(axes, keepdims=True)
+        sums: Tensor = where(Tensor(counted).to(str(scores.device)), scores, 0.0).sum(axes)
+        return sums
+
+
 def find_layer(model: Module, layer: str | None) -> str:
     """Return the name of a layer that exists; None stands for the last stage."""
     if layer is not None:
         model.get_submodule(layer)  # names the nearest one if there is none
         return layer
-    stages = [n for n, _ in model.named_modules() if n.startswith("stages.") and n.count(".") == 1]
+    names = [name for name, _ in model.named_modules()]
+    stages = [name for name in names if f".{name}".rpartition(".")[0].endswith(".stages")]
     if not stages:
         raise OptionError(
             f"{type(model).__name__} has no stages, so the layer must be named; its modules are "

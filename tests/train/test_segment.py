@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,31 +11,17 @@ import pytest
 
 from minigrad import cli, io, models
 from minigrad.cli.runs import SEGMENTATION
-from minigrad.data.brain import FILES
 from minigrad.data.fashion import find_fashion_mnist
 from minigrad.errors import DataError, OptionError
 from minigrad.train import SegmentConfig, load_checkpoint, prepare_segmentation
-from tests.data.test_segmentation_data import nifti
+from tests.heads import write_head
 
 SMALL = ["--dims", "8", "12", "16", "--decoder-filters", "8", "8", "4", "--image-size", "16"]
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a head: white inside, grey around it, fluid around that, and a little noise."""
-    folder = tmp_path_factory.mktemp("head")
-    z, y, x = np.ogrid[-1:1:48j, -1:1:80j, -1:1:48j]
-    r = np.sqrt(x * x + y * y + z * z)
-    noise = np.random.default_rng(0).normal(0, 4, r.shape)
-    bright = np.select([r < 0.5, r < 0.7, r < 0.9], [220, 160, 90], 0)
-    maps = {
-        "t1": np.where(bright, bright + noise, 0),
-        "gm": np.where((r >= 0.5) & (r < 0.7), 255, 0),
-        "wm": np.where(r < 0.5, 255, 0),
-    }
-    for name, file in FILES.items():
-        (folder / file).write_bytes(gzip.compress(nifti(maps[name]), 1))
-    return folder
+    return write_head(tmp_path_factory.mktemp("head"))
 
 
 def run(head: Path, output: Path, *more: str) -> int:

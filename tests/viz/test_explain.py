@@ -161,6 +161,27 @@ def test_a_model_without_scores_is_refused(net: Net) -> None:
         viz.grad_cam(nn.Sequential(net.first), images(), layer="0")
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("kind", [models.UNet, models.AttentionUNet, models.UNetPlusPlus])
+def test_grad_cam_of_a_segmentation(kind: Any, dims: int) -> None:
+    mg.manual_seed(0)
+    encoder = models.ConvNeXt(1, 0, (1, 1, 1), (4, 8, 8), patch_size=2, spatial_dims=dims)
+    model = kind(encoder, num_classes=3, decoder_filters=(8, 8, 4), classifier_activation=None)
+    x = mg.randn(2, 1, *[16] * dims)
+    cam = viz.grad_cam(viz.ClassSums(model), x, 1)
+    assert cam.shape == (2, *[2] * dims)  # of the encoder's last stage
+    assert (cam >= 0).all()
+
+
+def test_class_sums_count_where_the_class_is_seen() -> None:
+    """Against its definition, and by numbers: class 2 is seen nowhere, so it counts everywhere."""
+    scores = mg.tensor([[[5.0, 1.0, 7.0], [4.0, 2.0, 0.0], [1.0, 0.0, 3.0]]])
+    sums = viz.ClassSums(nn.Identity())(scores)
+    np.testing.assert_allclose(sums.numpy(), [[5 + 7, 2, 1 + 0 + 3]])
+    with pytest.raises(MinigradError, match="scores must be"):
+        viz.ClassSums(nn.Identity())(mg.ones(2, 3))
+
+
 # --- the effective receptive field -------------------------------------------------------------
 
 

@@ -1,0 +1,94 @@
+"""Trained models: one road from a checkpoint to the model, whatever kind of run made it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minigrad.backend import Device
+from minigrad.cli import pretrain, segment, train
+from minigrad.cli.runs import latest
+from minigrad.cli.task import Task, Trained
+from minigrad.data import ImageSpec
+from minigrad.errors import DataError
+from minigrad.train import load_checkpoint
+
+__all__ = ["TASKS", "add_trained_options", "find_trained", "load_trained"]
+
+TASKS: tuple[Task[Any], ...] = (train.TASK, segment.TASK, pretrain.TASK)
+
+
+def add_trained_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a trained model and where it runs."""
+    parser.add_argument(
+        "--checkpoint",
+        "--model",
+        dest="checkpoint",
+        metavar="PATH",
+        help="a checkpoint, or the folder of a run (default: the latest below runs/)",
+    )
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:<number>"
+    )
+
+
+def find_trained(checkpoint: str | None, classes: bool = True) -> Path:
+    """Return the checkpoint that is asked for.
+
+    Parameters
+    ----------
+    checkpoint : str, optional
+        A checkpoint or the folder of a run; by default the latest one is taken.
+    classes : bool, default True
+        Whether the latest one must know classes; a pre-training does not.
+
+    Raises
+    ------
+    DataError, OptionError
+        If there is none.
+    """
+    if checkpoint is None:
+        return latest(task.checkpoint for task in TASKS if task.knows or not classes)
+    path = Path(checkpoint)
+    if not path.is_dir():
+        return path
+    for task in TASKS:
+        if (path / task.checkpoint).is_file():
+            return path / task.checkpoint
+    if (path / "config.toml").is_file():
+        raise DataError(f"{path}: this run has saved no checkpoint yet; it does after an epoch")
+    names = ", ".join(task.checkpoint for task in TASKS)
+    raise DataError(f"{path}: a folder, but not of a run (looked for {names})")
+
+
+def load_trained(path: Path, device: str) -> Trained[Any]:
+    """Load a model for evaluation: the averaged weights if there are any.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint is missing or damaged, or no run of ours made it.
+    """
+    Device(device)
+    state = load_checkpoint(path)
+    try:
+        about = state["about"]
+        task = _task_of(about["config"])
+        config, images = task.config.from_values(about["config"]), ImageSpec(**about["images"])
+        weights = state["ema"] or state["model"]
+    except (KeyError, TypeError, AttributeError):
+        raise DataError(
+            f"{path}: this checkpoint was not made by 'minigrad train', 'segment' or 'pretrain'"
+        ) from None
+    model = task.build(config, images)
+    model.load_state_dict(weights)
+    return Trained(path, task, config, images, model.to(device).eval())
+
+
+def _task_of(config: dict[str, Any]) -> Task[Any]:
+    """Return the kind of run that has such options: each has some that no other one has."""
+    for task in TASKS:
+        if config.keys() <= task.config.__dataclass_fields__.keys():
+            return task
+    raise TypeError

@@ -1,0 +1,234 @@
+"""`val`, `predict` and `explain` on every kind of run, by one road."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import io
+from minigrad.cli import main
+from minigrad.data import read_nifti
+from tests.heads import write_head
+
+TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
+DIGITS = "runs/digits/checkpoint.safetensors"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    status = main(list(words))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run of every kind below one folder, the data of the brain beside them."""
+    folder = tmp_path_factory.mktemp("all")
+    (folder / "head").mkdir()
+    write_head(folder / "head")
+    (folder / "pets").mkdir()
+    for name in ("cat", "dog"):
+        (folder / "pets" / name).mkdir()
+        for i in range(5):
+            picture = np.full((3, 20, 30), 20 * i + 100 * (name == "dog"), np.uint8)
+            np.save(folder / "pets" / name / f"{i}.npy", picture)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["train", *TINY]) == 0
+        small = ["--depths", "1", "1", "--dims", "4", "8", "--decoder-dim", "8", "--epochs", "1"]
+        assert main(["pretrain", *small]) == 0
+        brain = ["--data", "brain", "--root", "head", "--samples", "8", "--batch-size", "4"]
+        brain += ["--dims", "4", "8", "8", "--decoder-filters", "8", "8", "4", "--epochs", "1"]
+        assert main(["segment", *brain, "--image-size", "16", "--ema", "0.5"]) == 0
+        own = ["--data", "pets", "--model", "convnext", "--image-size", "16", *TINY]
+        assert main(["train", *own]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_val_of_a_segmentation_gives_the_scores_of_its_end(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From another folder than the one where it was trained: paths are kept absolute."""
+    status, out, err = run(capsys, "val", "--checkpoint", str(runs / "runs" / "brain"))
+    assert (status, err) == (0, "")
+    said = re.findall(r"^  (\w+) +IoU ([\d.]+)  Dice ([\d.]+)$", out, re.M)
+    rows = list(csv.reader((runs / "runs/brain/scores.csv").read_text().splitlines()))[1:]
+    for row, mine in zip(rows, said, strict=True):
+        assert mine[0] == row[0]
+        for shown, exact in zip(mine[1:], row[1:], strict=True):
+            assert float(shown) == pytest.approx(float(exact), abs=5.1e-5)
+    log = list(csv.DictReader((runs / "runs/brain/log.csv").read_text().splitlines()))
+    assert f"loss {float(log[-1]['val_loss']):.4f} (dice_ce)" in out
+
+
+def test_val_of_a_pretraining(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["val", "--checkpoint", str(runs / "runs" / "digits-pretrained")]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert re.search(r"^loss \d\.\d{4}$", out, re.M)
+    assert run(capsys, *words)[1] == out  # the masks are the same ones again
+
+
+def test_val_of_a_classification_counts_every_class(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, "val", "--checkpoint", str(runs / DIGITS))
+    assert (status, err) == (0, "")
+    rows = re.findall(r"^  (\d) +([\d.]+) %  (\d+) of (\d+)$", out, re.M)
+    assert [row[0] for row in rows] == [str(i) for i in range(10)]
+    right, total = (sum(int(row[i]) for row in rows) for i in (2, 3))
+    assert total == 360
+    assert f"acc {100 * right / total:.2f} %" in out
+    for _, share, good, count in rows:
+        assert float(share) == round(100 * int(good) / int(count), 2)
+
+
+def test_val_on_other_data(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["val", "--checkpoint", str(runs / "runs" / "pets")]
+    status, out, _ = run(capsys, *words)
+    assert status == 0
+    assert "2 held-out images" in out
+    shutil.copytree(runs / "pets", "moved")
+    status, moved, _ = run(capsys, *words, "--data", "moved")
+    assert status == 0
+    assert moved.splitlines()[1:] == out.splitlines()[1:]
+    # only dogs, in a part of their own: the numbers of the classes are the model's
+    shutil.copytree(runs / "pets" / "dog", "dogs/train/dog")
+    shutil.copytree(runs / "pets" / "dog", "dogs/val/dog")
+    status, out, _ = run(capsys, *words, "--data", "dogs")
+    assert status == 0
+    assert re.search(r"^  dog +[\d.]+ %  \d of 5$", out, re.M)
+    assert "  cat" not in out
+    shutil.copytree("dogs/train/dog", "dogs/train/horse")
+    status, _, err = run(capsys, *words, "--data", "dogs")
+    assert status == 2
+    assert "'horse', which the model does not know; its classes are cat, dog" in err
+    for data in ("digits", "brain", "nothing", "no/where"):
+        assert run(capsys, *words, "--data", data)[0] == 2
+
+
+def test_predict_a_folder(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["predict", "--checkpoint", str(runs / "runs" / "pets"), str(runs / "pets")]
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["file", "probability"]
+    assert len(lines) == 11
+    assert len({line.index(".npy") for line in lines[1:]}) == 1  # aligned
+    status, printed, _ = run(capsys, *words, "--csv", "-")
+    assert status == 0
+    rows = list(csv.DictReader(printed.splitlines()))
+    assert [Path(row["file"]).name for row in rows] == [f"{i}.npy" for i in range(5)] * 2
+    for row in rows:
+        assert float(row["probability"]) >= float(row["probability_2"])
+        assert float(row["probability"]) + float(row["probability_2"]) == pytest.approx(1, abs=2e-6)
+        assert {row["class"], row["class_2"]} == {"cat", "dog"}
+    status, out, _ = run(capsys, *words, "--csv", "all.csv", "--top", "1")
+    assert status == 0
+    assert "all.csv: 10 files as a table" in out
+    assert Path("all.csv").read_text().splitlines()[0] == "file,class,probability"
+
+
+def test_predict_a_folder_with_files_that_cannot_be_read(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "pets", "some")
+    Path("some/a.npy").write_text("no array")
+    Path("some/.hidden.npy").write_text("no array either")
+    (Path("some") / "folder.npy").mkdir()
+    Path("some/notes.txt").write_text("")
+    words = ["predict", "--checkpoint", str(runs / "runs" / "pets")]
+    status, out, err = run(capsys, *words, "some")
+    assert status == 1  # the others are answered all the same
+    assert out.count("\n") == 11
+    assert "some/a.npy: no .npy array of numbers" in err
+    assert "1 of 11 files could not be read" in err
+    Path("empty").mkdir()
+    for wrong, message in (("empty", "a folder without pictures"), ("no", "no such picture")):
+        status, out, err = run(capsys, *words, "some/cat/1.npy", wrong)
+        assert (status, out) == (2, "")
+        assert message in err
+
+
+def test_predict_with_a_segmentation(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = next((runs / "head").glob("*t1*"))
+    words = ["predict", "--checkpoint", str(runs / "runs" / "brain"), str(scan)]
+    status, out, err = run(capsys, *words, "--top", "4", "--masks", "out")
+    assert (status, err) == (0, "")
+    mask = np.load(next(Path("out").glob("*-mask.npy")))
+    assert mask.shape == np.asarray(read_nifti(scan)).shape
+    classes = ("outside", "fluid", "grey", "white")
+    for name, count in zip(classes, np.bincount(mask.ravel(), minlength=4), strict=True):
+        assert f"{name} {100 * count / mask.size:.1f} %" in out
+    status, out, _ = run(capsys, *words, "--csv", "-")
+    assert out.splitlines()[0].startswith("file,class,share,class_2,share_2")
+
+
+def test_explain_a_segmentation(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = str(next((runs / "head").glob("*t1*")))
+    words = ["explain", "--model", str(runs / "runs" / "brain"), scan]
+    status, out, err = run(capsys, *words, "--class", "white", "-o", "white.png")
+    assert (status, err) == (0, "")
+    assert "white.png shows where the last stage finds it" in out
+    assert Path("white.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_a_pretraining_cannot_say(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.npy").write_bytes((runs / "pets" / "cat" / "1.npy").read_bytes())
+    folder = str(runs / "runs" / "digits-pretrained")
+    for words in (
+        ["predict", "a.npy", "--checkpoint", folder],
+        ["explain", "a.npy", "--model", folder],
+    ):
+        status, out, err = run(capsys, *words)
+        assert (status, out) == (2, "")
+        assert "knows no classes; fine-tune it with 'minigrad train --init-from" in err
+
+
+@pytest.mark.parametrize("what", ["about", "config", "images", "kind"])
+def test_checkpoints_of_others_are_refused(
+    runs: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    state = io.load(runs / DIGITS)
+    changed = {
+        "about": {"about": None},
+        "config": {"about": state["about"] | {"config": {"colour": 3}}},
+        "images": {"about": state["about"] | {"images": {"size": 3}}},
+        "kind": {"kind": "weights"},
+    }
+    io.save(state | changed[what], "other.safetensors")
+    status, out, err = run(capsys, "val", "--checkpoint", "other.safetensors")
+    assert (status, out) == (2, "")
+    assert err.startswith("minigrad: other.safetensors: ")
+    assert err.count("\n") == 1
+
+
+def test_folders_that_are_no_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs/young").mkdir(parents=True)
+    status, _, err = run(capsys, "val", "--checkpoint", "runs/young")
+    assert status == 2
+    assert "a folder, but not of a run" in err
+    Path("runs/young/config.toml").write_text("")
+    status, _, err = run(capsys, "val", "--checkpoint", "runs/young")
+    assert status == 2
+    assert "has saved no checkpoint yet" in err
+
+
+def test_a_checkpoint_may_bear_another_name(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in ("brain/segmentation", "digits/checkpoint", "digits-pretrained/pretraining"):
+        shutil.copy(runs / "runs" / f"{kind}.safetensors", "best.safetensors")
+        assert run(capsys, "val", "--checkpoint", "best.safetensors")[0] == 0
