@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.backend import get_xp
 from minigrad.errors import DataError
 from minigrad.kernels import pick
@@ -29,7 +30,7 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Scale all gradients by one factor, so that their common norm is at most `max_norm`.
 
-    g ← g · min(1, max_norm / (‖g‖ + 1e-6)), the norm over all gradients as one vector.
+    g ← g · min(1, max_norm / (‖g‖ + 1e-6)), the norm over all gradients.
 
     Parameters
     ----------
@@ -38,7 +39,9 @@ def clip_grad_norm_(
     max_norm : float
         Largest norm allowed.
     norm_type : float, default 2
-        Order of the norm; ``inf`` is the largest absolute value.
+        Order of the norm; ``inf`` is the largest absolute value, ``-inf`` the smallest, and 0 counts
+        what is not 0. As in PyTorch it is the norm of the norms of the gradients, which for 0
+        counts those that are not all zero.
     error_if_nonfinite : bool, default False
         Whether to raise when the norm is infinite or NaN.
 
@@ -57,39 +60,46 @@ def clip_grad_norm_(
     >>> w.grad
     tensor([0.6000, 0.8000])
     """
-    grads = _grads(parameters)
+    order = float(norm_type)
+    grads = [grad for grad in _grads(parameters) if grad.array.size]
     if not grads:
         return Tensor(np.zeros((), np.float32))
     arrays = [grad.array for grad in grads]
     xp = get_xp(arrays[0])
-    total = _norm(xp, xp.stack([_norm(xp, array, norm_type) for array in arrays]), norm_type)
+    total = _norm(xp, xp.stack([_norm(xp, array, order) for array in arrays]), order)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise DataError(
             f"clip_grad_norm_: the gradients' norm is {total}; lower the learning rate or the "
             "loss scale, and look for the cause with autograd.detect_anomaly"
         )
-    factor = max_norm / (total + 1e-6)
+    with np.errstate(invalid="ignore"):  # inf / inf
+        factor = max_norm / (total + 1e-6)
     # A GPU multiplies always: to look at the factor would be to wait for it.
     if xp is not np or not factor >= 1.0:
         factor = xp.minimum(factor, 1.0)  # NaN stays, as in PyTorch: a broken gradient is visible
         with np.errstate(invalid="ignore"):
             for grad in grads:
-                grad.array *= factor.astype(grad.dtype)
+                if dtypes.is_narrow(grad.dtype):  # as float16 a small factor would be 0
+                    grad.array[...] = grad.array.astype(np.float32) * factor.astype(np.float32)
+                else:
+                    grad.array *= factor.astype(grad.dtype)
                 grad._version[0] += 1
     return Tensor(xp.asarray(total, dtype=arrays[0].dtype))
 
 
 def _norm(xp: Any, array: Any, order: float) -> Any:
     """Return the norm of all elements as a float64 scalar where the array is."""
-    if not array.size:
-        return xp.zeros((), np.float64)
     if order == 2.0:
         return xp.sqrt(pick("sum_squares", array)(array).astype(np.float64))
     if array.dtype.itemsize == 2:
         array = array.astype(np.float32)
+    size = xp.abs(array)
     if math.isinf(order):
-        return xp.abs(array).max().astype(np.float64)
-    return (xp.abs(array) ** order).sum().astype(np.float64) ** (1.0 / order)
+        return (size.max() if order > 0 else size.min()).astype(np.float64)
+    if order == 0.0:
+        return (size != 0).sum().astype(np.float64)
+    with np.errstate(divide="ignore", over="ignore"):  # 0 to a negative power
+        return (size.astype(np.float64) ** order).sum() ** (1.0 / order)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:

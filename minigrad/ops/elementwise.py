@@ -268,18 +268,18 @@ class Pow(Binary):
 
 def _power_slope(x: Any, y: Any) -> Any:
     """Return ``y * x ** (y - 1)``, which is 0 (not ``0 * inf``) where y is 0."""
-    if isinstance(y, (int, float)):
-        return y * x ** (y - 1) if y != 0 else x * 0.0
     xp = get_xp(x)
+    if isinstance(y, (int, float)):
+        return y * x ** (y - 1) if y != 0 else xp.zeros_like(x)
     return xp.where(y == 0, 0.0, y * x ** xp.where(y == 0, 1.0, y - 1.0))
 
 
 def _log_or_zero(xp: Any, x: Any, y: Any) -> Any:
     """Return ``log(x)``, and 0 where ``x ** y`` is 0 or 1 whatever y is: not ``0 * log(0)``."""
-    if isinstance(x, (int, float)):
-        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
+    if isinstance(x, (int, float)) and x != 0:
+        return math.log(x) if x > 0 else math.nan
     dead = (x == 0) & (y >= 0)
-    return xp.where(dead, 0.0, xp.log(xp.where(dead, 1.0, x)))
+    return xp.where(dead, 0.0, xp.log(xp.where(dead, xp.ones_like(y), x)))
 
 
 class Maximum(Binary):

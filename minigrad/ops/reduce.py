@@ -25,6 +25,7 @@ from minigrad.ops.arguments import (
     check_tensor,
     constant,
 )
+from minigrad.ops.compare import Rounding
 from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast, floating, rounded_once
 from minigrad.ops.precision import FLOAT32, obey
@@ -567,7 +568,7 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 class Norm(Function):
-    r"""The p-norm :math:`(\sum |x_i|^p)^{1/p}`; its derivative is 0 at 0."""
+    r"""The p-norm :math:`(\sum |x_i|^p)^{1/p}`; its derivative is 0 where the norm is 0."""
 
     several_steps = True
     saves = (0,)
@@ -577,19 +578,33 @@ class Norm(Function):
         self.p, self.dims, self.keepdim = p, dims, keepdim
 
     def forward(self, x: Any) -> Any:
-        wide = x.astype(accumulator(x.dtype), copy=False)
-        powers = wide * wide if self.p == 2 else abs(wide) ** self.p
-        out = powers.sum(self.dims, keepdims=self.keepdim) ** (1.0 / self.p)
-        return out.astype(x.dtype, copy=False)
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            total = self.powers(x).sum(self.dims, keepdims=self.keepdim)
+            out = total ** (1.0 / self.p)
+            if isinstance(x, np.ndarray) and not ((total > 1e-30) & (total < math.inf)).all():
+                return self.scaled(x)
+        return out
+
+    def powers(self, x: Any) -> Any:
+        return x * x if self.p == 2 else abs(x) ** self.p
+
+    def scaled(self, x: Any) -> Any:
+        """Return the norm in units of the element that decides: no power leaves the range."""
+        unit = (abs(x).max if self.p > 0 else abs(x).min)(self.dims, keepdims=True)
+        unit = np.where((unit > 0) & (unit < math.inf), unit, 1).astype(x.dtype)
+        total = self.powers(x / unit).sum(self.dims, keepdims=True)
+        out = unit * total ** (1.0 / self.p)
+        return out if self.keepdim else out.squeeze(self.dims)
 
     def backward(self, g: Any, x: Any, out: Any) -> Any:
         xp = get_xp(g)
-        inverse = spread(reciprocal_or_zero(out), x.shape, self.dims)
-        direction = x * inverse
-        if self.p != 2:
-            # |x / norm|^(p-1) with the sign of x; at x = 0 a power below 1 would be infinite
-            size = xp.where(x == 0, 1.0, abs(direction))
-            direction = xp.where(x == 0, 0.0, xp.sign(x) * size ** (self.p - 1.0))
+        zero = out == 0
+        direction = x / spread(xp.where(zero, 1.0, out), x.shape, self.dims)
+        if self.p != 2:  # |x / norm|^(p-1) with the sign of x; 0 at 0, not an infinite power
+            with np.errstate(divide="ignore"):  # a finite part of an infinite norm
+                power = xp.where(x == 0, 1.0, abs(direction)) ** (self.p - 1.0)
+            direction = xp.where(x == 0, direction, xp.where(x < 0, -power, power))
+        direction = xp.where(spread(zero, x.shape, self.dims), 0.0, direction)
         return spread(g, x.shape, self.dims) * direction
 
 
@@ -616,7 +631,7 @@ def norm(
     Returns
     -------
     Tensor
-        The derivative at 0 is 0.
+        Where the norm is 0 so is its derivative; with p < 0 that is where any element is 0.
 
     Examples
     --------
@@ -637,12 +652,15 @@ def norm(
         raise OptionError(f"norm: p is a number, inf or 'fro', not {p!r}")
     xp = get_xp(x)
     if p == 0:
-        return Sum(dims, keepdim)(cast(xp.not_equal(x, 0), x.dtype))
+        ones = Rounding(lambda xp, a: (a != 0).astype(a.dtype), "norm")(x)
+        return Sum(dims, keepdim)(ones)
     if p == 1:
         return Sum(dims, keepdim)(xp.abs(x))
     if math.isinf(p):
         _nonempty("norm", x, dims)
-        return (Amax if p > 0 else Amin)(dims, keepdim)(xp.abs(x))
+        return (Amax if p > 0 else Amin)(dims, keepdim, nan_ties=True)(xp.abs(x))
+    if p < 0:
+        _nonempty("norm", x, dims)
     return Norm(float(p), dims, keepdim)(x)
 
 

@@ -215,3 +215,36 @@ def test_wrong_operands() -> None:
 
 def test_the_angle_of_the_origin_has_no_slope() -> None:
     same(lambda lib, y, x: lib.atan2(y, x), [0.0, 1.0, -0.0, 0.0], [0.0, 0.0, -1.0, 1.0])
+
+
+BASES = [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, 1e30, 1e-30, math.inf, -math.inf, math.nan]
+EXPONENTS = [0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, 1.5, math.inf, -math.inf, math.nan]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_powers_at_the_edges(dtype: str) -> None:
+    """``0 ** b`` and its like: values and both gradients are PyTorch's, numbers or tensors."""
+    pairs = [(a, b) for a in BASES for b in EXPONENTS]
+
+    def outcome(m: Any) -> list[Any]:
+        kind = getattr(m, dtype)
+        x, y = (m.tensor(v, dtype=kind, requires_grad=True) for v in zip(*pairs, strict=True))
+        z = x**y
+        z.sum().backward()
+        results = [z, x.grad, y.grad]
+        for b in [*EXPONENTS, 0, 1, 2, -1, -2]:
+            x = m.tensor(BASES, dtype=kind, requires_grad=True)
+            z = x**b
+            if z.requires_grad:
+                z.sum().backward()
+            results += [z, m.zeros(len(BASES)) if x.grad is None else x.grad]
+        for a in [*BASES, 0, 2, -2]:
+            y = m.tensor(EXPONENTS, dtype=kind, requires_grad=True)
+            z = a**y
+            z.sum().backward()
+            results += [z, y.grad]
+        return [r.detach().numpy() for r in results]
+
+    with np.errstate(all="ignore"):
+        for ours, theirs in zip(outcome(mg), outcome(torch), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5)

@@ -184,6 +184,33 @@ def test_norm(p: Any, case: Any) -> None:
     agree(f, lambda t: torch.norm(t, p, dim, keepdim), x, second=bool(np.all(x != 0)))
 
 
+INF, NAN = math.inf, math.nan
+EDGES = [
+    [0.0, 3.0, -3.0], [0.0, 0.0, 0.0], [1.0, 2.0, -3.0], [3.0, 3.0, -3.0], [-0.0], [7.0],
+    [1e30, 1e30, 1.0], [1e-30, 1e-30, 1e-31], [1e-42, 1e-43, 0.0], [INF, 1.0, 2.0],
+    [INF, -INF, 2.0], [NAN, 1.0, 0.0], [2.0, -2.0, 1.0, -1.0],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("p", [-INF, -3, -2, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, INF, "fro"])
+@pytest.mark.parametrize("values", EDGES, ids=str)
+def test_norms_at_the_edges_are_what_pytorch_gets_in_double_precision(values: Any, p: Any) -> None:
+    """Zeros, ties, NaN, infinities, and numbers whose powers float32 does not hold."""
+    theirs = torch.tensor(values, dtype=torch.float32).double().requires_grad_()
+    expected = torch.norm(theirs, p)
+    if expected.requires_grad:
+        expected.backward()
+    grad = np.zeros(len(values)) if theirs.grad is None else theirs.grad.numpy()
+    for dim in (None, 0):
+        x = mg.tensor(values, requires_grad=True)
+        y = mg.norm(x, p, dim)
+        np.testing.assert_allclose(y.item(), expected.item(), rtol=1e-5, atol=2e-45)
+        y.backward()
+        found = np.zeros(len(values)) if x.grad is None else x.grad.numpy()
+        rounded = 1e-3 if values[0] == 1e-42 else 1e-5  # a denormal norm has few digits
+        np.testing.assert_allclose(found, grad, rtol=rounded, atol=1e-37)
+
+
 @pytest.mark.parametrize("p", [1.5, 2, 2.5, 3])
 def test_norm_at_zero_has_finite_derivatives(p: float) -> None:
     x = mg.zeros(3, dtype=mg.float64, requires_grad=True)
