@@ -20,7 +20,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import models, nn
-from minigrad.compat import dl_techniques, edifice, keras, lucid, medicai
+from minigrad.compat import convnext, dl_techniques, edifice, keras, lucid, medicai
 from minigrad.errors import MinigradError
 from tests import test_bad_input
 
@@ -33,17 +33,17 @@ OPTIONS = [
      r"stem='auto' chooses the patch size itself, so patch_size=2 cannot hold"),
     (f"models.ConvNeXt(stem='automatic', {S})", "OptionError",
      r"unknown stem 'automatic'.*choose from auto, patch"),
-    (f"models.ConvNeXt(pooling='mean', {S})", "OptionError",
+    (f"convnext.ConvNeXt(pooling='mean', {S})", "OptionError",
      r"unknown ConvNeXt pooling 'mean' \(choose from avg, max\)"),
-    (f"models.ConvNeXt(classifier_activation='sofmax', {S})", "OptionError",
+    (f"convnext.ConvNeXt(classifier_activation='sofmax', {S})", "OptionError",
      r"unknown classifier_activation 'sofmax'; did you mean 'softmax'"),
-    (f"models.ConvNeXt(activation='relu', approximate='tanh', {S})", "OptionError",
+    (f"convnext.ConvNeXt(activation='relu', approximate='tanh', {S})", "OptionError",
      r"approximate='tanh' is for GELU; the activation is 'relu'"),
-    (f"models.ConvNeXtV2(grn_norm='max', {S})", "OptionError",
+    (f"convnext.ConvNeXtV2(grn_norm='max', {S})", "OptionError",
      r"unknown GRN norm 'max' \(choose from mean, sum\)"),
-    (f"models.ConvNeXtV2(grn_position='last', {S})", "OptionError",
+    (f"convnext.ConvNeXtV2(grn_position='last', {S})", "OptionError",
      r"unknown Block grn_position 'last'.*hidden, projection"),
-    (f"models.ConvNeXt(initializer='xavier', {S})", "OptionError",
+    (f"convnext.ConvNeXt(initializer='xavier', {S})", "OptionError",
      r"unknown initializer 'xavier'.*glorot_normal, glorot_uniform"),
     (f"models.ConvNeXt(head_dropout=-0.1, {S})", "OptionError",
      r"Dropout: the probability to drop must lie in \[0, 1\], got -0\.1"),
@@ -131,7 +131,7 @@ def build_world() -> dict[str, Any]:
     cifar = dl_techniques.create_convnext_v2("cifar10", num_classes=2, input_shape=(8, 8, 3))
     return world | {
         "models": models, "nn": nn, "medicai": medicai, "dl_techniques": dl_techniques,
-        "edifice": edifice, "lucid": lucid, "keras": keras, "cifar": cifar,
+        "convnext": convnext, "edifice": edifice, "lucid": lucid, "keras": keras, "cifar": cifar,
         "x": np.zeros((2, 8, 8, 3), np.float32), "y": np.zeros(2, np.int64),
     }  # fmt: skip
 

@@ -21,6 +21,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import io, models, viz
+from minigrad.compat import convnext
 from minigrad.errors import MinigradError
 from minigrad.models.fcmae import patchify, random_mask, unpatchify
 from tests import test_bad_input
@@ -148,7 +149,7 @@ def build_world(runs: Path) -> dict[str, Any]:
     fcmae = models.FCMAE(models.ConvNeXtV2(1, 4, **sizes), decoder_embed_dim=4)
     return world | {
         "v1": models.ConvNeXt(**sizes), "dropping": models.ConvNeXtV2(drop_path_rate=0.1, **sizes),
-        "rescaling": models.ConvNeXtV2(1, 4, include_rescaling=True, **sizes),
+        "rescaling": convnext.ConvNeXtV2(1, 4, include_rescaling=True, **sizes),
         "overlapping": models.ConvNeXtV2(1, 4, (1, 1), (4, 8), stem="auto", input_size=32),
         "models": models, "viz": viz, "io": io, "v2": v2, "fcmae": fcmae, "sizes": sizes,
         "random_mask": random_mask, "patchify": patchify, "unpatchify": unpatchify,

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minigrad import io, models
+from minigrad import io
+from minigrad.compat.convnext import ConvNeXt
 from minigrad.compat.keras.model import Model
 from minigrad.errors import DataError, OptionError
 from minigrad.models.features import check_input
@@ -46,7 +47,7 @@ def spatial(
 
 
 def classifier(
-    net: models.ConvNeXt,
+    net: ConvNeXt,
     input_shape: Sequence[int | None],
     name: str,
     config: tuple[str, str, dict[str, Any]] | None,

@@ -9,14 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from minigrad import models
+from minigrad.compat import convnext
 from minigrad.compat._build import classifier, load_pretrained, read_weights, spatial
 from minigrad.compat.keras.model import Model
 from minigrad.errors import DataError, OptionError, unknown
+from minigrad.models.variants import SIZES
 
 __all__ = ["ConvNeXtV1", "ConvNeXtV2", "create_convnext_v1", "create_convnext_v2"]
 
 Shape = Sequence[int | None]
+Sizes = dict[str, dict[str, list[int]]]
+
+
+def _sizes(prefix: str, names: str) -> Sizes:
+    """Return depths and dims of the named sizes, and of the one for CIFAR-10."""
+    sizes: dict[str, Any] = {"cifar10": ((5, 5), (96, 192))}
+    sizes |= {name: SIZES[prefix + name] for name in names.split()}
+    return {k: {"depths": list(depths), "dims": list(dims)} for k, (depths, dims) in sizes.items()}
 
 
 class ConvNeXtV1(Model):
@@ -45,7 +54,7 @@ class ConvNeXtV1(Model):
     input_shape : (height, width, channels), default (None, None, 3)
         Of one sample; a signal's or a volume's shape is taken too.
     **options
-        Of `minigrad.models.ConvNeXt`; unknown ones raise.
+        Of `minigrad.compat.convnext.ConvNeXt`; unknown ones raise.
 
     Attributes
     ----------
@@ -60,14 +69,7 @@ class ConvNeXtV1(Model):
     """
 
     GRN: ClassVar[bool] = False
-    MODEL_VARIANTS: ClassVar[dict[str, dict[str, list[int]]]] = {
-        "cifar10": {"depths": [5, 5], "dims": [96, 192]},
-        "tiny": {"depths": [3, 3, 9, 3], "dims": [96, 192, 384, 768]},
-        "small": {"depths": [3, 3, 27, 3], "dims": [96, 192, 384, 768]},
-        "base": {"depths": [3, 3, 27, 3], "dims": [128, 256, 512, 1024]},
-        "large": {"depths": [3, 3, 27, 3], "dims": [192, 384, 768, 1536]},
-        "xlarge": {"depths": [3, 3, 27, 3], "dims": [256, 512, 1024, 2048]},
-    }
+    MODEL_VARIANTS: ClassVar[Sizes] = _sizes("convnext_", "tiny small base large xlarge")
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class ConvNeXtV1(Model):
             options["patch_size"] = strides
         elif None not in sides and "stem" not in options and "patch_size" not in options:
             options |= {"stem": "auto", "input_size": sides}
-        build = models.ConvNeXtV2 if self.GRN else models.ConvNeXt
+        build = convnext.ConvNeXtV2 if self.GRN else convnext.ConvNeXt
         net = build(
             num_classes=num_classes,
             depths=depths,
@@ -186,17 +188,9 @@ class ConvNeXtV2(ConvNeXtV1):
     """ConvNeXt V2 as a Keras model; parameters as `ConvNeXtV1`."""
 
     GRN = True
-    MODEL_VARIANTS: ClassVar[dict[str, dict[str, list[int]]]] = {
-        "cifar10": {"depths": [5, 5], "dims": [96, 192]},
-        "atto": {"depths": [2, 2, 6, 2], "dims": [40, 80, 160, 320]},
-        "femto": {"depths": [2, 2, 6, 2], "dims": [48, 96, 192, 384]},
-        "pico": {"depths": [2, 2, 6, 2], "dims": [64, 128, 256, 512]},
-        "nano": {"depths": [2, 2, 8, 2], "dims": [80, 160, 320, 640]},
-        "tiny": {"depths": [3, 3, 9, 3], "dims": [96, 192, 384, 768]},
-        "base": {"depths": [3, 3, 27, 3], "dims": [128, 256, 512, 1024]},
-        "large": {"depths": [3, 3, 27, 3], "dims": [192, 384, 768, 1536]},
-        "huge": {"depths": [3, 3, 27, 3], "dims": [352, 704, 1408, 2816]},
-    }
+    MODEL_VARIANTS: ClassVar[Sizes] = _sizes(
+        "convnextv2_", "atto femto pico nano tiny base large huge"
+    )
 
 
 def create_convnext_v1(

@@ -11,7 +11,7 @@ from typing import Any
 
 from minigrad import models
 from minigrad.errors import ShapeError, unknown
-from minigrad.models.registry import accepts
+from minigrad.models.arguments import accepts
 
 __all__ = ["build", "output_size"]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minigrad import models
+from minigrad.compat import convnext
 from minigrad.compat._build import classifier, spatial
 from minigrad.compat.keras.model import Model
 from minigrad.models import create_model, list_models
@@ -68,7 +69,7 @@ def _variant(name: str, variant: str) -> Callable[..., Model]:
         }
         # Without top, `pooling` asks for the pooled and normed vector instead of the map.
         vector = pooling is not None and not include_top
-        net: Any = create_model(
+        net = convnext.named(
             variant,
             num_classes=0 if vector else num_classes,
             include_top=include_top or vector,
@@ -101,7 +102,7 @@ def _variant(name: str, variant: str) -> Callable[..., Model]:
     name : str, optional
         Shown by `Model.summary`.
     **options
-        Of `minigrad.models.ConvNeXt`, such as ``drop_path_rate``; unknown ones raise.
+        Of `minigrad.compat.convnext.ConvNeXt`, such as ``drop_path_rate``; unknown ones raise.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def ConvNeXtBackbone(
     input_shape : sequence of int or None
         (*spatial, channels) of one sample.
     drop_path_rate, layer_scale_init_value, include_rescaling, **options
-        Of `minigrad.models.ConvNeXt`.
+        Of `minigrad.compat.convnext.ConvNeXt`.
 
     Examples
     --------
@@ -165,7 +166,7 @@ def ConvNeXtBackbone(
         "name": name,
         **options,
     }
-    net = models.ConvNeXt(
+    net = convnext.ConvNeXt(
         depths=depths,
         dims=projection_dims,
         include_top=False,

@@ -28,20 +28,17 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu6": F.relu6,
     "sigmoid": F.sigmoid,
     "silu": F.silu,
+    "softmax": partial(F.softmax, dim=1),
     "softplus": F.softplus,
     "swish": F.silu,
     "tanh": F.tanh,
 }
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 
-CLASSIFIER_ACTIVATIONS: dict[str, Activation] = {
-    "linear": _identity,
-    "log_softmax": partial(F.log_softmax, dim=1),
-    "relu": F.relu,
-    "sigmoid": F.sigmoid,
-    "softmax": partial(F.softmax, dim=1),
-    "tanh": F.tanh,
-}
+CLASSIFIER_ACTIVATIONS = {
+    name: ACTIVATIONS[name] for name in ("linear", "relu", "sigmoid", "softmax", "tanh")
+} | {"log_softmax": partial(F.log_softmax, dim=1)}
+"""Of the scores of a classifier, (N, classes)."""
 
 
 def activation_by_name(name: str | None, approximate: str = "none") -> Activation:

@@ -14,32 +14,21 @@ from itertools import pairwise
 from typing import Any
 
 from minigrad.errors import OptionError, unknown
-from minigrad.models.activations import check_classifier_activation, classify
-from minigrad.models.block import CONVS, Block
+from minigrad.models.arguments import accepts
+from minigrad.models.block import Block
 from minigrad.models.features import FeatureInfo, check_input, pyramid_shapes
-from minigrad.models.registry import accepts
-from minigrad.models.rescaling import InputRescaling
 from minigrad.models.stem import layout
 from minigrad.modes import no_grad
 from minigrad.nn import init
 from minigrad.nn.containers import ModuleList, Sequential
 from minigrad.nn.layers import Conv1d, Conv2d, Conv3d, Dropout, Identity, LayerNorm, Linear
+from minigrad.nn.layers.spatial import CONVS
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-__all__ = ["CONVS", "Block", "ConvNeXt", "ConvNeXtV2"]
+__all__ = ["Block", "ConvNeXt", "ConvNeXtV2"]
 
-Initializer = Callable[[Tensor], object]
-
-POOLINGS = ("avg", "max")
-INITIALIZERS: dict[str, Initializer] = {
-    "trunc_normal": partial(init.trunc_normal_, std=0.02),
-    "normal": partial(init.normal_, std=0.02),
-    "glorot_uniform": init.xavier_uniform_,
-    "glorot_normal": init.xavier_normal_,
-    "he_uniform": partial(init.kaiming_uniform_, nonlinearity="relu"),
-    "he_normal": partial(init.kaiming_normal_, nonlinearity="relu"),
-}
+trunc_normal = partial(init.trunc_normal_, std=0.02)
 
 
 class ConvNeXt(Module):
@@ -74,25 +63,15 @@ class ConvNeXt(Module):
         stay comparable: see `minigrad.models.stem.layout`.
     input_size : int or sequence of int, optional
         Sides of the input, for ``stem="auto"``.
-    include_top : bool, default True
-        Whether there is a head at all; without, the last stage's map comes out.
-    include_rescaling : bool, default False
-        Whether the model takes pixels of 0 to 255, see `InputRescaling`.
-    pooling : {"avg", "max"}
-        What becomes of the last map. Also ``global_pool``.
-    classifier_activation : str or None, default None
-        softmax, sigmoid … of the outputs, in float32 at least; None gives logits.
-    head_dropout : float, default 0
-        Probability to drop the head's single inputs in training. Also ``drop_rate``.
-    dropout, spatial_dropout : float, default 0
-        Probability to drop single hidden values, or whole hidden channels, of the blocks.
-    activation, approximate, grn_norm, grn_position, grn_eps, grn_init
-        Of every `Block`.
     eps : float, default 1e-6
         Of every layer norm.
-    initializer : str or callable, default "trunc_normal"
-        First weights of convolutions and linear layers: trunc_normal and normal (of 0.02),
-        glorot_uniform, glorot_normal, he_uniform, he_normal, or a function that fills a tensor.
+    head_dropout : float, default 0
+        Probability to drop the head's single inputs in training. Also ``drop_rate``.
+    block : callable, default Block
+        What the stages are made of; it takes the arguments of `Block`.
+    initializer : callable, optional
+        Fills the first weights of convolutions and linear layers; by default from a normal
+        distribution of 0.02, cut off at ±2.
     checkpoint_blocks : bool, default False
         Whether blocks keep for backward little more than their input and compute the rest again:
         less memory for more time.
@@ -113,12 +92,14 @@ class ConvNeXt(Module):
     (2, 10)
     """
 
+    rescaling: Module | None = None  # before the stem, in systems whose models take pixels
+    classifier_activation: str | None = None  # after the head, in systems that have one
+
     @accepts(
         in_chans="in_channels",
         drop_path="drop_path_rate",
         layer_scale_init="layer_scale_init_value",
         ls_init_value="layer_scale_init_value",
-        global_pool="pooling",
         drop_rate="head_dropout",
     )
     def __init__(
@@ -137,42 +118,22 @@ class ConvNeXt(Module):
         spatial_dims: int = 2,
         stem: str = "patch",
         input_size: int | Sequence[int] | None = None,
-        include_top: bool = True,
-        include_rescaling: bool = False,
-        pooling: str = "avg",
-        classifier_activation: str | None = None,
-        head_dropout: float = 0.0,
-        dropout: float = 0.0,
-        spatial_dropout: float = 0.0,
-        activation: str | None = "gelu",
-        approximate: str = "none",
         eps: float = 1e-6,
-        grn_norm: str = "mean",
-        grn_position: str = "hidden",
-        grn_eps: float = 1e-6,
-        grn_init: float = 0.0,
-        initializer: str | Initializer = "trunc_normal",
+        head_dropout: float = 0.0,
+        block: Callable[..., Module] = Block,
+        initializer: Callable[[Tensor], object] = trunc_normal,
         checkpoint_blocks: bool = False,
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
         _check(in_channels, num_classes, depths, dims, drop_path_rate, patch_size, spatial_dims)
-        check_classifier_activation(classifier_activation)
-        if pooling not in POOLINGS:
-            raise unknown("ConvNeXt pooling", pooling, POOLINGS)
-        if not include_top:
-            num_classes = 0
         self.in_channels, self.num_classes = in_channels, num_classes or 0
         self.depths, self.dims = tuple(depths), tuple(dims)
-        self.spatial_dims, self.include_top = spatial_dims, include_top
-        self.pooling, self.classifier_activation = pooling, classifier_activation
+        self.spatial_dims = spatial_dims
         at: dict[str, Any] = {"device": device, "dtype": dtype}
         conv = CONVS[spatial_dims]
         patches = layout(len(dims), patch_size, stem, input_size)
         self.reduction = math.prod(patch.stride for patch in patches)
-        self.rescaling = (
-            InputRescaling(in_channels, spatial_dims, **at) if include_rescaling else None
-        )
 
         with init.skip_random():  # `initialize` draws once, at the end
             # The stem and every downsampling "patchify": kernel = stride.
@@ -185,24 +146,15 @@ class ConvNeXt(Module):
 
             rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
             options = (layer_scale_init_value, grn, kernel_size, eps, spatial_dims)
-            extras: dict[str, Any] = {
-                "recompute": checkpoint_blocks,
-                "dropout": dropout,
-                "spatial_dropout": spatial_dropout,
-                "activation": activation,
-                "approximate": approximate,
-                "grn_norm": grn_norm,
-                "grn_position": grn_position,
-                "grn_eps": grn_eps,
-                "grn_init": grn_init,
-                **at,
-            }
             self.stages = ModuleList()
             for depth, dim in zip(depths, dims, strict=True):
-                blocks = [Block(dim, next(rates), *options, **extras) for _ in range(depth)]
+                blocks = [
+                    block(dim, next(rates), *options, recompute=checkpoint_blocks, **at)
+                    for _ in range(depth)
+                ]
                 self.stages.append(Sequential(*blocks))
 
-            self.norm: Module = LayerNorm(dims[-1], eps, **at) if include_top else Identity()
+            self.norm: Module = LayerNorm(dims[-1], eps, **at)
             self.head_dropout = Dropout(head_dropout) if head_dropout else None
             self.head: Module = Linear(dims[-1], num_classes, **at) if num_classes else Identity()
         initialize(self, initializer, head_init_scale)
@@ -235,18 +187,17 @@ class ConvNeXt(Module):
         return last.pop()
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pool and norm a map, and classify it unless `pre_logits`."""
-        axes = tuple(range(2, x.ndim))
-        x = self.norm(x.mean(axes) if self.pooling == "avg" else x.amax(axes))
+        """Average a map over its positions, norm, and classify it unless `pre_logits`."""
+        x = self.norm(x.mean(tuple(range(2, x.ndim))))
         if pre_logits:
             return x
         if self.head_dropout is not None:
             x = self.head_dropout(x)
-        return classify(self.head(x), self.classifier_activation)
+        logits: Tensor = self.head(x)
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.forward_features(x)
-        return self.forward_head(x) if self.include_top else x
+        return self.forward_head(self.forward_features(x))
 
     def layer_ids(self, grouping: str = "single") -> dict[str, int]:
         """Return the layer number of each parameter, for layer-wise learning-rate decay.
@@ -333,18 +284,18 @@ class ConvNeXtV2(ConvNeXt):
         )
 
 
-def initialize(model: Module, initializer: str | Initializer, head_init_scale: float = 1.0) -> None:
+def initialize(
+    model: Module,
+    initializer: Callable[[Tensor], object] = trunc_normal,
+    head_init_scale: float = 1.0,
+) -> None:
     """Draw the weights of convolutions and linear layers, set their biases to zero."""
-    if isinstance(initializer, str):
-        if initializer not in INITIALIZERS:
-            raise unknown("initializer", initializer, INITIALIZERS)
-        initializer = INITIALIZERS[initializer]
     for module in model.modules():
         if isinstance(module, (Conv1d, Conv2d, Conv3d, Linear)):
             initializer(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
-    head = vars(model)["head"]
+    head = model.get_submodule("head")
     if isinstance(head, Linear) and head_init_scale != 1.0:
         no_grad().run(head.weight.mul_, head_init_scale)
 

@@ -20,10 +20,13 @@ from typing import Any
 from minigrad import random
 from minigrad.backend import get_xp
 from minigrad.errors import OptionError, ShapeError, unknown
-from minigrad.models.convnext import CONVS, Block, ConvNeXt
+from minigrad.models.block import Block
+from minigrad.models.convnext import ConvNeXt
 from minigrad.nn import init
 from minigrad.nn.containers import Sequential
 from minigrad.nn.layers import GRN, Conv1d, Conv2d, Conv3d, Linear
+from minigrad.nn.layers.dropout import Dropout, DropPath
+from minigrad.nn.layers.spatial import CONVS
 from minigrad.nn.module import Module
 from minigrad.ops.create import ones, zeros
 from minigrad.ops.index import argsort, index_put, scatter
@@ -432,7 +435,7 @@ def _check_encoder(model: ConvNeXt) -> None:
             "FCMAE: the encoder has blocks without GRN, as ConvNeXt V1; pre-train a ConvNeXtV2, "
             "or build the model with grn=True"
         )
-    if any(b.drop_path.drop_prob or b.dropout or b.spatial_dropout for b in blocks):
+    if any(_drops(layer) for block in blocks for layer in block.modules()):
         raise OptionError(
             "FCMAE: the encoder has drop path or dropout, which pre-training does without; build "
             "it with drop_path_rate=0 and load its weights into the model that you fine-tune"
@@ -449,3 +452,8 @@ def _check_encoder(model: ConvNeXt) -> None:
                     f"FCMAE: {layer!r} looks beyond a patch; stem and downsampling must have "
                     "stride = kernel size and no padding"
                 )
+
+
+def _drops(layer: Module) -> bool:
+    """Return True if the layer drops anything in training."""
+    return isinstance(layer, Dropout) or (isinstance(layer, DropPath) and layer.drop_prob > 0)

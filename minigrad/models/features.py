@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from minigrad.errors import OptionError, ShapeError
 from minigrad.nn.containers import ModuleList
@@ -11,12 +11,22 @@ from minigrad.nn.layers import LayerNorm
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-if TYPE_CHECKING:
-    from minigrad.models.convnext import ConvNeXt
-
 __all__ = ["ConvNeXtFeatures", "Feature", "FeatureInfo"]
 
 AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
+
+
+class Trunk(Protocol):
+    """What a model must have for its stages' maps to be taken: a ConvNeXt's attributes."""
+
+    in_channels: int
+    spatial_dims: int
+    depths: tuple[int, ...]
+    dims: tuple[int, ...]
+    reduction: int
+    downsample_layers: ModuleList
+    stages: ModuleList
+    rescaling: Module | None
 
 
 class Feature(NamedTuple):
@@ -45,7 +55,7 @@ class FeatureInfo(tuple[Feature, ...]):
     __slots__ = ()
 
     @classmethod
-    def of(cls, model: ConvNeXt | ConvNeXtFeatures) -> FeatureInfo:
+    def of(cls, model: Trunk) -> FeatureInfo:
         """Read it off a model's stages."""
         found, reduction = [], 1
         for i, convs in enumerate(model.downsample_layers):
@@ -67,9 +77,7 @@ class FeatureInfo(tuple[Feature, ...]):
         return [f.module for f in self]
 
 
-def pyramid_shapes(
-    model: ConvNeXt | ConvNeXtFeatures, input_shape: Sequence[int]
-) -> dict[str, tuple[int, ...]]:
+def pyramid_shapes(model: Trunk, input_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """Return the shape of every map for one sample of `input_shape`, without a forward.
 
     Parameters
@@ -146,7 +154,7 @@ class ConvNeXtFeatures(Module):
     """
 
     def __init__(
-        self, model: ConvNeXt, out_indices: Sequence[int] | None = None, norm: bool = True
+        self, model: Trunk, out_indices: Sequence[int] | None = None, norm: bool = True
     ) -> None:
         if not isinstance(getattr(model, "downsample_layers", None), ModuleList):
             raise OptionError(

@@ -8,13 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.errors import OptionError
-from minigrad.models.activations import check_classifier_activation, classify
-from minigrad.models.convnext import CONVS, Block, drop_path_rates, initialize
+from minigrad.models.arguments import accepts
+from minigrad.models.block import Block
+from minigrad.models.convnext import drop_path_rates, initialize
 from minigrad.models.features import check_input
-from minigrad.models.registry import accepts, register
+from minigrad.models.registry import register
 from minigrad.nn import init
 from minigrad.nn.containers import ModuleList
 from minigrad.nn.layers import Identity, LayerNorm, Linear
+from minigrad.nn.layers.spatial import CONVS
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -53,10 +55,6 @@ class ConvNeXtIsotropic(Module):
         Whether the blocks have global response normalisation.
     spatial_dims : {1, 2, 3}, default 2
         Signals, images or volumes.
-    include_top : bool, default True
-        Whether there is a head; without, the map of the last block comes out.
-    classifier_activation : str or None, default None
-        softmax, sigmoid … of the outputs; None gives logits.
     checkpoint_blocks : bool, default False
         Whether blocks compute again what backward needs instead of keeping it.
     device, dtype : optional
@@ -93,8 +91,6 @@ class ConvNeXtIsotropic(Module):
         kernel_size: int = 7,
         grn: bool = False,
         spatial_dims: int = 2,
-        include_top: bool = True,
-        classifier_activation: str | None = None,
         checkpoint_blocks: bool = False,
         device: str | None = None,
         dtype: Any = None,
@@ -110,15 +106,9 @@ class ConvNeXtIsotropic(Module):
             raise OptionError(f"drop_path_rate must lie in [0, 1), got {drop_path_rate}")
         if spatial_dims not in CONVS:
             raise OptionError(f"spatial_dims must be 1, 2 or 3, got {spatial_dims}")
-        check_classifier_activation(classifier_activation)
-        num_classes = (num_classes or 0) if include_top else 0
-        self.in_channels, self.num_classes, self.spatial_dims = (
-            in_channels,
-            num_classes,
-            spatial_dims,
-        )
+        self.in_channels, self.num_classes = in_channels, num_classes or 0
+        self.spatial_dims = spatial_dims
         self.depth, self.dim, self.reduction = depth, dim, patch_size
-        self.include_top, self.classifier_activation = include_top, classifier_activation
         at: dict[str, Any] = {"device": device, "dtype": dtype}
         with init.skip_random():
             self.stem = CONVS[spatial_dims](in_channels, dim, patch_size, patch_size, **at)
@@ -127,9 +117,9 @@ class ConvNeXtIsotropic(Module):
                 Block(dim, rate, *options, recompute=checkpoint_blocks, **at)
                 for rate in drop_path_rates(drop_path_rate, depth)
             )
-            self.norm: Module = LayerNorm(dim, 1e-6, **at) if include_top else Identity()
+            self.norm: Module = LayerNorm(dim, 1e-6, **at)
             self.head: Module = Linear(dim, num_classes, **at) if num_classes else Identity()
-        initialize(self, "trunc_normal", head_init_scale)
+        initialize(self, head_init_scale=head_init_scale)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last block's map, (N, dim, *spatial)."""
@@ -142,11 +132,10 @@ class ConvNeXtIsotropic(Module):
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool and norm a map, and classify it unless `pre_logits`."""
         x = self.norm(x.mean(tuple(range(2, x.ndim))))
-        return x if pre_logits else classify(self.head(x), self.classifier_activation)
+        return x if pre_logits else self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.forward_features(x)
-        return self.forward_head(x) if self.include_top else x
+        return self.forward_head(self.forward_features(x))
 
 
 @register(family="convnext_isotropic")

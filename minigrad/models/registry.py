@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from minigrad.errors import DataError, OptionError, unknown
 from minigrad.models.catalog import ModelList, Shelf
-from minigrad.models.features import ConvNeXtFeatures
 from minigrad.nn.module import Module
 
-__all__ = ["accepts", "create_model", "encoders_of", "list_models", "register"]
+__all__ = ["create_model", "encoders_of", "find", "list_models", "register"]
 
 Build = Callable[..., Module]
 B = TypeVar("B", bound=Build)
-P = ParamSpec("P")
-R = TypeVar("R")
 
 TYPES = ("backbone", "segmentation")
 
@@ -32,6 +28,7 @@ class Entry:
     family: str | None  # of a backbone
     allowed_families: tuple[str, ...]  # of the backbones that a segmentation model takes
     aliases: tuple[str, ...]
+    features: Callable[..., Module] | None  # makes the maps of its stages come out
 
 
 _models: dict[str, Entry] = {}  # by name
@@ -44,6 +41,7 @@ def register(
     type: str = "backbone",
     allowed_families: Sequence[str] = (),
     aliases: Sequence[str] = (),
+    features: Callable[..., Module] | None = None,
 ) -> Callable[[B], B]:
     """Make a function or a class a model that `create_model` knows by name.
 
@@ -59,6 +57,9 @@ def register(
         The families of encoders that a segmentation model takes.
     aliases : sequence of str
         Other names. Upper case, hyphens and underscores need none: they never matter.
+    features : callable, optional
+        Given the model, built with ``num_classes=0``, and options of its own: the module that
+        ``create_model(…, features_only=True)`` returns.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def register(
         own = (name or build.__name__).lower()
         families = tuple(each.lower() for each in allowed_families)
         lowered = None if family is None else family.lower()
-        entry = Entry(own, build, lowered, families, tuple(aliases))
+        entry = Entry(own, build, lowered, families, tuple(aliases), features)
         for key in (own, *aliases):
             other = _by_key().get(_key(key))
             if other and (other.name != own or other.build.__module__ != build.__module__):
@@ -156,15 +157,15 @@ def create_model(
     pretrained : bool, default False
         True raises: no weights come with minigrad.
     features_only : bool, default False
-        Return the maps of the stages instead of classes: see `ConvNeXtFeatures`, whose options
-        ``out_indices`` and ``norm`` may then be given too.
+        Return the maps of the stages instead of classes; for a ConvNeXt see `ConvNeXtFeatures`,
+        whose options ``out_indices`` and ``norm`` may then be given too.
     **options
         Options of the model, such as ``num_classes`` or ``drop_path_rate``.
 
     Raises
     ------
     OptionError
-        If the name or an option is unknown; the nearest one is suggested.
+        If the name or an option is unknown; the nearest one is suggested. If the model has no maps.
     DataError
         If pretrained weights are asked for.
 
@@ -175,19 +176,37 @@ def create_model(
         ...
     minigrad.errors.OptionError: unknown model 'convnextv2_ato'; did you mean 'convnextv2_atto'? ...
     """
-    if _key(name) not in _by_key():
-        raise unknown("model", name, _models)
+    entry = find(name)
     if pretrained:
         raise DataError(
             f"no weights of {name!r} come with minigrad; build the model without pretrained, and "
             "load a file with model.load_state_dict(minigrad.io.load(path))"
         )
-    build = _by_key()[_key(name)].build
     if not features_only:
-        return build(**options)
-    chosen = {key: options.pop(key) for key in ("out_indices", "norm") if key in options}
-    trunk: Any = build(num_classes=0, **options)
-    return ConvNeXtFeatures(trunk, **chosen)
+        return entry.build(**options)
+    if entry.features is None:
+        known = [(n, e) for n, e in _models.items() if e.features]
+        raise OptionError(
+            f"{entry.name} has no stages to take maps from, so features_only cannot be; use one of "
+            f"the families {', '.join(sorted({e.family or n for n, e in known}))}"
+        )
+    own = inspect.signature(entry.features).parameters
+    chosen = {key: options.pop(key) for key in list(own)[1:] if key in options}
+    return entry.features(entry.build(num_classes=0, **options), **chosen)
+
+
+def find(name: str) -> Entry:
+    """Return what is registered under a name, in any of its spellings.
+
+    Raises
+    ------
+    OptionError
+        If nothing is; the nearest name is suggested.
+    """
+    try:
+        return _by_key()[_key(name)]
+    except KeyError:
+        raise unknown("model", name, _models) from None
 
 
 def encoders_of(name: str) -> list[str]:
@@ -205,9 +224,7 @@ def encoders_of(name: str) -> list[str]:
     >>> "convnextv2_atto" in encoders_of("unet")
     True
     """
-    if _key(name) not in _by_key():
-        raise unknown("model", name, _models)
-    taken = _by_key()[_key(name)].allowed_families
+    taken = find(name).allowed_families
     return sorted(n for n, entry in _models.items() if entry.family in taken)
 
 
@@ -218,40 +235,3 @@ def _key(name: str) -> str:
 
 def _by_key() -> dict[str, Entry]:
     return {_key(name): e for e in _models.values() for name in (e.name, *e.aliases)}
-
-
-def accepts(**aliases: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a constructor know keyword arguments by other names too, and refuse unknown ones.
-
-    Parameters
-    ----------
-    **aliases : str
-        Other name to proper name.
-
-    Raises
-    ------
-    OptionError
-        By the decorated function: for an unknown name, with the nearest one suggested, or for an
-        argument given under both its names.
-    """
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        parameters = inspect.signature(function).parameters
-        names = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD and n != "self"]
-        closed = all(p.kind is not p.VAR_KEYWORD for p in parameters.values())
-        owner = function.__qualname__.removesuffix(".__init__")
-
-        @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            for key in list(kwargs):
-                proper = aliases.get(key, key)
-                if proper in kwargs and proper != key:
-                    raise OptionError(f"{owner}: {key} is another name of {proper}; give only one")
-                if proper not in names and closed:
-                    raise unknown(f"{owner} option", key, names)
-                kwargs[proper] = kwargs.pop(key)
-            return function(*args, **kwargs)
-
-        return wrapper
-
-    return decorate

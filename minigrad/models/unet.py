@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 from minigrad import dtypes
 from minigrad.errors import OptionError, ShapeError
+from minigrad.models.arguments import accepts
 from minigrad.models.convnext import ConvNeXt
 from minigrad.models.features import ConvNeXtFeatures
-from minigrad.models.registry import accepts, create_model, register
+from minigrad.models.registry import create_model, register
 from minigrad.models.unet_blocks import (
-    CONVS,
     Activation,
     UNetDecoder,
     UNetPlusPlusDecoder,
@@ -27,6 +27,7 @@ from minigrad.models.unet_blocks import (
 )
 from minigrad.nn import functional as F
 from minigrad.nn import init
+from minigrad.nn.layers.spatial import CONVS
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 

@@ -7,27 +7,16 @@ Ronneberger et al., "U-Net" (2015); Oktay et al., "Attention U-Net" (2018); Zhou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minigrad.errors import OptionError, unknown
+from minigrad.models.activations import ACTIVATIONS
 from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.nn.containers import ModuleDict, ModuleList, Sequential
-from minigrad.nn.layers import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    ConvTranspose1d,
-    ConvTranspose2d,
-    ConvTranspose3d,
-    GroupNorm,
-    Identity,
-    LayerNorm,
-)
+from minigrad.nn.layers import GroupNorm, Identity, LayerNorm
+from minigrad.nn.layers.spatial import BATCH_NORMS, CONVS, TRANSPOSED_CONVS
 from minigrad.nn.module import Module
 from minigrad.ops.shape import cat
 from minigrad.tensor import Tensor
@@ -42,26 +31,8 @@ __all__ = [
     "UnitNorm",
 ]
 
-CONVS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
-TRANSPOSED = {1: ConvTranspose1d, 2: ConvTranspose2d, 3: ConvTranspose3d}
-BATCH_NORMS = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
-
 BLOCK_TYPES = ("upsampling", "transpose")
 NORMS = ("batch", "group", "instance", "layer", "none", "sync_batch", "unit")
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "elu": F.elu,
-    "gelu": F.gelu,
-    "leaky_relu": F.leaky_relu,
-    "linear": lambda x: x,
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "sigmoid": F.sigmoid,
-    "silu": F.silu,
-    "softmax": lambda x: F.softmax(x, 1),
-    "softplus": F.softplus,
-    "swish": F.silu,
-    "tanh": F.tanh,
-}
 
 
 class Activation(Module):
@@ -194,7 +165,7 @@ def upsampling(channels: int, filters: int, block_type: str, options: Sequence[A
     norm, activation, dims, at = options
     if block_type == "upsampling":
         return Double()
-    conv = he_(TRANSPOSED[dims](channels, filters, 4, stride=2, padding=1, **at))
+    conv = he_(TRANSPOSED_CONVS[dims](channels, filters, 4, stride=2, padding=1, **at))
     return Sequential(conv, norm_layer(norm, filters, dims, **at), Activation(activation))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from minigrad.errors import OptionError
 from minigrad.models.convnext import ConvNeXt, ConvNeXtV2
+from minigrad.models.features import ConvNeXtFeatures
 from minigrad.models.registry import register
 
 __all__ = [
@@ -32,95 +33,115 @@ __all__ = [
 ]
 
 
-def _free(options: dict[str, Any]) -> dict[str, Any]:
-    """Refuse the two options that the name sets."""
+SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "convnext_tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),
+    "convnext_small": ((3, 3, 27, 3), (96, 192, 384, 768)),
+    "convnext_base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
+    "convnext_large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
+    "convnext_xlarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
+    "convnextv2_atto": ((2, 2, 6, 2), (40, 80, 160, 320)),
+    "convnextv2_femto": ((2, 2, 6, 2), (48, 96, 192, 384)),
+    "convnextv2_pico": ((2, 2, 6, 2), (64, 128, 256, 512)),
+    "convnextv2_nano": ((2, 2, 8, 2), (80, 160, 320, 640)),
+    "convnextv2_tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),
+    "convnextv2_small": ((3, 3, 27, 3), (96, 192, 384, 768)),
+    "convnextv2_base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
+    "convnextv2_large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
+    "convnextv2_huge": ((3, 3, 27, 3), (352, 704, 1408, 2816)),
+}
+"""depths and dims by name."""
+
+
+def _sized(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with depths and dims; refuse these two among them."""
     if options.keys() & {"depths", "dims"}:
         raise OptionError(
             "a named model sets depths and dims itself; for sizes of your own use "
             "models.ConvNeXt(depths=…, dims=…) or models.ConvNeXtV2(…)"
         )
-    return options
+    depths, dims = SIZES[name]
+    return {"depths": depths, "dims": dims, **options}
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnext_tiny(**options: Any) -> ConvNeXt:
     """ConvNeXt-T: 28.6 M parameters, 4.5 G multiply-adds, 82.1 % top-1."""
-    return ConvNeXt(depths=(3, 3, 9, 3), dims=(96, 192, 384, 768), **_free(options))
+    return ConvNeXt(**_sized("convnext_tiny", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnext_small(**options: Any) -> ConvNeXt:
     """ConvNeXt-S: 50.2 M parameters, 8.7 G multiply-adds, 83.1 % top-1."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(96, 192, 384, 768), **_free(options))
+    return ConvNeXt(**_sized("convnext_small", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnext_base(**options: Any) -> ConvNeXt:
     """ConvNeXt-B: 88.6 M parameters, 15.4 G multiply-adds, 83.8 % top-1."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(128, 256, 512, 1024), **_free(options))
+    return ConvNeXt(**_sized("convnext_base", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnext_large(**options: Any) -> ConvNeXt:
     """ConvNeXt-L: 197.8 M parameters, 34.4 G multiply-adds, 84.3 % top-1."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(192, 384, 768, 1536), **_free(options))
+    return ConvNeXt(**_sized("convnext_large", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnext_xlarge(**options: Any) -> ConvNeXt:
     """ConvNeXt-XL: 350.2 M parameters, 60.9 G multiply-adds, 87.0 % top-1 from ImageNet-22k."""
-    return ConvNeXt(depths=(3, 3, 27, 3), dims=(256, 512, 1024, 2048), **_free(options))
+    return ConvNeXt(**_sized("convnext_xlarge", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_atto(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-A: 3.7 M parameters, 0.55 G multiply-adds, 76.7 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(40, 80, 160, 320), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_atto", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_femto(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-F: 5.2 M parameters, 0.78 G multiply-adds, 78.5 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(48, 96, 192, 384), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_femto", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_pico(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-P: 9.1 M parameters, 1.4 G multiply-adds, 80.3 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 6, 2), dims=(64, 128, 256, 512), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_pico", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_nano(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-N: 15.6 M parameters, 2.4 G multiply-adds, 81.9 % top-1."""
-    return ConvNeXtV2(depths=(2, 2, 8, 2), dims=(80, 160, 320, 640), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_nano", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_tiny(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-T: 28.6 M parameters, 4.5 G multiply-adds, 83.0 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 9, 3), dims=(96, 192, 384, 768), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_tiny", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_small(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-S: 50.3 M parameters, 8.7 G multiply-adds; not an official size."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(96, 192, 384, 768), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_small", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_base(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-B: 88.7 M parameters, 15.4 G multiply-adds, 84.9 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(128, 256, 512, 1024), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_base", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_large(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-L: 198.0 M parameters, 34.4 G multiply-adds, 85.8 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(192, 384, 768, 1536), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_large", options))
 
 
-@register(family="convnext")
+@register(family="convnext", features=ConvNeXtFeatures)
 def convnextv2_huge(**options: Any) -> ConvNeXtV2:
     """ConvNeXt V2-H: 660.3 M parameters, 114.9 G multiply-adds, 86.3 % top-1."""
-    return ConvNeXtV2(depths=(3, 3, 27, 3), dims=(352, 704, 1408, 2816), **_free(options))
+    return ConvNeXtV2(**_sized("convnextv2_huge", options))

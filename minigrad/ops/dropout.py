@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import backend
+from minigrad import backend, dtypes
 from minigrad.autograd.node import Function
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
@@ -47,9 +47,13 @@ def _mask(x: Tensor, shape: tuple[int, ...], keep: float) -> Any:
 
 
 def drop_path_factor(x: Tensor, p: float) -> Tensor:
-    """Draw the factors (N,) with which `drop_path` multiplies the samples of `x` in training."""
+    """Draw the factors (N,) with which `drop_path` multiplies the samples of `x` in training.
+
+    They are of the dtype of x, or float32 where that is narrower.
+    """
     keep = _mask(x, x.shape[:1], 1.0 - p)
-    return wrap(keep.astype(x.dtype) * x.dtype.type(1.0 / (1.0 - p)))
+    dtype = dtypes.promote_types(x.dtype, dtypes.float32)
+    return wrap(keep.astype(dtype) * dtype.type(1.0 / (1.0 - p)))
 
 
 @operation("minigrad functional")

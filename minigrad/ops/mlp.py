@@ -6,13 +6,14 @@ from typing import Any
 
 from minigrad.autograd.node import Cast, Function
 from minigrad.backend import get_xp
-from minigrad.dtypes import DType, float32
+from minigrad.dtypes import DType, float32, float64
 from minigrad.errors import ShapeError
 from minigrad.kernels import is_compiled, pick
 from minigrad.kernels.reference.mlp import Parameters
-from minigrad.modes import state
+from minigrad.modes import is_grad_enabled, state
 from minigrad.ops.declare import operation
-from minigrad.ops.precision import FLOAT32, obey
+from minigrad.ops.elementwise import cast
+from minigrad.ops.precision import FLOAT32, full_precision, obey
 from minigrad.tensor import Tensor, is_recording
 
 
@@ -54,6 +55,33 @@ def mixes(x: Tensor) -> bool:
     parameters stay float32. The result has the type of the skip connection.
     """
     return get_xp(x.array).__name__ == "cupy" and is_compiled("mlp", x.array)
+
+
+def is_one_operation(x: Tensor, w1: Tensor, w2: Tensor) -> bool:
+    """Return True where `pointwise_mlp` is to do the work of the layers in a block for x.
+
+    With a compiled kernel it always is; NumPy's, which goes tile by tile and keeps nothing for
+    backward, pays where nothing is recorded. Under autocast the layers decide their precision one
+    by one, unless one kernel takes two types. What does not fit together is left to the layers,
+    whose errors say it best.
+
+    Parameters
+    ----------
+    x : Tensor, (N, C, *spatial)
+        The input of the block.
+    w1, w2 : Tensor, (H, C) and (C, H)
+        The weights of its linear layers.
+    """
+    dtype = w1.dtype
+    if full_precision(x):
+        known = x.dtype == dtype and (dtype in (float32, float64) or mixes(x))
+    else:
+        known = dtype == float32 and x.dtype.itemsize <= 4 and mixes(x)
+    return (
+        known
+        and x.shape[1:2] == w1.shape[1:] == w2.shape[:1]
+        and (not is_grad_enabled() or is_compiled("mlp", x.array))
+    )
 
 
 def _is_mixed(x: Tensor, skip: Tensor, factor: Tensor | None, *parameters: Tensor | None) -> bool:
@@ -136,6 +164,9 @@ def pointwise_mlp(
             f"({channels}, H), got {w1.shape} and {w2.shape}"
         )
     parameters = (norm_weight, norm_bias, w1, b1, w2, b2, scale, grn_weight, grn_bias)
+    if scale is not None and skip.dtype.itemsize < scale.dtype.itemsize:
+        skip = cast(skip, scale.dtype)  # as skip + scale * branch would have it
+    factor = None if factor is None else cast(factor, skip.dtype)
     if state.autocast is not None and not _is_mixed(x, skip, factor, *parameters):
         x, skip, factor, *rest = obey("pointwise_mlp", x, skip, factor, *parameters)
         parameters = tuple(rest)

@@ -34,7 +34,7 @@ def warn_of_outputs(model: nn.Module, loss: Any) -> None:
     >>> print(said[0].message)
     the loss BCELoss expects probabilities, but the model gives logits; ...
     """
-    activation = vars(model).get("classifier_activation", "unknown")
+    activation = getattr(model, "classifier_activation", "unknown")
     if activation == "unknown":
         return
     while isinstance(loss, partial):

@@ -12,7 +12,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import io, models, nn
-from minigrad.compat import dl_techniques, edifice, keras, lucid, medicai
+from minigrad.compat import convnext, dl_techniques, edifice, keras, lucid, medicai
 from minigrad.errors import DataError, MinigradError, OptionError, ShapeError
 from minigrad.nn.init import skip_random
 
@@ -61,9 +61,7 @@ def test_2_totals_of_trunks(table: str) -> None:
     dims, channels = int(table[0]), int(table.split("_")[1].removesuffix("ch"))
     with skip_random():
         for name, count in COUNTS["backbone_only_include_top_false"][table].items():
-            model = models.create_model(
-                name, include_top=False, spatial_dims=dims, in_channels=channels
-            )
+            model = convnext.named(name, include_top=False, spatial_dims=dims, in_channels=channels)
             assert model.count_params() == count, name
 
 

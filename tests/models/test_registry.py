@@ -142,6 +142,6 @@ def test_the_catalog_in_a_notebook() -> None:
 def test_features_only_needs_stages() -> None:
     with (
         nn.init.skip_random(),
-        pytest.raises(OptionError, match="ConvNeXtIsotropic has no stages"),
+        pytest.raises(OptionError, match="convnext_isotropic_small has no stages"),
     ):
         models.create_model("convnext_isotropic_small", features_only=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from minigrad import models, nn
+from minigrad import nn
+from minigrad.compat.convnext import ConvNeXt
 from minigrad.nn import functional as F
 from minigrad.train import Trainer
 
@@ -29,7 +30,7 @@ SMALL: dict[str, Any] = {"num_classes": 2, "depths": (1,), "dims": (4,)}
     ],
 )
 def test_what_does_not_fit(activation: str | None, loss: Any, message: str) -> None:
-    model = models.ConvNeXt(classifier_activation=activation, **SMALL)
+    model = ConvNeXt(classifier_activation=activation, **SMALL)
     with pytest.warns(UserWarning, match=message):
         Trainer(model, loss=loss)
 
@@ -48,5 +49,5 @@ def test_what_does_not_fit(activation: str | None, loss: Any, message: str) -> N
 def test_what_fits_or_cannot_be_judged(activation: str | None, loss: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Trainer(models.ConvNeXt(classifier_activation=activation, **SMALL), loss=loss)
+        Trainer(ConvNeXt(classifier_activation=activation, **SMALL), loss=loss)
         Trainer(nn.Sequential(nn.Linear(2, 2), nn.Sigmoid()), loss="cross_entropy")

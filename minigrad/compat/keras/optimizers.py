@@ -8,7 +8,7 @@ from typing import Any
 
 from minigrad import optim
 from minigrad.errors import unknown
-from minigrad.models.registry import accepts
+from minigrad.models.arguments import accepts
 
 __all__ = ["SGD", "Adam", "AdamW", "Spec", "find_optimizer"]
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.errors import unknown
 from minigrad.nn import functional as F
-from minigrad.nn.init import constant_, empty
+from minigrad.nn.init import empty, zeros_
 from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
 __all__ = ["GRN"]
-
-NORMS = ("mean", "sum")
 
 
 class GRN(Module):
@@ -30,10 +27,6 @@ class GRN(Module):
         Added to the mean response.
     spatial_dims : int, default 2
         Number of spatial axes; γ and β have shape (1, 1, 1, C) for 2, the official one.
-    norm : {"mean", "sum"}
-        What divides G: its mean over the channels (official), or its sum.
-    init : float, default 0
-        First value of γ; 0 makes a new layer the identity.
     device, dtype : optional
         Where and in which element type the parameters are made.
 
@@ -56,32 +49,23 @@ class GRN(Module):
         dim: int,
         eps: float = 1e-6,
         spatial_dims: int = 2,
-        norm: str = "mean",
-        init: float = 0.0,
         device: str | None = None,
         dtype: Any = None,
     ) -> None:
         check_lengths("GRN", dim=dim)
-        if norm not in NORMS:
-            raise unknown("GRN norm", norm, NORMS)
-        self.dim, self.eps, self.norm, self.init = dim, eps, norm, init
+        self.dim, self.eps = dim, eps
         shape = (*(1,) * (spatial_dims + 1), dim)
         self.gamma = empty(*shape, device=device, dtype=dtype)
         self.beta = empty(*shape, device=device, dtype=dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set γ to its first value and β to zero."""
-        constant_(self.gamma, self.init)
-        constant_(self.beta, 0.0)
+        """Set γ and β to zero."""
+        zeros_(self.gamma)
+        zeros_(self.beta)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.norm == "mean":
-            return F.global_response_norm(x, self.gamma, self.beta, self.eps)
-        # G / (ΣG + eps) = (1/C) · G / (mean G + eps/C)
-        return F.global_response_norm(x, self.gamma / self.dim, self.beta, self.eps / self.dim)
+        return F.global_response_norm(x, self.gamma, self.beta, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.dim}, eps={self.eps}" + (
-            f", norm={self.norm!r}" if self.norm != "mean" else ""
-        )
+        return f"{self.dim}, eps={self.eps}"

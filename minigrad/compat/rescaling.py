@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.data.catalog import IMAGENET_MEAN, IMAGENET_STD
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "InputRescaling"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+__all__ = ["InputRescaling"]
 
 
 class InputRescaling(Module):

@@ -1,4 +1,4 @@
-"""ConvNeXt's options: beside PyTorch in every dimension, small inputs, head, rescaling."""
+"""The switches of other systems: beside PyTorch in every dimension, head, rescaling."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import minigrad as mg
 from minigrad import models, nn
 from minigrad.autograd import gradcheck
+from minigrad.compat.block import Block
+from minigrad.compat.convnext import ConvNeXt, ConvNeXtV2
 from minigrad.errors import OptionError
-from minigrad.models.stem import layout
 from minigrad.nn import functional as F
 
 SMALL: dict[str, Any] = {"depths": (1, 2), "dims": (4, 8), "kernel_size": 3, "patch_size": 2}
@@ -29,9 +30,9 @@ BLOCK_OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def build(**options: Any) -> models.ConvNeXt:
+def build(**options: Any) -> ConvNeXt:
     """Return a model whose every parameter matters: nothing is left at zero or near it."""
-    model = models.ConvNeXt(2, 3, dtype=mg.float64, **(SMALL | options))
+    model = ConvNeXt(2, 3, dtype=mg.float64, **(SMALL | options))
     with mg.no_grad():
         for p in model.parameters():
             p.copy_(mg.randn(*p.shape, dtype=mg.float64) * 0.5 + 0.1)
@@ -67,7 +68,7 @@ def test_outputs_and_all_gradients_equal_pytorchs(
 def test_gradcheck_of_the_block(options: dict[str, Any], spatial_dims: int) -> None:
     mg.manual_seed(1)
     options = {"kernel_size": 3, "layer_scale_init_value": 0.5} | options
-    block = models.Block(2, spatial_dims=spatial_dims, dtype=mg.float64, **options)
+    block = Block(2, spatial_dims=spatial_dims, dtype=mg.float64, **options)
     with mg.no_grad():
         for p in block.parameters():
             p.copy_(mg.randn(*p.shape, dtype=mg.float64) * 0.5 + 0.1)
@@ -87,10 +88,10 @@ def test_gradcheck_of_the_block(options: dict[str, Any], spatial_dims: int) -> N
 @pytest.mark.parametrize(
     "model",
     [
-        lambda at: models.ConvNeXt(2, 3, pooling="max", classifier_activation="softmax", **at),
-        lambda at: models.ConvNeXt(2, 3, stem="auto", input_size=4, **at | {"patch_size": 4}),
-        lambda at: models.ConvNeXtV2(2, include_top=False, include_rescaling=True, **at),
-        lambda at: models.ConvNeXtFeatures(models.ConvNeXtV2(2, **at)),
+        lambda at: ConvNeXt(2, 3, pooling="max", classifier_activation="softmax", **at),
+        lambda at: ConvNeXt(2, 3, stem="auto", input_size=4, **at | {"patch_size": 4}),
+        lambda at: ConvNeXtV2(2, include_top=False, include_rescaling=True, **at),
+        lambda at: models.ConvNeXtFeatures(ConvNeXtV2(2, **at)),
         lambda at: models.ConvNeXtIsotropic(2, 3, 2, 4, patch_size=2, grn=True, dtype=mg.float64),
     ],
 )
@@ -106,51 +107,11 @@ def test_gradcheck_of_whole_models(model: Any) -> None:
     assert gradcheck(run, (x,))
 
 
-# --- small inputs ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("side", "stem", "reductions"),
-    [
-        (8, (3, 1, 1), [1, 2, 4, 4]),
-        (28, (3, 1, 1), [1, 2, 4, 8]),
-        (32, (3, 1, 1), [1, 2, 4, 8]),
-        (63, (3, 1, 1), [1, 2, 4, 8]),
-        (64, (4, 2, 1), [2, 4, 8, 16]),
-        (127, (4, 2, 1), [2, 4, 8, 16]),
-        (128, (4, 4, 0), [4, 8, 16, 32]),
-        (224, (4, 4, 0), [4, 8, 16, 32]),
-    ],
-)
-def test_the_documented_rule_for_small_inputs(
-    side: int, stem: tuple[int, ...], reductions: list[int]
-) -> None:
-    with nn.init.skip_random():
-        model = models.convnextv2_atto(stem="auto", input_size=(side, side + 100))
-    conv = model.downsample_layers[0][0]
-    assert (conv.kernel_size[0], conv.stride[0], conv.padding[0]) == stem
-    assert model.feature_info.reduction() == reductions
-    assert model.dims == (40, 80, 160, 320)
-    last = model.pyramid_shapes((3, side, side))["P4"]
-    assert min(last[1:]) >= 2
-    if side >= 128:
-        assert model.downsample_layers[1][1].kernel_size == (2, 2)
-
-
-def test_a_small_input_goes_through_and_its_shapes_are_foretold() -> None:
-    model = models.ConvNeXtV2(1, 4, (1, 1, 1, 1), (4, 4, 8, 8), stem="auto", input_size=9)
-    x = mg.randn(2, 1, 9, 11)
-    maps = model.forward_pyramid(x)
-    assert {k: v.shape[1:] for k, v in maps.items()} == model.pyramid_shapes((1, 9, 11))
-    assert [patch.kernel_size for patch in layout(4, stem="auto", input_size=9)] == [3, 2, 2, 1]
-    assert model(x).shape == (2, 4)
-
-
 # --- head --------------------------------------------------------------------------------------
 
 
 def test_without_top_the_map_comes_out() -> None:
-    model = models.ConvNeXt(include_top=False, **SMALL)
+    model = ConvNeXt(include_top=False, **SMALL)
     assert model(mg.randn(1, 3, 16, 16)).shape == (1, 8, 4, 4)
     assert not [k for k in model.state_dict() if k.startswith(("norm", "head"))]
 
@@ -160,7 +121,7 @@ def test_without_top_the_map_comes_out() -> None:
     [("softmax", lambda x: F.softmax(x, 1)), ("sigmoid", F.sigmoid), (None, lambda x: x)],
 )
 def test_classifier_activation(name: str | None, function: Any) -> None:
-    model = models.ConvNeXt(num_classes=3, classifier_activation=name, **SMALL)
+    model = ConvNeXt(num_classes=3, classifier_activation=name, **SMALL)
     x = mg.randn(2, 3, 8, 8)
     model.head.weight.data = mg.randn(3, 8)
     plain = model.head(model.forward_head(model.forward_features(x), pre_logits=True))
@@ -171,9 +132,7 @@ def test_classifier_activation(name: str | None, function: Any) -> None:
 
 def test_dropouts_act_in_training_only_and_in_their_places() -> None:
     mg.manual_seed(0)
-    model = models.ConvNeXtV2(
-        num_classes=3, dropout=0.5, spatial_dropout=0.25, head_dropout=0.9, **SMALL
-    )
+    model = ConvNeXtV2(num_classes=3, dropout=0.5, spatial_dropout=0.25, head_dropout=0.9, **SMALL)
     x = mg.randn(4, 3, 16, 16)
     np.testing.assert_array_equal(model.eval()(x).detach(), model(x).detach())
     assert not np.array_equal(model.train()(x).detach(), model(x).detach())
@@ -197,8 +156,8 @@ def test_dropouts_act_in_training_only_and_in_their_places() -> None:
 def test_rescaling_is_imagenets_for_three_channels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16), dtype=np.uint8)
     mg.manual_seed(0)
-    model = models.ConvNeXt(num_classes=3, include_rescaling=True, **SMALL)
-    plain = models.ConvNeXt(num_classes=3, **SMALL)
+    model = ConvNeXt(num_classes=3, include_rescaling=True, **SMALL)
+    plain = ConvNeXt(num_classes=3, **SMALL)
     assert set(plain.state_dict()) == set(model.state_dict())
     plain.load_state_dict(model.state_dict())
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -214,7 +173,7 @@ def test_rescaling_is_imagenets_for_three_channels() -> None:
 
 
 def test_rescaling_of_other_channels_divides_by_255() -> None:
-    model = models.ConvNeXt(4, 3, include_rescaling=True, spatial_dims=3, **SMALL)
+    model = ConvNeXt(4, 3, include_rescaling=True, spatial_dims=3, **SMALL)
     x = mg.full((1, 4, 2, 2, 2), 51.0)
     np.testing.assert_allclose(model.rescaling(x), 0.2, rtol=1e-6)
 
@@ -222,18 +181,18 @@ def test_rescaling_of_other_channels_divides_by_255() -> None:
 def test_initial_values() -> None:
     mg.manual_seed(0)
     shape = {"depths": (1,), "dims": (32,)}
-    glorot = models.ConvNeXt(num_classes=64, initializer="glorot_uniform", **shape).head.weight
+    glorot = ConvNeXt(num_classes=64, initializer="glorot_uniform", **shape).head.weight
     assert np.abs(glorot.detach().numpy()).max() <= np.sqrt(6 / 96)
     assert glorot.detach().numpy().std() == pytest.approx(np.sqrt(2 / 96), rel=0.1)
-    own = models.ConvNeXt(initializer=lambda w: nn.init.constant_(w, 0.25), **shape)
+    own = ConvNeXt(initializer=lambda w: nn.init.constant_(w, 0.25), **shape)
     assert set(own.stages[0][0].dwconv.weight.detach().numpy().ravel()) == {0.25}
     assert set(own.head.bias.detach().numpy()) == {0.0}
-    grn = models.ConvNeXtV2(grn_init=1.0, **shape).stages[0][0].grn
+    grn = ConvNeXtV2(grn_init=1.0, **shape).stages[0][0].grn
     assert set(grn.gamma.detach().numpy().ravel()) == {1.0}
 
 
 def test_official_layout_is_the_same_under_every_option() -> None:
-    plain = set(models.ConvNeXt(grn=True, **SMALL).state_dict())
+    plain = set(ConvNeXt(grn=True, **SMALL).state_dict())
     extras = {
         "dropout": 0.1,
         "spatial_dropout": 0.1,
@@ -241,7 +200,7 @@ def test_official_layout_is_the_same_under_every_option() -> None:
         "include_rescaling": True,
     }
     for options in [*BLOCK_OPTIONS, extras]:
-        model = models.ConvNeXt(**(SMALL | {"grn": True} | options | {"layer_scale_init_value": 1}))
+        model = ConvNeXt(**(SMALL | {"grn": True} | options | {"layer_scale_init_value": 1}))
         assert set(model.state_dict()) == plain
 
 
@@ -265,4 +224,4 @@ def test_official_layout_is_the_same_under_every_option() -> None:
 )
 def test_refused_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        models.ConvNeXt(**(SMALL | options))
+        ConvNeXt(**(SMALL | options))
