@@ -1,4 +1,4 @@
-"""A warning where a loss and what the model gives do not fit each other."""
+"""What is known of a loss: whether it fits what the model gives, and how it smooths labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from minigrad import nn
 from minigrad.nn import functional as F
 
-__all__ = ["warn_of_outputs"]
+__all__ = ["smoothing_of", "warn_of_outputs"]
 
 OF_LOGITS = (F.cross_entropy, F.binary_cross_entropy_with_logits)
 OF_PROBABILITIES = (F.binary_cross_entropy,)
@@ -54,6 +54,21 @@ def warn_of_outputs(model: nn.Module, loss: Any) -> None:
             f"the loss {name} expects logits, but the model's outputs went through {activation}; "
             "build the model with classifier_activation=None"
         )
+
+
+def smoothing_of(loss: Any) -> float:
+    """Return the share of the label that a loss spreads over all classes.
+
+    Examples
+    --------
+    >>> smoothing_of(partial(F.cross_entropy, label_smoothing=0.1)), smoothing_of(F.mse_loss)
+    (0.1, 0.0)
+    """
+    if isinstance(loss, partial) and "label_smoothing" in loss.keywords:
+        return float(loss.keywords["label_smoothing"])
+    if isinstance(loss, partial):
+        return smoothing_of(loss.func)
+    return float(getattr(loss, "label_smoothing", 0.0))
 
 
 def _warn(text: str) -> None:

@@ -91,13 +91,20 @@ def describe(values: Mapping[str, float]) -> str:
 
     Examples
     --------
+    >>> describe({"train_loss": 0.7, "train_smoothing": 0.1, "val_loss": 0.3})
+    'train loss 0.7000 (smoothing 0.1)  val loss 0.3000'
     >>> describe({"train_loss": 0.51234, "train_accuracy": 0.98333, "val_loss": 0.7})
     'train loss 0.5123 acc 98.33 %  val loss 0.7000'
     """
     parts: dict[str, str] = {}  # "train" and "val", in order
     for name, value in values.items():
         part, _, metric = name.rpartition("_")
-        shown = f"acc {value * 100:.2f} %" if metric == "accuracy" else f"{metric} {value:.4f}"
+        if metric == "accuracy":
+            shown = f"acc {value * 100:.2f} %"
+        elif metric == "smoothing":
+            shown = f"(smoothing {value:g})"
+        else:
+            shown = f"{metric} {value:.4f}"
         parts[part] = f"{parts[part]} {shown}" if part in parts else f"{part} {shown}".strip()
     return "  ".join(parts.values())
 

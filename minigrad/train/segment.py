@@ -186,7 +186,7 @@ class SegmentationTrainer(Trainer):
         """Return the loss, and which class was taken for which, in one pass over `loader`."""
         means, matrix = Means(), None
         for inputs, targets, outputs in self._outputs(loader):
-            means.add({"loss": float(self.loss(outputs, targets).item())}, len(inputs))
+            means.add({"loss": float(self.val_loss(outputs, targets).item())}, len(inputs))
             matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
             matrix.update(outputs, targets)
         if matrix is None:

@@ -106,6 +106,7 @@ def prepare(
         model,
         optimizer,
         partial(F.cross_entropy, label_smoothing=config.label_smoothing),
+        val_loss=F.cross_entropy,  # what a model is worth does not depend on how it was trained
         schedule=schedule,
         ema=optim.ModelEma(model, config.ema) if config.ema else None,
         clip_grad=config.clip_grad or None,

@@ -31,7 +31,7 @@ from minigrad.train.config import PRECISIONS
 from minigrad.train.graph import CapturedStep, check_gpu
 from minigrad.train.interrupt import Interrupt
 from minigrad.train.metrics import Means, accuracy
-from minigrad.train.outputs import warn_of_outputs
+from minigrad.train.outputs import smoothing_of, warn_of_outputs
 
 __all__ = ["LOSSES", "Trainer"]
 
@@ -59,6 +59,8 @@ class Trainer:
         An optimizer of the model's parameters, or the name of one (with its default options).
     loss : callable or str, default "cross_entropy"
         ``loss(output, target)``, a scalar tensor; or a name of `LOSSES`.
+    val_loss : callable or str, optional
+        What `evaluate` measures, where it is another one: such as the loss without label smoothing.
     schedule : LRScheduler, optional
         Its ``step()`` is called after every optimizer step.
     ema : ModelEma, optional
@@ -82,7 +84,7 @@ class Trainer:
         Epochs finished, batches done of the one under way, optimizer steps in all.
     history : list of dict
         One row per finished epoch: ``epoch``, ``lr`` (at its end), ``train_loss``,
-        ``val_accuracy`` ….
+        ``val_accuracy`` …; ``train_smoothing`` beside a loss that label smoothing changes.
 
     Examples
     --------
@@ -103,6 +105,7 @@ class Trainer:
         optimizer: optim.Optimizer | str = "adamw",
         loss: Loss | str = "cross_entropy",
         *,
+        val_loss: Loss | str | None = None,
         schedule: optim.LRScheduler | None = None,
         ema: optim.ModelEma | None = None,
         clip_grad: float | None = None,
@@ -115,12 +118,10 @@ class Trainer:
             raise unknown("precision", precision, PRECISIONS)
         if isinstance(optimizer, str):
             optimizer = optim.create(optimizer, model.parameters())
-        if isinstance(loss, str):
-            if loss not in LOSSES:
-                raise unknown("loss", loss, LOSSES)
-            loss = LOSSES[loss]
+        loss = _loss(loss)
         warn_of_outputs(model, loss)
         self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.val_loss = loss if val_loss is None else _loss(val_loss)
         self.schedule, self.ema, self.clip_grad = schedule, ema, clip_grad
         self.metrics = {"accuracy": accuracy} if metrics is None else dict(metrics)
         self.callbacks = list(callbacks)
@@ -266,9 +267,9 @@ class Trainer:
 
     def _finish_epoch(self, val: DataLoader | None) -> None:
         row: Row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
-        row |= {f"train_{name}": value for name, value in self.means.values().items()}
+        row |= _columns("train", self.means.values(), self.loss)
         if val is not None:
-            row |= {f"val_{name}": value for name, value in self.evaluate(val).items()}
+            row |= _columns("val", self.evaluate(val), self.val_loss)
         row["seconds"] = round(self.seconds, 2)
         self.history.append(row)
         self.epoch, self.batch = self.epoch + 1, 0
@@ -295,7 +296,7 @@ class Trainer:
         """Return loss and metrics over all of `loader`, in evaluation mode."""
         means = Means()
         for inputs, targets, outputs in self._outputs(loader):
-            values = {"loss": float(self.loss(outputs, targets).item())}
+            values = {"loss": float(self.val_loss(outputs, targets).item())}
             values |= {name: f(outputs, targets) for name, f in self.metrics.items()}
             means.add(values, len(inputs))
         return means.values()
@@ -390,6 +391,24 @@ class Trainer:
         self._warm.clear()
         self.epoch, self.batch, self.step = epoch, batch, step
         self.means, self.seconds, self.history = means, seconds, history
+
+
+def _loss(chosen: Loss | str) -> Loss:
+    if not isinstance(chosen, str):
+        return chosen
+    if chosen not in LOSSES:
+        raise unknown("loss", chosen, LOSSES)
+    return LOSSES[chosen]
+
+
+def _columns(part: str, values: Row, loss: Loss) -> Row:
+    """Return a part's columns of the history; the smoothing of its loss stands beside it."""
+    row = {}
+    for name, value in values.items():
+        row[f"{part}_{name}"] = value
+        if name == "loss" and (smoothing := smoothing_of(loss)):
+            row[f"{part}_smoothing"] = smoothing
+    return row
 
 
 def _check_loader(loader: DataLoader) -> None:

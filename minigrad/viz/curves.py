@@ -96,6 +96,8 @@ def _panel(
             canvas.add("circle", cx=x_of(x), cy=y_of(y), r=3, fill=colour)
         height = (top + 16 if kind == "loss" else bottom - 16 * len(lines)) + 16 * number
         last = f" {line[-1][1]:.4f}" if line else ""
+        if smoothing := history[-1].get(f"{name.removesuffix('loss')}smoothing"):
+            last += f" (smoothing {smoothing:g})"
         canvas.text(right - 8, height, name.replace("_", " ") + last, text_anchor="end",
                     fill=colour)  # fmt: skip
 

@@ -119,6 +119,7 @@ def test_an_optimizer_of_minigrad_and_a_loss_of_minigrad() -> None:
     model = small()
     optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
     model.compile(optimizer, nn.CrossEntropyLoss(label_smoothing=0.1))
+    assert model.fit(X, Y, verbose=0).history.keys() == {"loss"}
     assert model.trainer.optimizer is optimizer
     assert np.isfinite(model.train_on_batch(X, Y))
 

@@ -38,6 +38,9 @@ class KerasTensor(NamedTuple):
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}>"
 
 
+UNKNOWN = ("epoch", "lr", "seconds", "train_smoothing", "val_smoothing")  # to Keras's history
+
+
 class History:
     """What `Model.fit` returns: ``history`` has a list per number, one entry per epoch."""
 
@@ -46,7 +49,7 @@ class History:
         self.history: dict[str, list[float]] = {}
         for row in rows:
             for name, value in row.items():
-                if name not in ("epoch", "lr", "seconds"):
+                if name not in UNKNOWN:
                     self.history.setdefault(name.removeprefix("train_"), []).append(value)
 
 
@@ -308,7 +311,7 @@ class Lines(Callback):
         numbers = [
             f"{name.removeprefix('train_')}: {value:.4f}"
             for name, value in row.items()
-            if name not in ("epoch", "lr", "seconds")
+            if name not in UNKNOWN
         ]
         print(f"Epoch {done}/{wanted}")
         print(" - ".join([f"{row['seconds']:.0f}s", *numbers]))
