@@ -21,6 +21,7 @@ EXAMPLES = ""
 EXTRAS = (
     ("rich", "rich", "cli", "coloured progress bars and tables"),
     ("PIL", "Pillow", "images", "pictures as JPEG, PNG …"),
+    ("nibabel", "nibabel", "volumes", "volumes in other formats than NIfTI"),
     ("numba", "numba", "fast", "compiled kernels on the CPU"),
     ("threadpoolctl", "threadpoolctl", "fast", "control of BLAS threads"),
     ("ml_dtypes", "ml_dtypes", "bfloat16", "the bfloat16 type"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,8 +221,8 @@ def load_split(name: str, download: bool = False, channels: int = 3, seed: int =
     if name in sources:
         return sources[name].load(download)
     root = Path(name)
-    if not root.is_dir():
-        if root.exists():
+    if not os.path.isdir(root):
+        if os.path.exists(root):
             raise DataError(f"{name}: a data set on disk is a folder, with a sub-folder per class")
         if root.parent != Path():
             raise DataError(f"{name}: no such folder")

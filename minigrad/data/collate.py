@@ -18,7 +18,7 @@ from minigrad.errors import DataError, MinigradError
 from minigrad.ops.shape import stack
 from minigrad.tensor import Tensor
 
-__all__ = ["collate", "default_collate", "rebuild", "to_tensors"]
+__all__ = ["as_array", "collate", "default_collate", "is_array", "rebuild", "to_tensors"]
 
 _KINDS: dict[str, tuple[type, ...]] = {  # the first that fits
     "text": (str, bytes),
@@ -94,6 +94,18 @@ def rebuild(like: Any, fields: Iterable[Any]) -> Any:
     return list(fields)
 
 
+def is_array(value: Any) -> bool:
+    """Say whether a value is an array, whoever's: ours, NumPy's or another library's."""
+    return isinstance(value, Tensor) or hasattr(type(value), "__array__")
+
+
+def as_array(value: Any) -> Any:
+    """Return the NumPy array of what is an array, anything else as it is."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().numpy()
+    return np.asarray(value) if is_array(value) else value
+
+
 def to_tensors(batch: Any) -> Any:
     """Turn the arrays of a batch that somebody else has collated into Tensors."""
     if isinstance(batch, np.ndarray):
@@ -109,6 +121,8 @@ def _kind(value: Any, what: str) -> str:
     for kind, types in _KINDS.items():
         if isinstance(value, types):
             return kind
+    if is_array(value):  # of another library
+        return "a number or an array"
     found = "None" if value is None else f"of type {type(value).__name__}"
     raise DataError(
         f"{what} is {found}; a batch is made of numbers, arrays, strings, and tuples, lists and "
@@ -138,17 +152,15 @@ def _stack(values: Sequence[Any], numbers: Sequence[int], place: str) -> Tensor:
 def _array(value: Any, number: int, place: str) -> NDArray[Any]:
     """Return a number or an array as an array that a Tensor can be made of."""
     try:
-        if isinstance(value, Tensor):
-            value = value.detach().cpu().numpy()
-        array = np.asarray(value)
+        array = np.asarray(as_array(value))
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if array.dtype.kind == "u" and array.dtype != uint8:
             if array.size and array.max() > np.iinfo(np.int64).max:
                 raise OverflowError("beyond int64")
             array = array.astype(int64)
         Tensor(array)
-    except (MinigradError, OverflowError) as error:
-        what = f"{value!r}" if isinstance(value, int) else f"of {np.asarray(value).dtype}"
+    except (MinigradError, OverflowError, TypeError, ValueError) as error:
+        what = repr(value) if isinstance(value, int) else f"of {getattr(value, 'dtype', '?')}"
         raise DataError(f"sample {number}{place} is {what}: {error}") from None
     return array
 

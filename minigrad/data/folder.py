@@ -66,7 +66,7 @@ class ImageFolder:
         if frame is not None:
             frame = whole_number("ImageFolder: frame", frame, 0)
         self.root, self.channels, self.frame = Path(root), channels, frame
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):
             raise DataError(f"{root}: no such folder")
         found, loose = _listing(self.root)
         if not found:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.collate import collate, rebuild, to_tensors
+from minigrad.data.collate import as_array, collate, is_array, rebuild, to_tensors
 from minigrad.data.dataset import Dataset, whole_number
 from minigrad.data.transforms import Transform
 from minigrad.errors import DataError, MinigradError, OptionError
@@ -182,9 +182,9 @@ class DataLoader:
     def _transformed(self, sample: Any, rng: np.random.Generator) -> Any:
         assert self.transform is not None
         if isinstance(sample, tuple | list) and sample:
-            return rebuild(sample, [self.transform(_array(sample[0]), rng), *sample[1:]])
-        if isinstance(sample, np.ndarray | Tensor):
-            return self.transform(_array(sample), rng)
+            return rebuild(sample, [self.transform(as_array(sample[0]), rng), *sample[1:]])
+        if is_array(sample):
+            return self.transform(as_array(sample), rng)
         raise DataError(
             "the DataLoader's transform is for an array, or for the first field of a tuple; this "
             f"is of type {type(sample).__name__}: transform it inside the data set"
@@ -194,7 +194,7 @@ class DataLoader:
         assert self.mix is not None
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise DataError("mix is for batches of two fields, images and labels")
-        return self.mix(_array(batch[0]), _array(batch[1]), rng)
+        return self.mix(as_array(batch[0]), as_array(batch[1]), rng)
 
     def _name(self) -> str:
         """Return what messages call the data set; the content of a list would be too long."""
@@ -227,7 +227,3 @@ def _switch(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise OptionError(f"DataLoader: {name} must be True or False, got {value!r}")
     return bool(value)
-
-
-def _array(value: Any) -> Any:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value

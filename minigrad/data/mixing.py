@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import OptionError
+from minigrad.errors import DTypeError, OptionError, RangeError
 
 __all__ = ["Mix", "cutmix", "mixup", "one_hot"]
 
@@ -28,6 +28,14 @@ def one_hot(labels: NDArray[np.integer[Any]], classes: int) -> Floats:
     >>> one_hot(np.array([1]), 3).tolist()
     [[0.0, 1.0, 0.0]]
     """
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"one_hot: labels are whole numbers, got {labels.dtype}")
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise RangeError(
+            f"one_hot: labels reach from {labels.min()} to {labels.max()}, but the {classes} "
+            f"classes are numbered 0 to {classes - 1}"
+        )
     rows: Floats = np.eye(classes, dtype=np.float32)[labels]
     return rows
 

@@ -159,9 +159,10 @@ def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
         array = source.array(header.dtype["size"].byteorder + _TYPES[kind], shape, "F")
     source.read(1)  # at the end a packed file is checked against its checksum
     if scaled and (slope, shift) != (1.0, 0.0):
-        kind_ = np.result_type(array.dtype, np.float32).type
+        array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
         with np.errstate(over="ignore"):
-            array = array * kind_(slope) + kind_(shift)
+            array *= slope
+            array += shift
     return array, affine, tuple(float(n) for n in spacing)
 
 
@@ -237,7 +238,7 @@ def _turned(
 ) -> Volume:
     """Return the volume with its axes to the right, front and top."""
     columns = affine[:3, :3]
-    if len(spacing) < 3 or not np.isfinite(affine).all():
+    if len(spacing) < 3 or not (np.abs(affine) < 1e30).all():  # also NaN
         raise DataError(
             f"{path}: there is no canonical order of {len(spacing)} axes with the affine "
             f"{affine.tolist()}"

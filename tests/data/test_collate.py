@@ -88,6 +88,20 @@ def test_numbers_keep_their_values(values: list[Any], dtype: str) -> None:
     np.testing.assert_array_equal(batch.numpy(), expected)
 
 
+def test_arrays_of_other_libraries_are_arrays() -> None:
+    class Theirs:
+        dtype, shape = np.dtype("f4"), (2,)
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return np.array([1, 2], np.float32)
+
+    batch = next(iter(DataLoader([(Theirs(), 1)] * 2, 2, transform=lambda x, rng: x * 2)))
+    assert batch[0].tolist() == [[2, 4], [2, 4]]
+    assert default_collate([Theirs()]).dtype == np.float32
+    torch = pytest.importorskip("torch")
+    assert default_collate([torch.ones(2, dtype=torch.float16)]).dtype == np.float16
+
+
 def test_structures_stay() -> None:
     image = np.zeros((1, 2, 2), np.float32)
     batch = default_collate([(image, {"name": "a", "box": Point(1, 2.5)}, [3, 4])] * 2)

@@ -55,8 +55,9 @@ def test_arrays_of_every_layout(
 
 
 def test_bad_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder"):
-        ImageFolder(tmp_path / "none")
+    for name in ("none", "x" * 300, "a\0b"):
+        with pytest.raises(DataError, match="no such folder"):
+            ImageFolder(tmp_path / name)
     with pytest.raises(DataError, match="one sub-folder of pictures per class"):
         ImageFolder(tmp_path)
     (tmp_path / "cat").mkdir()

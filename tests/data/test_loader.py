@@ -263,6 +263,13 @@ def test_a_transform_gets_the_first_field() -> None:
         next(iter(DataLoader(x, 1, mix=Mix(2))))
 
 
+def test_mixing_refuses_labels_that_are_no_classes() -> None:
+    x = np.ones((1, 2, 2), np.float32)
+    for label, words in ((-1, "from -1 to"), (3, "to 3, but the 3 classes"), (0.5, "float64")):
+        with pytest.raises(DataError, match=f"batch 0 .*one_hot: .*{words}"):
+            next(iter(DataLoader([(x, label)], 1, mix=Mix(3, mixup=0.5))))
+
+
 def test_tensor_dataset_is_pytorchs() -> None:
     x, y = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0.5, 1.5, 2.5])
     data = TensorDataset(x, y)

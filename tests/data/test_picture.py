@@ -159,7 +159,7 @@ MODES = [
     ("P", "GIF", 1), ("P", "BMP", 1), ("P+", "PNG", 128 / 255), ("RGB", "PNG", 1),
     ("RGB", "JPEG", 1), ("RGB", "WEBP", 1), ("RGB", "PPM", 1), ("RGB+", "PNG", 0),
     ("RGBA", "PNG", 128 / 255), ("RGBA", "TIFF", 128 / 255), ("CMYK", "JPEG", 1),
-    ("CMYK", "TIFF", 1), ("YCbCr", "TIFF", 1), ("YCbCr", "JPEG", 1), ("LAB", "TIFF", 1),
+    ("CMYK", "TIFF", 1), ("YCbCr", "JPEG", 1), ("LAB", "TIFF", 1),
 ]  # fmt: skip
 
 
