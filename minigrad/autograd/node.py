@@ -235,6 +235,12 @@ class Function:
         cells = [v._version for v in self.saved if isinstance(v, Tensor)]
         self.versions = [(cell, cell[0]) for cell in cells]
 
+    def guard(self, *tensors: Any) -> None:
+        """Refuse backward once one of `tensors` has changed: indices that it holds as arrays."""
+        if hasattr(self, "seq"):  # else nothing was recorded
+            cells = [t._version for t in tensors if isinstance(t, Tensor)]
+            self.versions = [*self.versions, *[(cell, cell[0]) for cell in cells]]
+
     def release(self) -> None:
         """Drop the saved values, and what `forward` kept on the object, after their last use."""
         self.saved, self.arrays = None, ()
@@ -243,9 +249,10 @@ class Function:
     def _changed(self, cell: list[Any], version: int) -> GraphError:
         assert self.saved is not None
         of_tensors = (v.shape for v in self.saved if isinstance(v, Tensor) and v._version is cell)
-        shape = next(of_tensors, self.out_shape)
+        shape = next(of_tensors, self.out_shape if self.saves_output else None)
+        what = "an index" if shape is None else f"a tensor of shape {shape}"
         return GraphError(
-            f"{self.name}: a tensor of shape {shape} that its backward needs was changed in place "
+            f"{self.name}: {what} that its backward needs was changed in place "
             f"(version {cell[0]}, expected {version}); use the out-of-place method, or clone() it "
             "before"
         )

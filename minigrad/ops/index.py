@@ -278,7 +278,10 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     if any(i is not Ellipsis and i is not FULL for i in basic):
         x = Slice(basic)(x)
     meeting_shape("getitem", *[i.shape for i in advanced if i is not FULL])
-    return Take(advanced)(x)
+    take = Take(advanced)
+    out = take(x)
+    take.guard(*index if isinstance(index, tuple) else (index,))
+    return out
 
 
 @operation("", autocast=WIDEST)
@@ -295,7 +298,10 @@ def index_put(x: Tensor, index: Any, value: Any) -> Tensor:
     if state.autocast is not None:
         x, value = obey("index_put", x, value)
     basic, advanced = parse(index, x.array.shape)
-    return IndexPut(basic, advanced)(x, fit(x, basic, advanced, value))
+    put = IndexPut(basic, advanced)
+    out = put(x, fit(x, basic, advanced, value))
+    put.guard(*index if isinstance(index, tuple) else (index,))
+    return out
 
 
 def fit(x: Tensor, basic: Index, advanced: Index, value: Any) -> Any:
@@ -351,6 +357,13 @@ def _grid(index: Any, dim: int) -> Index:
     )
 
 
+def _guarded(op: Function, index: Tensor, *inputs: Any) -> Tensor:
+    """Apply an operation that holds the array of `index`, which must stay as it is."""
+    out = op(*inputs)
+    op.guard(index)
+    return out
+
+
 def _at_least_1d(x: Tensor) -> Tensor:
     return x if x.ndim else Reshape((1,))(x)
 
@@ -377,7 +390,7 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     x = check_tensor("gather", x)
     dim, array = _check_along("gather", x, dim, index)
-    return Reshape(array.shape)(Take(_grid(array, dim))(_at_least_1d(x)))
+    return Reshape(array.shape)(_guarded(Take(_grid(array, dim)), index, _at_least_1d(x)))
 
 
 def _check_along(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Any]:
@@ -430,7 +443,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     for i, n in enumerate(x.shape):  # an axis of length 1 is read over and over
         if i != dim and n == 1:
             grid[i] = xp.zeros_like(grid[i])
-    return Take(tuple(grid))(x)
+    return _guarded(Take(tuple(grid)), indices, x)
 
 
 @operation()
@@ -446,7 +459,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     x = check_tensor("index_select", x)
     dim = check_dim("index_select", dim, x.ndim)
     array = _check_vector("index_select", index, x, dim)
-    out = Take((FULL,) * dim + (array,))(_at_least_1d(x))
+    out = _guarded(Take((FULL,) * dim + (array,)), index, _at_least_1d(x))
     return out if x.ndim else Reshape(())(out)
 
 
@@ -506,9 +519,9 @@ def scatter(
     flat = _at_least_1d(x)
     if reduce == "add":
         full = src if isinstance(src, Tensor) else tensor(np.full(array.shape, src, x.dtype))
-        out = flat + Put(_grid(array, dim), flat.shape)(full)
+        out = flat + _guarded(Put(_grid(array, dim), flat.shape), index, full)
     else:
-        out = IndexPut((...,), _grid(array, dim))(flat, src)
+        out = _guarded(IndexPut((...,), _grid(array, dim)), index, flat, src)
     return out if x.ndim else Reshape(())(out)
 
 
@@ -540,7 +553,7 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     dim, array = _check_along("scatter_add", x, dim, index)
     src = _source("scatter_add", src, array, x)
     flat = _at_least_1d(x)
-    out = flat + Put(_grid(array, dim), flat.shape)(src)
+    out = flat + _guarded(Put(_grid(array, dim), flat.shape), index, src)
     return out if x.ndim else Reshape(())(out)
 
 
@@ -568,7 +581,7 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
     dim = check_dim("index_add", dim, x.ndim)
     array = _check_vector("index_add", index, x, dim)
     _check_rows("index_add", x, dim, array, source)
-    added = Put((FULL,) * dim + (array,), x.shape)(source)
+    added = _guarded(Put((FULL,) * dim + (array,), x.shape), index, source)
     return x + (added if alpha == 1 else added * alpha)
 
 
@@ -579,7 +592,7 @@ def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     dim = check_dim("index_copy", dim, x.ndim)
     array = _check_vector("index_copy", index, x, dim)
     _check_rows("index_copy", x, dim, array, source)
-    return IndexPut((...,), (FULL,) * dim + (array,))(x, source)
+    return _guarded(IndexPut((...,), (FULL,) * dim + (array,)), index, x, source)
 
 
 @operation(inplace=True)
@@ -589,7 +602,8 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
     dim = check_dim("index_fill", dim, x.ndim)
     array = _check_vector("index_fill", index, x, dim)
     value = _element("index_fill", value, x)
-    out = IndexPut((...,), (FULL,) * dim + (array,))(_at_least_1d(x), value)
+    put = IndexPut((...,), (FULL,) * dim + (array,))
+    out = _guarded(put, index, _at_least_1d(x), value)
     return Reshape(x.shape)(out)
 
 

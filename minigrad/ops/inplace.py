@@ -238,6 +238,8 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         assign(self.array, basic, advanced, value.array if isinstance(value, Tensor) else value)
         self._version[0] += 1
     elif advanced:
-        change(self, "setitem", IndexPut(basic, advanced), value)
+        put = IndexPut(basic, advanced)
+        change(self, "setitem", put, value)
+        put.guard(*index if isinstance(index, tuple) else (index,))
     else:
         copy_(Slice(basic)(self), value)

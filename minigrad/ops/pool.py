@@ -220,7 +220,11 @@ def _max_pool(
 def _max(tables: tuple[Table, ...], x: Tensor, input: Any, dims: int, return_indices: bool) -> Any:
     op = MaxPool(tables)
     y = one_image(op(x), input, dims)
-    return (y, one_image(wrap(op.where), input, dims)) if return_indices else y
+    if not return_indices:
+        return y
+    where = wrap(op.where)
+    op.guard(where)
+    return y, one_image(where, input, dims)
 
 
 def _adaptive(name: str, dims: int, input: Any, output_size: Any) -> tuple[Tensor, Ints]:

@@ -16,6 +16,7 @@ from minigrad.kernels.reference._arrays import channels_first, channels_last
 
 __all__ = [
     "Array",
+    "are_rows",
     "channels_first",
     "channels_last",
     "contiguous",
@@ -35,6 +36,14 @@ Kernel = Callable[..., Any]
 def lanes(dtype: np.dtype[Any]) -> int:
     """Return how many elements a vector register holds."""
     return VECTOR_BYTES // dtype.itemsize
+
+
+def are_rows(x: Array, *parameters: Array | None) -> bool:
+    """Return whether each of the parameters has one number per channel of x (..., C)."""
+    if not x.ndim:
+        return False
+    row = x.shape[-1:]
+    return all(p is None or p.shape == row for p in parameters)
 
 
 def contiguous(x: Array) -> Array:
@@ -75,16 +84,23 @@ def flat(*arrays: Array) -> tuple[Array, ...]:
     return result.transpose(back), result.reshape(-1), *rows
 
 
-def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
-    """Say which formula a compiled kernel stands for.
+def instead_of(
+    formula: Kernel, fits: Callable[..., bool] | None = None
+) -> Callable[[Kernel], Kernel]:
+    """Say which formula a compiled kernel stands for, and which arrays it takes.
 
-    The formula takes over for element types that the kernel does not know. Where Numba cannot
-    compile it or keep the result, all formulas do, after one warning.
+    A compiled loop goes where addresses lead, so this is the door that all arrays go through:
+    what the kernel was not written for, element types or shapes, goes to the formula instead, and
+    NumPy finds what is wrong with it. Where Numba cannot compile the kernel or keep the result,
+    all formulas take over, after one warning.
 
     Parameters
     ----------
     formula : callable
         The kernel of the same name in `minigrad.kernels.reference`.
+    fits : callable, optional
+        Takes the arguments; returns whether their shapes belong together. Left out where there is
+        only one array, or the kernel asks by itself.
     """
 
     def decorate(kernel: Kernel) -> Kernel:
@@ -95,7 +111,7 @@ def instead_of(formula: Kernel) -> Callable[[Kernel], Kernel]:
             for a in args:
                 if a.__class__ is np.ndarray and a.dtype is not dtype:
                     known = known and a.dtype in (dtype, np.int64)
-            if not known:
+            if not (known and (fits is None or fits(x, *args, **options))):
                 return formula(np, x, *args, **options)
             try:
                 return kernel(x, *args, **options)

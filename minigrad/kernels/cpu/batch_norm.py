@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
+from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.reference import batch_norm as reference
 
@@ -58,7 +58,7 @@ def _mean(x: Array) -> Array:
     return _sum(x, x, np.zeros(x.shape[1], x.dtype))[0] / x.dtype.type(len(x))
 
 
-@instead_of(reference.batch_norm)
+@instead_of(reference.batch_norm, fits=lambda x, w, b, eps: are_rows(x, w, b))
 def batch_norm(
     x: Array, weight: Array | None, bias: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
@@ -74,7 +74,9 @@ def batch_norm(
     return y, mean, var
 
 
-@instead_of(reference.batch_norm_vjp)
+@instead_of(
+    reference.batch_norm_vjp, fits=lambda g, x, w, eps: g.shape == x.shape and are_rows(x, w)
+)
 def batch_norm_vjp(
     g: Array, x: Array, weight: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:

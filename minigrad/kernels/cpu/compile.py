@@ -81,8 +81,12 @@ def _pool_is_simple() -> bool:
 
 
 def _leave_the_pool() -> None:
-    """Go on with NumPy in a forked child: GNU OpenMP ends a child that asks for its threads."""
-    if _pool_is_simple.cache_info().currsize and numba.threading_layer() == "omp":
+    """Go on with NumPy in a forked child of a process that has used the pool.
+
+    Its threads are not there any more, GNU OpenMP ends a child that asks for them, and a lock, also
+    the one of the compiler, may be held by a thread that was not copied.
+    """
+    if _pool_is_simple.cache_info().currsize:
         use_kernels("reference")
 
 

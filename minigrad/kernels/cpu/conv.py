@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import get_thread_id, prange
@@ -45,7 +46,15 @@ THIN = 64  # channels that are not worth a product of their own
 LINE = 8  # results side by side that are worth one
 
 
-@instead_of(reference.conv)
+def _fits(x: Array, w: Array, bias: Array | None, *steps: Any) -> bool:
+    return (
+        x.ndim == w.ndim
+        and x.shape[1] == w.shape[1] * steps[-1]
+        and (bias is None or bias.shape == w.shape[:1])
+    )
+
+
+@instead_of(reference.conv, _fits)
 def conv(
     x: Array,
     w: Array,
@@ -79,7 +88,10 @@ def conv(
     return channels_first(y)
 
 
-@instead_of(reference.conv_input_grad)
+@instead_of(
+    reference.conv_input_grad,
+    fits=lambda g, w, *steps: g.ndim == w.ndim and g.shape[1] == len(w),
+)
 def conv_input_grad(
     g: Array,
     w: Array,
@@ -111,7 +123,10 @@ def conv_input_grad(
     return channels_first(gx)
 
 
-@instead_of(reference.conv_weight_grad)
+@instead_of(
+    reference.conv_weight_grad,
+    fits=lambda g, x, *steps: g.ndim == x.ndim and len(g) == len(x),
+)
 def conv_weight_grad(
     g: Array,
     x: Array,

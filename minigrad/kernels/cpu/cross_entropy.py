@@ -41,7 +41,7 @@ def _cross_entropy_vjp(gx, g, x, q):  # type: ignore[no-untyped-def]
                 target[c] = g[m, 0] * (target[c] * share - weight[c])
 
 
-@instead_of(reference.cross_entropy)
+@instead_of(reference.cross_entropy, fits=lambda x, q: x.ndim == 2 and x.shape == q.shape)
 def cross_entropy(x: Array, q: Array) -> Array:
     """Loss of every row, (rows, 1): ``-sum(q * log_softmax(x))``."""
     y = np.empty((len(x), 1), x.dtype)
@@ -50,7 +50,10 @@ def cross_entropy(x: Array, q: Array) -> Array:
     return y
 
 
-@instead_of(reference.cross_entropy_vjp)
+@instead_of(
+    reference.cross_entropy_vjp,
+    fits=lambda g, x, q: x.ndim == 2 and x.shape == q.shape and g.shape == (len(x), 1),
+)
 def cross_entropy_vjp(g: Array, x: Array, q: Array) -> Array:
     """Gradient with respect to the logits: ``dx = g * (softmax(x) * sum(q) - q)``."""
     gx = empty(x.shape, x.dtype)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import get_thread_id, prange
@@ -56,7 +56,16 @@ PARTS = 32  # partial sums of the weight's gradient, whatever the number of thre
 _TWICE = REGISTERS >= 32
 
 
-@instead_of(reference.depthwise_conv)
+def _fits(x: Array, w: Array, bias: Array | None, *steps: Any) -> bool:
+    channels = x.shape[1:2]
+    return (
+        x.ndim == w.ndim
+        and w.shape[:2] == (*channels, 1)
+        and (bias is None or bias.shape == channels)
+    )
+
+
+@instead_of(reference.depthwise_conv, _fits)
 def depthwise_conv(
     x: Array,
     w: Array,
@@ -71,7 +80,9 @@ def depthwise_conv(
     return _convolve(x, w, False, bias, out, stride, padding, dilation)
 
 
-@instead_of(reference.depthwise_conv_input_grad)
+@instead_of(
+    reference.depthwise_conv_input_grad, fits=lambda g, w, *steps: _fits(g, w, None, *steps)
+)
 def depthwise_conv_input_grad(
     g: Array,
     w: Array,
@@ -94,7 +105,10 @@ def depthwise_conv_input_grad(
     return _convolve(g, w, True, None, size, stride, around, dilation)
 
 
-@instead_of(reference.depthwise_conv_weight_grad)
+@instead_of(
+    reference.depthwise_conv_weight_grad,
+    fits=lambda g, x, *steps: g.ndim == x.ndim and g.shape[:2] == x.shape[:2],
+)
 def depthwise_conv_weight_grad(
     g: Array,
     x: Array,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
+from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.reference import grn as reference
 
@@ -106,7 +106,9 @@ def _response(x: Array, gamma: Array, eps: float) -> Response:
     return Response.of(sums.sum(axis=1), gamma, eps)
 
 
-@instead_of(reference.grn)
+@instead_of(
+    reference.grn, fits=lambda x, gamma, beta, eps: x.ndim == 3 and are_rows(x, gamma, beta)
+)
 def grn(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     """``y = x * (1 + gamma * r) + beta``, ``r = |x| / (mean over channels of |x| + eps)``."""
     y = empty(x.shape, x.dtype)
@@ -116,7 +118,10 @@ def grn(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     return y
 
 
-@instead_of(reference.grn_vjp)
+@instead_of(
+    reference.grn_vjp,
+    fits=lambda g, x, gamma, eps: x.ndim == 3 and g.shape == x.shape and are_rows(x, gamma),
+)
 def grn_vjp(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
     """Gradients of `grn` with respect to x, gamma and beta."""
     if not x.size:

@@ -51,17 +51,26 @@ def _max_pool(y, where, x, depths, heights, widths):  # type: ignore[no-untyped-
 
 @parallel
 def _gather(y, x, where):  # type: ignore[no-untyped-def]
+    """Return how many of the places are outside of the image, and were left out."""
     n, rows, channels = y.shape
+    outside = 0
     for task in prange(n * rows):
         b, row = task // rows, task % rows
         for c in range(channels):
-            y[b, row, c] = x[b, where[b, row, c], c]
+            place = where[b, row, c]
+            if 0 <= place < x.shape[1]:
+                y[b, row, c] = x[b, place, c]
+            else:
+                outside += 1
+    return outside
 
 
 @parallel
 def _scatter(y, g, where, chunk):  # type: ignore[no-untyped-def]
+    """Return how many of the places are outside of the image, and were left out."""
     n, rows, channels = g.shape
     chunks = -(-channels // chunk)
+    outside = 0
     for task in prange(n * chunks):
         b, first = task // chunks, task % chunks * chunk
         last = min(channels, first + chunk)
@@ -70,10 +79,15 @@ def _scatter(y, g, where, chunk):  # type: ignore[no-untyped-def]
                 y[b, pixel, c] = 0
         for row in range(rows):
             for c in range(first, last):
-                y[b, where[b, row, c], c] += g[b, row, c]
+                place = where[b, row, c]
+                if 0 <= place < y.shape[1]:
+                    y[b, place, c] += g[b, row, c]
+                else:
+                    outside += 1
+    return outside
 
 
-@instead_of(reference.max_pool)
+@instead_of(reference.max_pool, fits=lambda x, tables: len(tables) == x.ndim - 2)
 def max_pool(x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
     """Return the maximum of every window and where it stands, counted within (*spatial)."""
     out = [len(table) for table in tables]
@@ -90,19 +104,27 @@ def _rows(x: Array) -> Array:
     return contiguous(channels_last(x)).reshape(len(x), math.prod(x.shape[2:]), x.shape[1])
 
 
-@instead_of(reference.pool_gather)
+@instead_of(
+    reference.pool_gather,
+    fits=lambda x, where: where.ndim == x.ndim and where.shape[:2] == x.shape[:2],
+)
 def pool_gather(x: Array, where: Array) -> Array:
     """Pick from every channel the elements at `where` (N, C, *out)."""
     y = empty((len(x), *where.shape[2:], x.shape[1]), x.dtype)
     places = _rows(where)
-    _gather(y.reshape(places.shape), _rows(x), places)
+    if _gather(y.reshape(places.shape), _rows(x), places):
+        raise reference.outside(where, x.shape[2:])
     return channels_first(y)
 
 
-@instead_of(reference.pool_scatter)
+@instead_of(
+    reference.pool_scatter,
+    fits=lambda g, where, size: g.shape == where.shape and len(size) == g.ndim - 2,
+)
 def pool_scatter(g: Array, where: Array, size: Sequence[int]) -> Array:
     """Add every element at its place in an image of `size` zeros."""
     n, channels = g.shape[:2]
     y = empty((n, *size, channels), g.dtype)
-    _scatter(y.reshape(n, math.prod(size), channels), _rows(g), _rows(where), CHANNELS)
+    if _scatter(y.reshape(n, math.prod(size), channels), _rows(g), _rows(where), CHANNELS):
+        raise reference.outside(where, size)
     return channels_first(y)

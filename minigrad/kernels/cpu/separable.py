@@ -46,7 +46,14 @@ def _apply(y, x, start, columns, values, rows):  # type: ignore[no-untyped-def]
                     target[c] += value * source[c]
 
 
-@instead_of(reference.separable)
+def _fits(x: Array, maps: Sequence[AxisMap | None]) -> bool:
+    size = x.shape[2:]
+    return len(maps) == len(size) and all(
+        m is None or m.matrix.shape[1] == n for m, n in zip(maps, size, strict=True)
+    )
+
+
+@instead_of(reference.separable, _fits)
 def separable(x: Array, maps: Sequence[AxisMap | None]) -> Array:
     """Apply one map per spatial axis (None: leave the axis), the most shrinking first."""
     if x.shape[1] < FEW:

@@ -98,7 +98,7 @@ def softmax(x: Array, axis: int) -> Array:
     return _over_rows(_softmax, axis, x)
 
 
-@instead_of(reference.softmax_vjp)
+@instead_of(reference.softmax_vjp, fits=lambda g, y, axis: g.shape == y.shape)
 def softmax_vjp(g: Array, y: Array, axis: int) -> Array:
     """Gradient of softmax from its result y: ``dx = y * (g - sum(g * y))``."""
     return _over_rows(_softmax_vjp, axis, g, y)
@@ -110,7 +110,7 @@ def log_softmax(x: Array, axis: int) -> Array:
     return _over_rows(_log_softmax, axis, x)
 
 
-@instead_of(reference.log_softmax_vjp)
+@instead_of(reference.log_softmax_vjp, fits=lambda g, y, axis: g.shape == y.shape)
 def log_softmax_vjp(g: Array, y: Array, axis: int) -> Array:
     """Gradient of log_softmax from its result y: ``dx = g - exp(y) * sum(g)``."""
     return _over_rows(_log_softmax_vjp, axis, g, y)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+from minigrad.errors import ShapeError
 from minigrad.kernels.reference._arrays import (
     Array,
     channels_first,
@@ -87,7 +88,13 @@ def _windows(
     groups: int,
 ) -> Array:
     """View a padded channels-last image as its windows: (groups, N, *out, *kernel, C / groups)."""
-    n, *_, channels = x.shape
+    n, *size, channels = x.shape
+    axes = zip(size, out, kernel, stride, dilation, strict=True)
+    if any((o - 1) * s + (k - 1) * d >= m for m, o, k, s, d in axes):
+        raise ShapeError(
+            f"conv: {tuple(out)} windows of {tuple(kernel)} pixels, stride {tuple(stride)}, reach "
+            f"beyond a padded image of {tuple(size)}"
+        )
     sn, *ss, sc = x.strides
     return xp.lib.stride_tricks.as_strided(
         x,

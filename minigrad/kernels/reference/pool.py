@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import RangeError
 from minigrad.kernels.reference._arrays import (
     Array,
     add_up,
@@ -21,7 +22,7 @@ from minigrad.kernels.reference._arrays import (
     constant,
 )
 
-__all__ = ["max_pool", "pool_gather", "pool_scatter"]
+__all__ = ["max_pool", "outside", "pool_gather", "pool_scatter"]
 
 
 def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
@@ -81,8 +82,23 @@ def _as_slice(xp: Any, positions: Any) -> Any:
     return constant(xp, positions)
 
 
+def outside(where: Array, size: Sequence[int]) -> RangeError:
+    """Build the error for places that are outside of an image of `size`."""
+    return RangeError(
+        f"max pooling: the indices {int(where.min())} to {int(where.max())} reach outside of an "
+        f"image of {math.prod(size)} places {tuple(size)}; they may not be changed before backward"
+    )
+
+
+def _check(xp: Any, where: Array, size: Sequence[int]) -> None:
+    """Refuse places outside of the image; a GPU, which would have to wait, wraps them around."""
+    if xp is np and where.size and not 0 <= where.min() <= where.max() < math.prod(size):
+        raise outside(where, size)
+
+
 def pool_gather(xp: Any, x: Array, where: Array) -> Array:
     """Pick from every channel the elements at `where` (N, C, *out)."""
+    _check(xp, where, x.shape[2:])
     n, c = x.shape[:2]
     flat = channels_last(x).reshape(n, math.prod(x.shape[2:]), c)
     rows = channels_last(where)
@@ -92,6 +108,7 @@ def pool_gather(xp: Any, x: Array, where: Array) -> Array:
 
 def pool_scatter(xp: Any, g: Array, where: Array, size: Sequence[int]) -> Array:
     """Transpose of `pool_gather`: add every element at its place in an image of `size` zeros."""
+    _check(xp, where, size)
     n, c = g.shape[:2]
     rows = channels_last(where)
     sample = xp.arange(n).reshape(n, *(1 for _ in size), 1) * math.prod(size)
