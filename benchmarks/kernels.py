@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.results import Section
-from benchmarks.turns import Others, middle
+from benchmarks.turns import Others, by_turns, middle
 
 Run = Callable[[], Any]
 BATCH = 8
@@ -181,16 +181,9 @@ def measure(threads: int, rounds: int) -> Section:
     print(f"{'':54}{'GFLOP/s':>9}{'torch':>8}{'ms':>9}{'torch':>9}{'ratio':>8}")
     rows, watch = [], Others()
     for name, flops, *runs in cases():
-        seconds: list[list[float]] = [[], []]
-        for _ in range(rounds):
-            for run, found in zip(runs, seconds, strict=True):
-                time.sleep(PAUSE)
-                run()
-                start = clock()
-                run()
-                found.append(clock() - start)
-        ours, theirs = (statistics.median(found) for found in seconds)
-        ratio = middle([t / o for o, t in zip(*seconds, strict=True)])
+        seconds = by_turns(dict(enumerate(runs)), rounds, pause=PAUSE, again=True, clock=clock)
+        ours, theirs = (statistics.median(found) for found in seconds.values())
+        ratio = middle([t / o for o, t in zip(*seconds.values(), strict=True)])
         rows.append(
             {"kernel": name, "flops": flops, "ms": 1e3 * ours, "torch_ms": 1e3 * theirs,
              "ratio": ratio}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from benchmarks.machine import moment
 from benchmarks.results import add_option, record
-from benchmarks.turns import middle
+from benchmarks.turns import by_turns, middle
 
 Pair = tuple[Callable[[], object], Callable[[], object]]
 START = np.ones(10, np.float32)
@@ -103,12 +102,6 @@ FRAMEWORKS: dict[str, Callable[[int], Pair]] = {
 }
 
 
-def seconds(f: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    f()
-    return time.perf_counter() - start
-
-
 def measure(length: int, rounds: int) -> list[dict[str, Any]]:
     """Return a row per framework: microseconds per operation, medians and quartiles."""
     runs = {}
@@ -118,16 +111,16 @@ def measure(length: int, rounds: int) -> list[dict[str, Any]]:
         except ImportError:
             continue
         runs[name] = build(length)
-    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in runs}
-    for round_ in range(rounds + 2):
-        for name, pair in runs.items():
-            for kind in (0, 1):
-                t = seconds(pair[kind])
-                if round_ >= 2:  # the first two warm up
-                    times[name][kind].append(t / length * 1e6)
+    kinds = ("forward", "both")
+    times = by_turns(
+        {(name, kind): run for name in runs for kind, run in zip(kinds, runs[name], strict=True)},
+        rounds,
+        warm=2,
+    )
     return [
-        {"peer": name, "forward": middle(forward), "both": middle(both)}
-        for name, (forward, both) in times.items()
+        {"peer": name}
+        | {kind: middle([t / length * 1e6 for t in times[name, kind]]) for kind in kinds}
+        for name in runs
     ]
 
 

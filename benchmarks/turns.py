@@ -1,20 +1,23 @@
-"""Peers that take turns: each framework in a process of its own, one call each per round.
+"""The one way to compare: peers take turns, in an order that is drawn anew every round.
 
-A change of the machine's speed meets all of them, and nothing that one of them leaves behind
-(threads that spin, memory, settings) touches another. A worker makes its peer, runs it twice, and
-then once for every line it reads, answering with what that took.
+A change of the machine's speed meets all of them, and who comes after whom, which alone can change
+a ratio by half, evens out. Single operations take turns in one process (`by_turns`). Networks have
+a process each, so that nothing that one leaves behind (threads that spin, memory, settings) touches
+another: a worker makes its peer, runs it twice, and then once for every line it reads, answering
+with what that took.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,62 @@ Run = Callable[[], Any]
 PAUSE = 0.1  # seconds in which threads that wait, spinning, give up
 DISTURBED = 0.03  # share of the processors that other programs may have …
 TRIES = 2  # … else a round is taken again, until there are so many times more than wanted
+
+
+def orders(names: Iterable[Any], seed: int = 0) -> Iterator[list[Any]]:
+    """Yield the names in a new order for every round; the same orders in every run.
+
+    Examples
+    --------
+    >>> rounds = orders("abcd")
+    >>> sorted(next(rounds)) == sorted(next(rounds)) == ["a", "b", "c", "d"]
+    True
+    >>> len({tuple(next(rounds)) for _ in range(200)})  # all 24 come
+    24
+    """
+    names, draw = list(names), random.Random(seed)
+    while True:
+        yield draw.sample(names, len(names))
+
+
+def by_turns(
+    runs: Mapping[Any, Run],
+    rounds: int,
+    *,
+    warm: int = 0,
+    pause: float = 0.0,
+    again: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Any, list[float]]:
+    """Return the seconds of every run in every round, all in this process.
+
+    Parameters
+    ----------
+    runs : mapping
+        What to time, by name.
+    rounds : int
+        How often.
+    warm : int, default 0
+        Rounds before them that do not count.
+    pause : float, default 0
+        Seconds of rest before each turn, in which threads of the last one stop to spin.
+    again : bool, default False
+        Whether a turn is two calls, of which the second counts.
+    clock : callable
+        What tells the time.
+    """
+    taken: dict[Any, list[float]] = {name: [] for name in runs}
+    for number, order in zip(range(-warm, rounds), orders(runs), strict=False):
+        for name in order:
+            time.sleep(pause)
+            if again:
+                runs[name]()
+            start = clock()
+            runs[name]()
+            seconds = clock() - start
+            if number >= 0:
+                taken[name].append(seconds)
+    return taken
 
 
 def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
@@ -140,11 +199,11 @@ def take_turns(
     wanted = {name: (at_most or {}).get(name, rounds) for name in workers}
     calm = dict.fromkeys(workers, 0)
     shares: list[float] = []
-    while True:
+    for order in orders(workers):
         taking = [
             name
-            for name, worker in workers.items()
-            if calm[name] < wanted[name] and len(worker.taken) < tries * wanted[name]
+            for name in order
+            if calm[name] < wanted[name] and len(workers[name].taken) < tries * wanted[name]
         ]
         if not taking:
             break

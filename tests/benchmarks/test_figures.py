@@ -6,6 +6,7 @@ import doctest
 import json
 import mmap
 import re
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -254,3 +255,15 @@ def test_fashion_epochs_of_both_end_alike(tmp_path, monkeypatch):
     ours, theirs = fashion.minigrad_epoch(options)(), fashion.torch_epoch(options)()
     assert 0 < ours <= 1
     assert ours == pytest.approx(theirs, abs=0.05)  # two steps of the warm-up, mirrored otherwise
+
+
+def test_a_fixed_order_flatters_nobody() -> None:
+    calls: list[str] = []
+    runs = {name: lambda name=name: calls.append(name) for name in "abc"}
+    taken = turns.by_turns(runs, 60, warm=1)
+    assert {name: len(seconds) for name, seconds in taken.items()} == dict.fromkeys("abc", 60)
+    rounds = [calls[i : i + 3] for i in range(0, len(calls), 3)]
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
+    followers = Counter(pair for each in rounds for pair in pairwise(each))
+    assert len(followers) == 6
+    assert min(followers.values()) >= 8
