@@ -38,7 +38,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 150
+nb_execution_timeout = -1  # the machine may be busy
 nb_merge_streams = True
 
 # --- reference ---------------------------------------------------------------------------------

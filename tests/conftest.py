@@ -24,7 +24,7 @@ settings.register_profile(
 )
 settings.load_profile("minigrad")
 
-PROGRAMS = {"g++"}
+PROGRAMS = {"bash", "g++"}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ import pytest
 import minigrad as mg
 from minigrad import modes, nn
 from minigrad.errors import GraphError
+from tests.clock import HANG
 
 
 class Stop(BaseException):
@@ -222,7 +223,7 @@ def test_one_object_nested_in_itself() -> None:
 
 
 def test_one_object_shared_by_threads() -> None:
-    off, entered, failures = mg.no_grad(), threading.Barrier(2, timeout=30), []
+    off, entered, failures = mg.no_grad(), threading.Barrier(2, timeout=HANG), []
 
     def work(first: bool) -> None:
         with contextlib.nullcontext() if first else mg.autocast("cpu", dtype=mg.float16):

@@ -16,6 +16,7 @@ import minigrad as mg
 from minigrad import random
 from minigrad.errors import DataError, DTypeError, OptionError, ShapeError
 from minigrad.random import Generator
+from tests.clock import HANG
 
 DRAWS = {
     "rand": lambda g: mg.rand(3, 4, generator=g),
@@ -260,7 +261,7 @@ def test_a_child_can_draw_whatever_the_threads_of_its_parent_do() -> None:
         for _ in range(20):
             child = os.fork()
             if not child:
-                signal.alarm(20)  # its default action ends a child that hangs
+                signal.alarm(HANG)  # its default action ends a child that hangs
                 mg.randn(10)
                 own.normal((10,))
                 mg.random.Generator().normal((10,))

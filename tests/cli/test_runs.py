@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import tomllib
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from minigrad.cli import main
 from minigrad.cli.runs import check_output, claimed, free_name, held, latest
 from minigrad.errors import DataError, OptionError
+from tests.clock import HANG, until
 
 ROOT = Path(__file__).parents[2]
 ENV = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -34,12 +34,10 @@ def started(folder: Path, name: str) -> subprocess.Popen[str]:
     """Start a long run and wait until its first checkpoint is there."""
     words = ["train", "--epochs", "100000", "--name", name, *TINY]
     process = start(folder, *words)
-    for _ in range(600):
-        if (folder / name / "checkpoint.safetensors").exists():
-            return process
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(process.communicate())
+    checkpoint = folder / name / "checkpoint.safetensors"
+    until(lambda: checkpoint.exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    return process
 
 
 def test_runs_that_are_started_together_get_folders_of_their_own(tmp_path: Path) -> None:
@@ -48,7 +46,7 @@ def test_runs_that_are_started_together_get_folders_of_their_own(tmp_path: Path)
         start(tmp_path, "train", "--epochs", "1", "--seed", str(seed), "--name", "same", *TINY)
         for seed in seeds
     ]
-    said = [run.communicate(timeout=120) for run in runs]
+    said = [run.communicate(timeout=HANG) for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs), said
     configs = [tomllib.loads(path.read_text()) for path in tmp_path.glob("*/config.toml")]
     assert sorted(config["seed"] for config in configs) == list(seeds)
@@ -97,11 +95,7 @@ def test_of_two_that_resume_at_once_one_is_refused(tmp_path: Path) -> None:
     first.communicate()
     two = [start(tmp_path, "train", "--resume", "--name", "it") for _ in range(2)]
     try:
-        for _ in range(1200):
-            over = [run for run in two if run.poll() is not None]
-            if over:
-                break
-            time.sleep(0.05)
+        over = until(lambda: [run for run in two if run.poll() is not None])
         assert [run.returncode for run in over] == [2]
     finally:
         for run in two:

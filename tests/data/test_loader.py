@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import minigrad as mg
 from minigrad.data import DataLoader, Mix, TensorDataset, digits, random_split
 from minigrad.data import transforms as T
 from minigrad.errors import DataError, OptionError
+from tests.clock import HANG
 
 
 def contents(loader: DataLoader, epoch: int = 0, start: int = 0) -> list[tuple[Any, Any]]:
@@ -190,9 +190,9 @@ def threads() -> set[str]:
 
 
 def wait_for_no_threads() -> None:
-    deadline = time.monotonic() + 30
-    while threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    for thread in threading.enumerate():
+        if thread.name.startswith("DataLoader"):
+            thread.join(HANG)
     assert not threads()
 
 

@@ -1,7 +1,7 @@
 """The README does what it says: every code block is run, in order, as printed.
 
-Installing is left to .ci/run, which types the two shell commands in a fresh clone; here their last
-part runs with the Python that runs the tests.
+Installing is left to .ci/run, which types every shell command in a fresh clone and an environment
+of its own; here those of minigrad run with the Python that runs the tests.
 """
 
 from __future__ import annotations
@@ -63,10 +63,28 @@ def test_installs_ask_for_extras_that_exist() -> None:
 
 
 def test_every_command_is_known() -> None:
-    known = ("python3 -m venv .venv", ".venv/bin/pip install", ".venv/bin/python -m pytest")
+    programs = ("pytest", "sphinx")
+    known = ("python3 -m venv .venv", ".venv/bin/pip install")
+    known += tuple(f".venv/bin/python -m {name}" for name in programs)
     for words in commands():
         line = " ".join(words)
         assert line.startswith((*known, ".venv/bin/minigrad ")), f"nothing here runs {line!r}"
+
+
+@pytest.mark.needs("bash")
+def test_ci_types_every_line_before_it_installs_anything() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    before, reading = script.partition("# ---- the README")[0], "commands README.md"
+    assert "install" not in re.sub(r"#.*", "", before)
+    functions = re.search(r"^commands\(\) \{.*?^\}$", script, re.M | re.S)
+    assert functions is not None
+    typed = subprocess.run(
+        ["bash", "-c", f"{functions[0]}\n{reading}"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert [shlex.split(line) for line in typed] == [
+        shlex.split(line, comments=True) for code in blocks("bash") for line in code.splitlines()
+    ]
+    assert f"< <({reading})" in script
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 
 from minigrad.io import load_file
 from minigrad.train import load_checkpoint
+from tests.clock import until
 
 KILLS = 10
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -32,13 +33,15 @@ def train(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 def wait_for_checkpoints(process: subprocess.Popen[str], path: Path, count: int) -> None:
     """Wait until the command has replaced its checkpoint so often: however fast the machine is."""
-    last = path.stat().st_mtime_ns if path.exists() else 0
-    while count:
+
+    def written() -> int:
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+    last = written()
+    for _ in range(count):
+        until(lambda last=last: process.poll() is not None or written() != last)
         assert process.poll() is None, process.communicate()
-        now = path.stat().st_mtime_ns if path.exists() else 0
-        count -= now != last
-        last = now
-        time.sleep(0.001)
+        last = written()
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -67,9 +70,11 @@ def test_ten_kills_at_random_moments(tmp_path: Path) -> None:
     steps = []  # that the checkpoint held at each kill
     while len(steps) < KILLS:
         process = train(killed, *(["--resume"] if (killed / "it").is_dir() else []))
-        if rng.random() < 0.8:  # else it is killed while it starts
-            wait_for_checkpoints(process, path, rng.randrange(1, 10))
-        time.sleep(rng.uniform(0, 0.2))
+        if rng.random() < 0.8:
+            wait_for_checkpoints(process, path, rng.randrange(1, 8))
+            time.sleep(rng.uniform(0, 0.02))
+        else:  # while it starts
+            time.sleep(rng.uniform(0, 0.5))
         process.kill()  # SIGKILL: nothing can be tidied up
         process.communicate()
         steps.append(load_checkpoint(path)["step"] if path.exists() else 0)
