@@ -30,7 +30,9 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("-"):
                 options = [name for name in self._option_string_actions if name[:2] == "--"]
                 ours = synonyms(name[2:].replace("-", "_") for name in options)
-                others = {f"--{a}".replace("_", "-"): f"--{b}" for a, b in ours.items()}
+                others = {
+                    f"--{a}".replace("_", "-"): f"--{b}".replace("_", "-") for a, b in ours.items()
+                }
                 name = word.partition("=")[0].replace("_", "-")
                 raise unknown(f"option of {self.prog}", name, options, others)
         return parsed, rest

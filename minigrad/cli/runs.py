@@ -31,13 +31,18 @@ __all__ = [
 CHECKPOINT = "checkpoint.safetensors"
 PRETRAINING = "pretraining.safetensors"  # the checkpoint of a run of 'minigrad pretrain'
 SEGMENTATION = "segmentation.safetensors"  # … of 'minigrad segment'
+LONGEST = 200  # bytes of a name: systems take 255, and a number may follow
 
 
 def run_name(asked: str | None, default: str) -> str:
     """Return the name of a run that is asked for, or refuse it."""
-    name = asked or default
-    if not name or Path(name).name != name:
+    name = default if asked is None else asked
+    if Path(name).name != name or name in ("", "..") or "\0" in name:
         raise OptionError(f"--name must be the name of a folder, got {name!r}")
+    if len(os.fsencode(name)) > LONGEST:
+        raise OptionError(
+            f"--name must have {LONGEST} bytes or fewer, got {len(os.fsencode(name))}: {name[:20]}…"
+        )
     return name
 
 

@@ -170,6 +170,7 @@ class Task(ABC, Generic[C]):
             experiment = self.prepare(config, state is None)
             if state is not None:
                 experiment.trainer.load_state_dict(state)
+            experiment.rehearse()
             if not args.resume:
                 folder = stack.enter_context(claimed(output, name))
             self._train(experiment, folder)
@@ -206,10 +207,11 @@ class Task(ABC, Generic[C]):
         trainer.callbacks += [Progress(), kept, Log(folder), Curves(folder)]
         trainer.callbacks += self.callbacks(experiment, folder)
         io.write_text(folder / "config.toml", config.to_toml())
-        with self._stoppable(trainer, folder):
+        with self._stoppable(trainer, kept):
             went = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}"
             print(self.announce(experiment) + went * bool(trainer.step), flush=True)
-            experiment.fit()
+            with np.errstate(over="ignore", invalid="ignore"):  # the trainer refuses such a loss
+                experiment.fit()
             with blas_threads(config.threads):
                 self.finish(experiment, folder)
             for file, what in self.files.items():
@@ -217,15 +219,22 @@ class Task(ABC, Generic[C]):
                     print(f"  {folder / file}  {what}")
 
     @contextmanager
-    def _stoppable(self, trainer: Trainer, folder: Path) -> Iterator[None]:
+    def _stoppable(self, trainer: Trainer, kept: Checkpoint) -> Iterator[None]:
         """Say after Ctrl-C, at whatever moment, what is kept and how to go on."""
+        folder = kept.path.parent
         words = ["minigrad", self.command, "--output", str(folder.parent), "--name", folder.name]
         again = f"go on with: {shlex.join([*words, '--resume'])}"
         try:
             yield
         except KeyboardInterrupt:
-            if trainer.epochs and trainer.epoch == trainer.epochs:
-                print(f"training is done and kept in {folder}; only its last evaluation is missing")
+            if kept.saved is None:
+                print(f"nothing of it is kept yet but the options, in {folder / 'config.toml'}")
+            else:
+                epochs, batches = kept.saved
+                part = f" and {batches} batches" if batches else ""
+                print(f"{kept.path} holds {epochs} of {trainer.epochs} epochs{part}")
+                if epochs == trainer.epochs:
+                    print("training is done; only its last evaluation is missing")
             print(f"stopped; {again}", flush=True)
             raise
         except BrokenPipeError:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from minigrad.data.dataset import Image, whole_number
-from minigrad.data.picture import read_image
+from minigrad.data.picture import read_image, require_pillow
 from minigrad.errors import DataError
 from minigrad.files import reason
 
@@ -87,6 +87,8 @@ class ImageFolder:
                     f"{self.root / name}: no pictures here ({', '.join(sorted(SUFFIXES))})"
                 )
             self.samples += [(path, label) for path in paths]
+        if any(path.suffix.lower() != ".npy" for path, _ in self.samples):
+            require_pillow()  # now, not when the first picture is read
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -14,7 +14,7 @@ from minigrad.data.npy import read_npy
 from minigrad.errors import DataError, OptionError, missing_extra
 from minigrad.files import opened, reason
 
-__all__ = ["read_image"]
+__all__ = ["read_image", "require_pillow"]
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_FORMAT = 262, 258, 339
@@ -63,10 +63,7 @@ def read_image(path: str | Path, channels: int = 3, frame: int | None = None) ->
         raise DataError(f"{path}: no such picture")
     if array:
         return _from_array(path, channels)
-    try:
-        from PIL import Image as pillow
-    except ImportError:
-        raise missing_extra("Pillow", "images") from None
+    pillow = require_pillow()
     # Pillow gets a file, not a path: a path it would map into memory, and take width for height of
     # TIFF pictures that lie on their side.
     with opened(path) as source:
@@ -85,6 +82,15 @@ def read_image(path: str | Path, channels: int = 3, frame: int | None = None) ->
                 f"{path}: Pillow cannot read this picture ({reason(error)}); save other channels "
                 "and element types as .npy"
             ) from None
+
+
+def require_pillow() -> Any:
+    """Return Pillow's module of images, or say how to get it."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise missing_extra("Pillow", "images") from None
+    return Image
 
 
 def _choose(picture: Any, path: Path, frame: int | None) -> None:

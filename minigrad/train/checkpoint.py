@@ -27,6 +27,11 @@ class Checkpoint(Callback):
     about : dict, optional
         Kept in the file: whatever is needed to build the model again from it alone.
 
+    Attributes
+    ----------
+    saved : tuple of int, optional
+        How many epochs, and batches of the next one, the file holds; None before it is there.
+
     Examples
     --------
     >>> import pathlib, tempfile
@@ -45,9 +50,12 @@ class Checkpoint(Callback):
         if every < 0:
             raise OptionError(f"Checkpoint: every must be 0 or more steps, got {every}")
         self.path, self.every, self.about = Path(path), every, about
+        self.saved: tuple[int, int] | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
         io.remove_leftovers(self.path)
+        if trainer.step and self.path.is_file():  # the trainer was loaded from it
+            self.saved = trainer.epoch, trainer.batch
 
     def on_step_end(self, trainer: Trainer) -> None:
         # The last step of an epoch is saved once, by on_epoch_end.
@@ -63,6 +71,7 @@ class Checkpoint(Callback):
     def save(self, trainer: Trainer) -> None:
         """Write the file now."""
         io.save({"kind": "trainer", "about": self.about, **trainer.state_dict()}, self.path)
+        self.saved = trainer.epoch, trainer.batch
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from minigrad.train.setup import (
     EVAL_BATCH,
     Experiment,
     build_model,
+    check_machine,
     eval_transform,
     optimizer_and_schedule,
     train_transform,
@@ -118,6 +119,7 @@ def prepare_pretraining(config: PretrainConfig, callbacks: Sequence[Callback] = 
     >>> sorted(prepare_pretraining(config).fit()[0])
     ['epoch', 'lr', 'seconds', 'train_loss', 'val_loss']
     """
+    check_machine(config)
     random.manual_seed(config.seed)
     split = load_split(config.data, config.download, seed=config.seed)
     model = build_autoencoder(config, split.spec).to(config.device)

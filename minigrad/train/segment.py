@@ -18,7 +18,7 @@ from minigrad.train.config import Config, option
 from minigrad.train.confusion import ConfusionMatrix
 from minigrad.train.initial import load_initial
 from minigrad.train.metrics import Means
-from minigrad.train.setup import OWN_SIZE, Experiment, optimizer_and_schedule
+from minigrad.train.setup import OWN_SIZE, Experiment, check_machine, optimizer_and_schedule
 from minigrad.train.trainer import Row, Trainer
 
 __all__ = [
@@ -218,6 +218,7 @@ def prepare_segmentation(
     DataError
         If the data are not on this machine; the message says how to get them.
     """
+    check_machine(config)
     random.manual_seed(config.seed)
     split = segmentation_data(config)
     model = build_unet(config, split.spec, config.init_from if initialise else "")

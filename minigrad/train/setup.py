@@ -7,21 +7,28 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from minigrad import models, optim, random
+import numpy as np
+
+from minigrad import backend, models, optim, random
+from minigrad.amp import autocast
+from minigrad.backend import Device
 from minigrad.data import DataLoader, ImageSpec, Mix, Split, load_split, stratified_subset
 from minigrad.data import transforms as T
 from minigrad.errors import OptionError
+from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn import functional as F
+from minigrad.tensor import Tensor
 from minigrad.train.callbacks import Callback
 from minigrad.train.config import Config, TrainConfig
 from minigrad.train.initial import load_initial
 from minigrad.train.threads import blas_threads
-from minigrad.train.trainer import Trainer
+from minigrad.train.trainer import Trainer, check_loader
 
 __all__ = [
     "Experiment",
     "build_model",
+    "check_machine",
     "eval_transform",
     "optimizer_and_schedule",
     "prepare",
@@ -47,10 +54,36 @@ class Experiment:
         """What `Checkpoint` should keep, so that the model can be used without the data."""
         return {"config": self.config.to_dict(), "images": asdict(self.split.spec)}
 
+    def rehearse(self) -> None:
+        """Let one sample through the model, so that what does not fit is found before training.
+
+        Nothing is changed by it, not even the random numbers that follow.
+        """
+        for loader in (self.train, self.test):
+            check_loader(loader)
+        model, transform = self.trainer.model, self.test.transform
+        image = np.asarray(self.split.train[0][0])
+        if transform is not None:
+            image = transform(image, np.random.default_rng(0))
+        state, training = random.get_rng_state(), model.training
+        try:
+            with no_grad():
+                model.eval()(Tensor(image[None]).to(self.config.device))
+        finally:
+            model.train(training)
+            random.set_rng_state(state)
+
     def fit(self) -> list[dict[str, float]]:
         """Train to the end, from wherever the trainer stands; return the history."""
         with blas_threads(self.config.threads):
             return self.trainer.fit(self.train, self.test, self.config.epochs)
+
+
+def check_machine(config: Config) -> None:
+    """Refuse what needs a package or a device that is not here, before anything is prepared."""
+    backend.namespace(config.device)
+    if config.precision != "float32":
+        autocast(Device(config.device).type, config.precision)
 
 
 def prepare(
@@ -73,6 +106,7 @@ def prepare(
     >>> [row["epoch"] for row in experiment.fit()]
     [1]
     """
+    check_machine(config)
     random.manual_seed(config.seed)
     split = load_split(config.data, config.download, seed=config.seed)
     if config.labels < 1:

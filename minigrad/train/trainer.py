@@ -173,9 +173,9 @@ class Trainer:
         """
         if epochs < 0:
             raise OptionError(f"fit: epochs must be 0 or more, got {epochs}")
-        _check_loader(train)
+        check_loader(train)
         if val is not None:
-            _check_loader(val)
+            check_loader(val)
         self.epochs, self.batches = epochs, len(train)
         with Interrupt() as interrupt:
             self._tell("on_fit_start")
@@ -307,7 +307,7 @@ class Trainer:
 
     def _outputs(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (inputs, targets, outputs) for every batch, in evaluation mode."""
-        _check_loader(loader)
+        check_loader(loader)
         model, device = self.eval_model, self._device()
         training = model.training
         model.eval()
@@ -411,7 +411,7 @@ def _columns(part: str, values: Row, loss: Loss) -> Row:
     return row
 
 
-def _check_loader(loader: DataLoader) -> None:
+def check_loader(loader: DataLoader) -> None:
     """Refuse what is no loader, and one that would train or measure nothing."""
     if not isinstance(loader, DataLoader):
         raise OptionError(

@@ -11,6 +11,7 @@ import pytest
 from minigrad import backend
 from minigrad.cli import COMMANDS, main
 from minigrad.cli.runs import free_name
+from minigrad.data import list_datasets
 from minigrad.io import load_file
 
 TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
@@ -57,6 +58,13 @@ def test_without_a_command_the_help_is_printed(capsys: pytest.CaptureFixture[str
     [
         ("trian", "unknown command 'trian'; did you mean 'train'"),
         ("train --epoch 3", "unknown option of minigrad train '--epoch'; did you mean '--epochs'"),
+        ("train --learning-rate 1", "'--learning-rate'; did you mean '--lr'"),
+        ("train --learning_rate 1", "did you mean '--lr'"),
+        ("train --bs 1", "'--bs'; did you mean '--batch-size'"),
+        ("segment --num-workers=2", "'--num-workers'; did you mean '--workers'"),
+        ("train --lr nan", "lr must be 0 or more, got nan"),
+        ("train --seed -1", "seed must be 0 or more, got -1"),
+        ("train --data no/where", "no/where: no such folder"),
         ("train --epochs=many", "argument --epochs: invalid int value: 'many'"),
         ("train --epochs 0", "epochs must be 1 or more, got 0"),
         ("train --data digit", "unknown data set 'digit'; did you mean 'digits'"),
@@ -185,7 +193,11 @@ def test_models_summary_graph_data_doctor(
     for name in ("graph.svg", "graph.dot", "graph.mmd"):
         assert run(capsys, "graph", "-o", name)[0] == 0
         assert "stages.0.0.dwconv.weight" in (tmp_path / name).read_text()
-    assert "comes with minigrad" in run(capsys, "data")[1]
+    out = run(capsys, "data")[1]
+    assert "comes with minigrad" in out
+    for name in (*list_datasets(), *list_datasets(masks=True)):
+        assert re.search(rf"^{name}$", out, re.M)
+        assert re.search(rf"^data: {name} +\S", run(capsys, "doctor")[1], re.M)
     out = run(capsys, "doctor")[1]
     assert f"kernels  {backend.kernels_in_use()}: " in re.sub("  +", "  ", out)
     for word in ("Python", "NumPy", "BLAS", "CPU cores", "GPU", "Pillow", "data: digits"):

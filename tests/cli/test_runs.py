@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from minigrad import backend
 from minigrad.cli import main
 from minigrad.cli.runs import check_output, claimed, free_name, held, latest
 from minigrad.errors import DataError, OptionError
+from minigrad.train import TrainConfig, prepare
+from minigrad.train.setup import build_model
 from tests.clock import HANG, until
 
 ROOT = Path(__file__).parents[2]
@@ -144,3 +147,70 @@ def test_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text("")
         os.utime(path, (1e9 - age, 1e9 - age))
     assert latest(["checkpoint.safetensors"]).parent.name == "new"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", "a/", "x" * 300, "ü" * 150, "a\0b"])
+def test_names_that_are_no_folders(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["train", "--epochs", "1", *TINY, "--output", str(tmp_path / "o"), "--name", name])
+        == 2
+    )
+    assert capsys.readouterr().err.startswith("minigrad: --name must ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--patch-size 100", "an input of 8×8 vanishes"),
+        ("--image-size 1 --patch-size 2", "an input of 1×1 vanishes"),
+        ("--precision bfloat16", "bfloat16 needs the ml_dtypes package"),
+        ("--device cuda", "device 'cuda'"),
+        ("--device cuda:7", "device 'cuda"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_no_folder(
+    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if "device" in words and backend.cuda_is_available():
+        pytest.skip("a GPU is here")
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    monkeypatch.setattr(
+        "minigrad.train.setup.build_model", _never if "-size" not in words else build_model
+    )
+    assert main(["train", *TINY, *words.split(), "--output", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def _never(*args: object) -> None:
+    raise AssertionError("the machine is asked before a model is built")
+
+
+def test_a_folder_of_pictures_wants_pillow_before_a_model_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        (tmp_path / "pets" / name / "a.png").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setattr("minigrad.train.setup.build_model", _never)
+    words = ["train", "--data", str(tmp_path / "pets"), "--output", str(tmp_path / "runs")]
+    assert main(words) == 2
+    assert "pip install 'minigrad[images]'" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_rehearsal_changes_nothing() -> None:
+    options = {"epochs": 2, "depths": (1,), "dims": (4,), "batch_size": 256, "drop_path": 0.5}
+    histories = []
+    for rehearse in (False, True):
+        experiment = prepare(TrainConfig(**options))
+        if rehearse:
+            experiment.rehearse()
+            assert experiment.trainer.model.training
+        histories.append([(row["train_loss"], row["val_loss"]) for row in experiment.fit()])
+    assert histories[0] == histories[1]

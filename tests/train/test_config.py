@@ -8,8 +8,8 @@ import pytest
 
 from minigrad.data import list_datasets
 from minigrad.errors import DataError, OptionError
-from minigrad.train import TrainConfig, read_toml
-from minigrad.train.config import FOLDER, RECIPES
+from minigrad.train import PretrainConfig, SegmentConfig, TrainConfig, read_toml
+from minigrad.train.config import FOLDER, RECIPES, SYNONYMS
 
 
 def test_every_data_set_has_a_recipe_that_is_valid() -> None:
@@ -70,3 +70,69 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("epochs = \n")
     with pytest.raises(DataError, match=r"not a TOML file \(Invalid value \(at line 1"):
         read_toml(tmp_path / "bad.toml")
+
+
+def test_names_of_other_programs_lead_to_ours() -> None:
+    for name, others in SYNONYMS.items():
+        for other in others.split():
+            for kind in (TrainConfig, PretrainConfig, SegmentConfig):
+                fields = {field.name for field in dataclasses.fields(kind)}
+                if name in fields and other not in fields:
+                    with pytest.raises(OptionError, match=f"'{other}'; did you mean '{name}'"):
+                        kind.from_values({other: 1})
+
+
+def test_no_synonym_leads_to_two_options() -> None:
+    everything = " ".join(SYNONYMS.values()).split()
+    assert len(everything) == len(set(everything))
+    fields = {
+        f.name
+        for kind in (TrainConfig, PretrainConfig, SegmentConfig)
+        for f in dataclasses.fields(kind)
+    }
+    assert set(SYNONYMS) <= fields
+    assert not set(everything) & {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+@pytest.mark.parametrize(
+    "values", [{"lr": float("nan")}, {"lr": float("inf")}, {"seed": 2**64}, {"ema": float("nan")},
+               {"weight_decay": -1e-9}, {"warmup_epochs": float("inf")}]
+)  # fmt: skip
+def test_numbers_that_are_none_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"{next(iter(values))} must "):
+        TrainConfig.from_values(values)
+
+
+def test_a_table_is_no_option() -> None:
+    with pytest.raises(OptionError, match=r"not in a table \[train\]"):
+        TrainConfig.from_values({"train": {"lr": 1.0}})
+
+
+def test_places_are_kept_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pets", "digits", "run"):
+        Path(name).mkdir()
+    config = TrainConfig.from_values({"data": "pets", "init_from": "./run/../run"})
+    assert config.data == str(tmp_path / "pets")
+    assert config.init_from == str(tmp_path / "run")
+    assert TrainConfig.from_values({"data": "digits"}).data == "digits"  # a data set's name wins
+    assert TrainConfig.from_values({"data": "./digits"}).data == str(tmp_path / "digits")
+    assert TrainConfig.from_values({"data": "missing"}).data == "missing"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert TrainConfig.from_values({"data": "~/pets"}).data == str(tmp_path / "pets")
+    assert SegmentConfig.from_values({"data": "brain", "root": "pets"}).root == str(
+        tmp_path / "pets"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "message"),
+    [
+        (TrainConfig, "brain", "brain has a class for every position; train .* 'minigrad segment'"),
+        (PretrainConfig, "fashion-scenes", "fashion-scenes has a class for every position"),
+        (SegmentConfig, "digits", "digits has one class for each sample; .* 'minigrad train'"),
+    ],
+)
+def test_data_of_another_kind(kind: Any, data: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        kind.from_values({"data": data})
