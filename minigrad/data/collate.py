@@ -160,8 +160,9 @@ def _array(value: Any, number: int, place: str) -> NDArray[Any]:
             array = array.astype(int64)
         Tensor(array)
     except (MinigradError, OverflowError, TypeError, ValueError) as error:
-        what = repr(value) if isinstance(value, int) else f"of {getattr(value, 'dtype', '?')}"
-        raise DataError(f"sample {number}{place} is {what}: {error}") from None
+        found = getattr(value, "dtype", None)
+        what = "a number beyond 64 bits" if found is None else f"of {found}: {error}"
+        raise DataError(f"sample {number}{place} is {what}") from None
     return array
 
 

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 Image = NDArray[np.float32]
+CLASSES = 1 << 20  # that are named by their numbers at most
 
 
 def whole_number(what: str, value: Any, least: int) -> int:
@@ -130,6 +131,11 @@ class ArrayDataset:
             raise DataError(f"ArrayDataset: images must be numbers, got {images.dtype}")
         self.images, self.labels = images, labels.astype(np.int64)
         count = int(self.labels.max(initial=-1)) + 1
+        if classes is None and count > CLASSES:
+            raise DataError(
+                f"ArrayDataset: the largest label is {count - 1}; number the classes from 0 on, or "
+                "name them all in classes"
+            )
         self.classes = tuple(classes if classes is not None else map(str, range(count)))
         wrong = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
         if wrong.size:
@@ -250,6 +256,7 @@ def random_split(
     (1437, 360)
     """
     total, sizes = len(dataset), list(lengths)
+    seed = whole_number("random_split: seed", seed, 0)
     if not all(isinstance(size, int | float | np.integer | np.floating) for size in sizes):
         raise OptionError(f"random_split: lengths must be numbers, got {sizes}")
     if abs(sum(sizes) - 1) < 1e-6 and all(0 <= size <= 1 for size in sizes):
@@ -288,8 +295,9 @@ def stratified_subset(dataset: Dataset, share: float, seed: int = 0) -> Subset:
     >>> len(mg.data.stratified_subset(mg.data.digits(train=True), 0.1))
     143
     """
-    if not 0 < share <= 1:
-        raise OptionError(f"stratified_subset: share must lie in (0, 1], got {share}")
+    seed = whole_number("stratified_subset: seed", seed, 0)
+    if not isinstance(share, int | float | np.number) or not 0 < share <= 1:
+        raise OptionError(f"stratified_subset: share must lie in (0, 1], got {share!r}")
     labels, rng = _labels(dataset), np.random.default_rng(seed)
     chosen = []
     for label in np.unique(labels):
@@ -303,12 +311,20 @@ def _labels(dataset: Dataset) -> NDArray[Any]:
     if isinstance(dataset, Subset):
         return _labels(dataset.dataset)[dataset.indices]
     if isinstance(dataset, ArrayDataset):
-        labels: NDArray[Any] = dataset.labels
-        return labels
+        known: NDArray[Any] = dataset.labels
+        return known
     samples = getattr(dataset, "samples", None)  # ImageFolder
     pairs = samples if samples is not None else (dataset[i] for i in range(len(dataset)))
-    return np.array([label for _, label in pairs])
+    labels = []
+    for i, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) < 2 or np.shape(pair[1]):
+            raise DataError(f"sample {i} is no pair of an image and the number of its class")
+        labels.append(pair[1].item() if hasattr(pair[1], "item") else pair[1])
+    return np.array(labels)
 
 
 def _array(values: Any) -> NDArray[Any]:
-    return values.numpy() if isinstance(values, Tensor) else np.asarray(values)
+    try:
+        return values.numpy() if isinstance(values, Tensor) else np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"ArrayDataset: this is no array of numbers ({error})") from None

@@ -104,7 +104,7 @@ class DataLoader:
                 )
         try:
             count = len(dataset) if hasattr(dataset, "__getitem__") else None
-        except TypeError:
+        except (TypeError, ValueError):
             count = None
         if count is None:
             raise DataError(
@@ -134,6 +134,8 @@ class DataLoader:
         DataError
             If a sample cannot be read or transformed; the message names its index.
         """
+        epoch = whole_number("DataLoader.batches: epoch", epoch, 0)
+        start = whole_number("DataLoader.batches: start", start, 0)
         order = np.arange(len(self.dataset))
         if self.shuffle:
             self._rng(_ORDER, epoch).shuffle(order)

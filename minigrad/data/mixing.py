@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.data.dataset import whole_number
 from minigrad.errors import DTypeError, OptionError, RangeError
 
 __all__ = ["Mix", "cutmix", "mixup", "one_hot"]
@@ -113,7 +114,8 @@ class Mix:
     def __init__(
         self, classes: int, mixup: float = 0.0, cutmix: float = 0.0, p: float = 1.0
     ) -> None:
-        if min(mixup, cutmix) < 0 or not 0 <= p <= 1:
+        classes = whole_number("Mix: classes", classes, 1)
+        if not (mixup >= 0 and cutmix >= 0 and 0 <= p <= 1):  # NaN neither
             raise OptionError(
                 f"Mix: mixup and cutmix must be 0 or more and p in [0, 1]; "
                 f"got mixup={mixup}, cutmix={cutmix}, p={p}"

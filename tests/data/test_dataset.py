@@ -6,10 +6,12 @@ import pytest
 from minigrad.data import (
     ArrayDataset,
     Subset,
+    TensorDataset,
     digits,
     list_datasets,
     load_split,
     random_split,
+    stratified_subset,
     transforms,
 )
 from minigrad.errors import DataError, MinigradError, OptionError
@@ -32,6 +34,9 @@ def test_array_dataset_scales_bytes_and_keeps_floats() -> None:
         (np.zeros((3, 1, 8, 8)), [0, 1], r"3 images need labels of shape \(3,\), got \(2,\)"),
         (np.zeros((1, 1, 8, 8)), [0.5], "labels must be integers, got float64"),
         (np.zeros((2, 1, 8, 8)), [0, -1], "sample 1 has label -1"),
+        (np.zeros((1, 1, 8, 8)), [2**40], "the largest label is 1099511627776"),
+        ([[1.0, 2.0], [3.0]], [0, 1], "no array of numbers"),
+        (np.array([[["a"]]]), [0], "images must be numbers, got <U1"),
     ],
 )
 def test_array_dataset_refuses(images: object, labels: object, message: str) -> None:
@@ -93,6 +98,29 @@ def test_a_subset_is_of_whole_numbers_in_range(indices: object) -> None:
 def test_an_empty_subset_and_the_last_sample() -> None:
     assert len(Subset(digits(), [])) == 0
     assert Subset(digits(), [-1])[0][1] == digits()[1796][1]
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", None])
+def test_seeds_are_whole_numbers(seed: object) -> None:
+    for call in (
+        lambda: random_split(digits(), [0.5, 0.5], seed),  # type: ignore[arg-type]
+        lambda: stratified_subset(digits(), 0.5, seed),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(OptionError, match="seed must be"):
+            call()
+
+
+def test_shares_of_classes() -> None:
+    data = TensorDataset(np.zeros((4, 1)), np.array([0, 1, 1, 1]))
+    assert stratified_subset(data, 0.5).indices.tolist().count(0) == 1
+    named = [(0, "cat"), (0, "dog"), (0, "dog"), (0, 0.5), (0, 0.75)]
+    assert len(stratified_subset(named, 0.1)) == 4  # of every label one
+    for share in (0, 1.5, float("nan"), "half", None):
+        with pytest.raises(OptionError, match="share must lie in"):
+            stratified_subset(data, share)  # type: ignore[arg-type]
+    for samples in ([1], [{"x": 1}], [(1,)], [(1, [1, 0])]):
+        with pytest.raises(DataError, match="sample 0 is no pair"):
+            stratified_subset(samples, 0.5)
 
 
 def test_random_split_refuses_what_is_no_number() -> None:

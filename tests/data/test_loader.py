@@ -162,6 +162,12 @@ def test_every_loop_has_its_own_order_and_the_seed_decides_all_of_them() -> None
     assert len({tuple(order[:50]) for order in once}) == 6
 
 
+@pytest.mark.parametrize("options", [{"epoch": e} for e in (-1, 1.5, "a", True)] + [{"start": -1}])
+def test_batches_of_what_is_no_epoch(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=r"DataLoader\.batches: (epoch|start) must be"):
+        list(DataLoader(digits(), 100, True).batches(**({"epoch": 0} | options)))
+
+
 def test_two_loops_at_once_do_not_disturb_each_other() -> None:
     for workers in (0, 2):
         loader = augmented(workers)
