@@ -8,7 +8,7 @@ from minigrad.nn import init
 from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
 from minigrad.ops.index import check_index
-from minigrad.tensor import Tensor, wrap
+from minigrad.tensor import Tensor
 
 __all__ = ["Embedding"]
 
@@ -49,7 +49,8 @@ class Embedding(Module):
         init.normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight[wrap(check_index("embedding", x, self.weight.shape, 0))]
+        check_index("embedding", x, self.weight.shape, 0)
+        return self.weight[x]
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"
