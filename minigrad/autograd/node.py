@@ -353,17 +353,26 @@ def _link_view(node: Function, source: Tensor, result: Tensor) -> None:
 
 
 class HookHandle:
-    """Removes a hook when called (or by ``remove()``)."""
+    """Removes a hook when called, by ``remove()``, or at the end of a ``with`` block."""
 
     def __init__(self, hooks: list[Any], hook: Any) -> None:
         self._hooks, self._hook = hooks, hook
 
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
+        hooks, self._hooks = self._hooks, []
+        for i, hook in enumerate(hooks):
+            if hook is self._hook:
+                del hooks[i]
+                break
 
     __call__ = remove
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
 
 
 def explain(node: Function, arrays: list[Any], error: Exception) -> Exception:

@@ -1,7 +1,8 @@
-"""Modules that hold modules or parameters: Sequential, ModuleList, ModuleDict, ParameterList."""
+"""Modules that hold modules or parameters: Sequential, lists and dicts."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ from minigrad.errors import DTypeError, unknown
 from minigrad.nn.module import Module, Parameter, _indent
 from minigrad.tensor import Tensor
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 T = TypeVar("T")
 L = TypeVar("L", bound="_List[Any]")
@@ -68,6 +69,18 @@ class _List(Module, Generic[T]):
         """Add items at the end and return self."""
         self._assign([*self, *items])
         return self
+
+    def pop(self, index: int = -1) -> T:
+        """Take one item out and return it."""
+        item: T = self[index]
+        del self[index]
+        return item
+
+    def __add__(self: L, other: Iterable[Any]) -> L:
+        return copy.copy(self).extend(other)
+
+    def __iadd__(self: L, other: Iterable[Any]) -> L:
+        return self.extend(other)
 
     def insert(self, index: int, item: T) -> None:
         """Add one item before position `index`."""
@@ -163,39 +176,48 @@ class ParameterList(_List[Parameter]):
         return "\n".join(lines)
 
 
-class ModuleDict(Module):
-    """A dict of modules that the parent can see.
+class _Dict(Module, Generic[T]):
+    """What the dict-like containers share: items are attributes."""
 
-    Parameters
-    ----------
-    modules : mapping of str to Module, optional
+    kind: type[Any] = Module
 
-    Examples
-    --------
-    >>> from minigrad import nn
-    >>> heads = nn.ModuleDict({"coarse": nn.Linear(8, 2), "fine": nn.Linear(8, 10)})
-    >>> list(heads), heads["fine"].out_features
-    (['coarse', 'fine'], 10)
-    """
+    def __init__(self, items: Mapping[str, T] | Iterable[tuple[str, T]] | None = None) -> None:
+        self.update(items or {})
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
-        self.update(modules or {})
+    def _named_items(self) -> dict[str, T]:
+        return {name: v for name, v in vars(self).items() if isinstance(v, self.kind)}
 
-    def update(self, modules: Mapping[str, Module]) -> None:
-        """Add or replace several modules."""
-        for name, module in modules.items():
-            self[name] = module
+    def _check(self, item: Any) -> Any:
+        if not isinstance(item, self.kind):
+            kind = self.kind.__name__
+            raise DTypeError(f"{type(self).__name__} holds {kind}s, not {type(item).__name__}")
+        return item
 
-    def __getitem__(self, name: str) -> Module:
-        children = dict(self.named_children())
-        if name not in children:
-            raise KeyError(str(unknown("module of this ModuleDict", name, children)))
-        return children[name]
+    def update(self, items: Mapping[str, T] | Iterable[tuple[str, T]]) -> None:
+        """Add or replace several items, from a mapping or from pairs."""
+        for name, item in dict(items).items():
+            self[name] = item
 
-    def __setitem__(self, name: str, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise DTypeError(f"ModuleDict holds Modules, not {type(module).__name__}")
-        self.add_module(name, module)
+    def pop(self, name: str) -> T:
+        """Take one item out and return it."""
+        item = self[name]
+        del self[name]
+        return item
+
+    def clear(self) -> None:
+        """Take all items out."""
+        for name in self.keys():
+            del self[name]
+
+    def __getitem__(self, name: str) -> T:
+        items = self._named_items()
+        if name not in items:
+            what = f"{self.kind.__name__.lower()} of this {type(self).__name__}"
+            raise KeyError(str(unknown(what, name, items)))
+        return items[name]
+
+    def __setitem__(self, name: str, item: T) -> None:
+        self._register(name, self._check(item), self.kind, name in self.keys())
 
     def __delitem__(self, name: str) -> None:
         self[name]
@@ -212,12 +234,54 @@ class ModuleDict(Module):
 
     def keys(self) -> list[str]:
         """Return the names."""
-        return [name for name, _ in self.named_children()]
+        return [*self._named_items()]
 
-    def values(self) -> list[Module]:
-        """Return the modules."""
-        return [*self.children()]
+    def values(self) -> list[T]:
+        """Return the items."""
+        return [*self._named_items().values()]
 
-    def items(self) -> list[tuple[str, Module]]:
-        """Return the pairs of name and module."""
-        return [*self.named_children()]
+    def items(self) -> list[tuple[str, T]]:
+        """Return the pairs of name and item."""
+        return [*self._named_items().items()]
+
+
+class ModuleDict(_Dict[Module]):
+    """A dict of modules that the parent can see.
+
+    Parameters
+    ----------
+    modules : mapping of str to Module, optional
+
+    Examples
+    --------
+    >>> from minigrad import nn
+    >>> heads = nn.ModuleDict({"coarse": nn.Linear(8, 2), "fine": nn.Linear(8, 10)})
+    >>> list(heads), heads["fine"].out_features
+    (['coarse', 'fine'], 10)
+    """
+
+
+class ParameterDict(_Dict[Parameter]):
+    """A dict of parameters that the parent can see; plain tensors become parameters.
+
+    Parameters
+    ----------
+    values : mapping of str to Parameter or Tensor, optional
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> scales = mg.nn.ParameterDict({"coarse": mg.ones(2), "fine": mg.ones(3)})
+    >>> [(name, p.shape) for name, p in scales.named_parameters()]
+    [('coarse', (2,)), ('fine', (3,))]
+    """
+
+    kind = Parameter
+
+    def _check(self, item: Any) -> Any:
+        wrap = isinstance(item, Tensor) and not isinstance(item, Parameter)
+        return super()._check(Parameter(item) if wrap else item)
+
+    def extra_repr(self) -> str:
+        lines = [f"({k}): Parameter of shape {p.shape}, {p.dtype}" for k, p in self.items()]
+        return "\n".join(lines)

@@ -8,12 +8,14 @@ that could disagree with the attributes, and ``self.weight`` is an ordinary attr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad.autograd.node import HookHandle
+from minigrad.dtypes import bfloat16, to_dtype
 from minigrad.errors import DTypeError, MinigradError, OptionError, unknown
 from minigrad.nn.state import LoadReport, prepare
 from minigrad.tensor import Tensor
@@ -51,6 +53,11 @@ class Parameter(Tensor):
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data.array if isinstance(data, Tensor) else data, requires_grad)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        copy = super().__deepcopy__(memo)
+        copy.grad = None  # as in PyTorch: a copied model has not been trained
+        return copy
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
@@ -85,6 +92,9 @@ class Module:
     # forgets `super().__init__()` works all the same.
     training: bool = True
     _persistent: Mapping[str, bool] = MappingProxyType({})  # buffer name -> is it saved?
+    _absent: frozenset[str] = frozenset()  # names of parameters that are None
+    # Buffers that a state may lack; they keep their value then.
+    _optional_state: tuple[str, ...] = ()
     _forward_pre_hooks: Sequence[Callable[..., Any]] = ()
     _forward_hooks: Sequence[Callable[..., Any]] = ()
 
@@ -98,12 +108,12 @@ class Module:
         """Run the pre-hooks, `forward` and the hooks; an error learns which layer it came from."""
         try:
             for pre_hook in tuple(self._forward_pre_hooks):
-                changed = pre_hook(self, args)
+                changed = pre_hook(self, args, kwargs)
                 if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
+                    args, kwargs = changed
             output = self.forward(*args, **kwargs)
             for hook in tuple(self._forward_hooks):
-                changed = hook(self, args, output)
+                changed = hook(self, args, kwargs, output)
                 if changed is not None:
                     output = changed
             return output
@@ -111,63 +121,112 @@ class Module:
             _name_layer(error, self)
             raise
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call ``hook(module, args)`` before `forward`; what it returns replaces the arguments."""
-        return self._add_hook("_forward_pre_hooks", hook)
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call ``hook(module, args)`` before `forward`; what it returns replaces the arguments.
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        Parameters
+        ----------
+        hook : callable
+            With `with_kwargs` it is called as ``hook(module, args, kwargs)`` and returns both.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there.
+        with_kwargs : bool, default False
+            Whether it sees the keyword arguments.
+        """
+        call = partial(_pre_hook, hook, with_kwargs)
+        return self._add_hook("_forward_pre_hooks", call, prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
         """Call ``hook(module, args, output)`` after `forward`; what it returns replaces the output.
+
+        Parameters
+        ----------
+        hook : callable
+            With `with_kwargs` it is called as ``hook(module, args, kwargs, output)``.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there.
+        with_kwargs : bool, default False
+            Whether it sees the keyword arguments.
 
         Examples
         --------
         >>> import minigrad as mg
         >>> layer, seen = mg.nn.Linear(2, 3), []
-        >>> handle = layer.register_forward_hook(lambda module, args, out: seen.append(out.shape))
-        >>> _ = layer(mg.ones(1, 2))
-        >>> handle.remove()
+        >>> with layer.register_forward_hook(lambda module, args, out: seen.append(out.shape)):
+        ...     _ = layer(mg.ones(1, 2))
         >>> seen
         [(1, 3)]
         """
-        return self._add_hook("_forward_hooks", hook)
+        return self._add_hook("_forward_hooks", partial(_hook, hook, with_kwargs), prepend)
 
-    def _add_hook(self, kind: str, hook: Callable[..., Any]) -> HookHandle:
+    def _add_hook(self, kind: str, hook: Callable[..., Any], prepend: bool) -> HookHandle:
         hooks = vars(self).setdefault(kind, [])
-        hooks.append(hook)
+        hooks.insert(0 if prepend else len(hooks), hook)
         return HookHandle(hooks, hook)
 
     # --- attributes ------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         kept = vars(self).get(name)
-        if isinstance(kept, Parameter) and not (value is None or isinstance(value, Parameter)):
-            raise DTypeError(
-                f"{type(self).__name__}.{name} is a Parameter and cannot become a "
-                f"{type(value).__name__}; wrap the value in nn.Parameter, or delete it first"
+        if isinstance(kept, Parameter) or name in self._absent:
+            if not (value is None or isinstance(value, Parameter)):
+                raise self._cannot_become(
+                    name, "a Parameter", value, "wrap the value in nn.Parameter"
+                )
+            vars(self)["_absent"] = (self._absent | {name}) - (
+                {name} if value is not None else set()
             )
-        if name in self._persistent and not (value is None or isinstance(value, Tensor)):
-            raise DTypeError(
-                f"{type(self).__name__}.{name} is a buffer and cannot become a "
-                f"{type(value).__name__}; assign a Tensor, or delete it first"
-            )
+        elif isinstance(value, (Parameter, Module)):
+            if not isinstance(kept, Module):
+                vars(self).pop(name, None)  # new in its kind: it comes after those that are there
+            self._forget_buffer(name)
+        elif isinstance(kept, Module) and value is not None:
+            raise self._cannot_become(name, "a child module", value, "wrap the value in a Module")
+        elif name in self._persistent and not (value is None or isinstance(value, Tensor)):
+            raise self._cannot_become(name, "a buffer", value, "assign a Tensor")
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        if name in self._persistent:
-            self._persistent = {k: v for k, v in self._persistent.items() if k != name}
+        self._forget_buffer(name)
+        if name in self._absent:
+            vars(self)["_absent"] = self._absent - {name}
 
-    def _check_new_name(self, name: str) -> None:
-        if not name or "." in name:
+    def _forget_buffer(self, name: str) -> None:
+        if name in self._persistent:
+            vars(self)["_persistent"] = {k: v for k, v in self._persistent.items() if k != name}
+
+    def _cannot_become(self, name: str, kind: str, value: Any, mend: str) -> DTypeError:
+        return DTypeError(
+            f"{type(self).__name__}.{name} is {kind} and cannot become a {type(value).__name__}; "
+            f"{mend}, or delete it first"
+        )
+
+    def _register(self, name: str, value: Any, kind: type, known: bool) -> None:
+        """Check the name and the value, and assign it."""
+        if not isinstance(name, str) or not name or "." in name:
             raise OptionError(f"a name must be non-empty and without dots, got {name!r}")
-        if name not in vars(self) and hasattr(type(self), name):
+        taken = vars(self)[name] is not None if name in vars(self) else hasattr(type(self), name)
+        if taken and not known:
             raise OptionError(
                 f"{type(self).__name__} already has an attribute {name!r}; choose another name"
             )
+        if not (value is None or isinstance(value, kind)):
+            raise DTypeError(
+                f"{type(self).__name__}.{name}: a {kind.__name__} is wanted, not "
+                f"{value.__name__ if isinstance(value, type) else type(value).__name__}"
+            )
+        setattr(self, name, value)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Assign a parameter by name; `setattr` with a check of the name."""
-        self._check_new_name(name)
-        setattr(self, name, param)
+        """Assign a parameter by name; None keeps the name for one."""
+        self._register(name, param, Parameter, isinstance(vars(self).get(name), Parameter))
+        if param is None:
+            vars(self)["_absent"] = self._absent | {name}
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that moves with the module but is not trained.
@@ -181,22 +240,26 @@ class Module:
         persistent : bool, default True
             Whether `state_dict` holds it.
         """
-        self._check_new_name(name)
-        self._persistent = {**self._persistent, name: persistent}
-        setattr(self, name, tensor)
+        self._register(name, tensor, Tensor, name in self._persistent)
+        vars(self)["_persistent"] = {**self._persistent, name: persistent}
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Assign a child by name; `setattr` with a check of the name."""
-        self._check_new_name(name)
-        setattr(self, name, module)
+        """Assign a child by name."""
+        self._register(name, module, Module, isinstance(vars(self).get(name), Module))
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Assign a child by name: `add_module`."""
+        self.add_module(name, module)
 
     # --- walking the tree ------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the direct children in the order of their assignment."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
+        """Yield the direct children in the order of their assignment, each of them once."""
+        seen: set[int] = set()
+        for name, module in _own_modules(self):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
 
     def children(self) -> Iterator[Module]:
         return (module for _, module in self.named_children())
@@ -211,7 +274,7 @@ class Module:
                 return
             seen.add(id(self))
         yield prefix, self
-        for name, child in self.named_children():
+        for name, child in _own_modules(self):
             yield from child.named_modules(_join(prefix, name), remove_duplicate, seen)
 
     def modules(self) -> Iterator[Module]:
@@ -227,6 +290,19 @@ class Module:
                 raise unknown(f"module of {type(self).__name__}", target, choices)
             module = child
         return module  # type: ignore[no-any-return]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter at a dotted path."""
+        return self._get("parameter", target, dict(self.named_parameters(remove_duplicate=False)))
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Return the buffer at a dotted path."""
+        return self._get("buffer", target, dict(self.named_buffers(remove_duplicate=False)))
+
+    def _get(self, kind: str, target: str, known: Mapping[str, T]) -> T:
+        if target not in known:
+            raise unknown(f"{kind} of {type(self).__name__}", target, known)
+        return known[target]
 
     def _named(
         self,
@@ -366,31 +442,45 @@ class Module:
         """Check and convert a state; return the function that takes it over (see `loading`)."""
         return self._prepare(state_dict, True, False)[1]
 
-    def _prepare(self, *request: Any) -> tuple[LoadReport, Callable[[], None]]:
-        return prepare(type(self).__name__, self.state_dict(keep_vars=True), *request)
+    def _prepare(
+        self, values: Any, strict: bool, ignore_mismatched_sizes: bool
+    ) -> tuple[LoadReport, Callable[[], None]]:
+        own = self.state_dict(keep_vars=True)
+        for path, module in self.named_modules(remove_duplicate=False):
+            for name in module._optional_state:
+                if isinstance(values, Mapping) and _join(path, name) not in values:
+                    own.pop(_join(path, name), None)
+        return prepare(type(self).__name__, own, values, strict, ignore_mismatched_sizes)
 
     # --- conversions and modes -------------------------------------------------------------------
-
-    def _convert(self: M, convert: Callable[[Tensor], Tensor]) -> M:
-        # Through `.data`, so that optimizers keep holding the same Parameter objects.
-        for tensor in [*self.parameters(), *self.buffers()]:
-            tensor.data = convert(tensor.data)
-            if tensor.grad is not None:
-                tensor.grad = convert(tensor.grad)
-        return self
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Move to a device, convert floating-point tensors to a dtype, or both.
 
         Takes what `Tensor.to` takes: ``to("cuda")``, ``to(mg.float64)``, ``to("cpu", mg.float16)``,
-        ``to(device=..., dtype=...)``. Integer buffers keep their dtype.
+        ``to(device=..., dtype=...)``. Integer buffers keep their dtype; gradients follow.
         """
 
         def convert(tensor: Tensor) -> Tensor:
             moved = tensor.to(*args, **kwargs)
-            return moved if tensor.is_floating_point() else moved.to(tensor.dtype)
+            if not tensor.is_floating_point():
+                return moved.to(tensor.dtype)
+            if not moved.is_floating_point():
+                raise DTypeError(
+                    f"to: a module's parameters are floats, they cannot become {moved.dtype}; "
+                    "convert its outputs instead"
+                )
+            return moved
 
-        return self._convert(convert)
+        ready = [
+            (tensor, convert(tensor.data), None if tensor.grad is None else convert(tensor.grad))
+            for tensor in [*self.parameters(), *self.buffers()]
+        ]
+        # Through `.data`, so that optimizers keep holding the same Parameter objects.
+        for tensor, value, grad in ready:
+            tensor.grad, tensor.data = None, value
+            tensor.grad = grad
+        return self
 
     def cpu(self: M) -> M:
         return self.to("cpu")
@@ -406,6 +496,12 @@ class Module:
 
     def half(self: M) -> M:
         return self.to(np.dtype(np.float16))
+
+    def bfloat16(self: M) -> M:
+        return self.to(bfloat16())
+
+    def type(self: M, dst_type: Any) -> M:
+        return self.to(to_dtype(dst_type))
 
     def train(self: M, mode: bool = True) -> M:
         """Switch dropout, drop path and batch statistics on (or off) in the whole tree."""
@@ -443,10 +539,33 @@ class Module:
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.splitlines() if extra else []
-        children = [f"({name}): {_indent(repr(c))}" for name, c in self.named_children()]
+        children = [f"({name}): {_indent(repr(c))}" for name, c in _own_modules(self)]
         if len(lines) <= 1 and not children:
             return f"{type(self).__name__}({extra})"
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+
+def _pre_hook(hook: Any, with_kwargs: bool, module: Module, args: Any, kwargs: Any) -> Any:
+    """Call a pre-hook; return the changed arguments of both kinds, or None."""
+    result = hook(module, args, kwargs) if with_kwargs else hook(module, args)
+    if result is None:
+        return None
+    if not with_kwargs:
+        return (result if isinstance(result, tuple) else (result,)), kwargs
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise OptionError(
+            "a forward pre-hook with kwargs returns None or a pair, the arguments and the keyword "
+            f"arguments, not {type(result).__name__}"
+        )
+    return result
+
+
+def _hook(hook: Any, with_kwargs: bool, module: Module, args: Any, kwargs: Any, out: Any) -> Any:
+    return hook(module, args, kwargs, out) if with_kwargs else hook(module, args, out)
+
+
+def _own_modules(module: Module) -> Iterator[tuple[str, Module]]:
+    return ((name, v) for name, v in vars(module).items() if isinstance(v, Module))
 
 
 def _own_parameters(module: Module) -> Iterator[tuple[str, Parameter]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.autograd.node import Function
+from minigrad.backend import get_xp
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.modes import no_grad, state
@@ -176,13 +177,16 @@ def layer_norm(
         x, weight, bias = obey("layer_norm", x, weight, bias)
     check_floating("layer_norm", x)
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or 0 in shape or x.shape[x.ndim - len(shape) :] != shape:
+    if not shape or x.shape[x.ndim - len(shape) :] != shape:
         raise ShapeError(
             f"layer_norm: input of shape {x.shape} must end in normalized_shape {shape}; for "
             "images (N, C, H, W) normalise channels with x.permute(0, 2, 3, 1)"
         )
     weight, bias = _affine("layer_norm", x, shape, weight=weight, bias=bias)
     _check_eps("layer_norm", eps)
+    if 0 in shape:
+        y = x * (1.0 if weight is None else weight)
+        return y if bias is None else y + bias
     if len(shape) == 1:
         return LayerNorm(eps)(x, weight, bias)
     rows = reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))
@@ -361,7 +365,7 @@ def batch_norm(
     Raises
     ------
     ShapeError
-        If training sees one value per channel, or a parameter does not have shape (C,).
+        If training sees exactly one value per channel, or a parameter does not have shape (C,).
     OptionError
         If running statistics are needed and missing.
 
@@ -394,7 +398,10 @@ def batch_norm(
     weight, bias = _affine(name, x, (channels,), weight=weight, bias=bias)
     _check_eps(name, eps)
     count = math.prod(lead)
-    if count < 2:
+    if count == 0:  # nothing to measure: the running statistics stay
+        nothing = wrap(get_xp(x.array).zeros(channels, x.dtype))
+        return _normalize_by(name, x, nothing, nothing, weight, bias, 1.0)
+    if count == 1:
         raise ShapeError(
             f"{name}: training needs more than one value per channel, got input of shape "
             f"{(lead[0], channels, *lead[1:])}; use a larger batch or model.eval()"

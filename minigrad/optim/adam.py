@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from minigrad import modes
 from minigrad.backend import get_xp
 from minigrad.dtypes import float64
-from minigrad.errors import DataError
+from minigrad.errors import DataError, OptionError
 from minigrad.kernels import pick
 from minigrad.optim.optimizer import Group, Optimizer
 from minigrad.tensor import Tensor
@@ -59,8 +59,14 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
+        betas = tuple(betas) if isinstance(betas, list) else betas
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        if len(group["betas"]) != 2:
+            raise OptionError(f"{self._name}: betas are two numbers, got {group['betas']!r}")
 
     def update_all(
         self, params: list[Any], grads: list[Any], states: list[dict[str, Any]], group: Group

@@ -25,6 +25,7 @@ Group = dict[str, Any]
 _ANEW = "its state is stale: drop it with optimizer.state.pop(parameter), or make a new optimizer"
 # What else a group may hold; the names take part in finding slips.
 NOTES = ("name", "param_names", "initial_lr", "lr_scale", "lr_scaled")
+AT_LEAST_0 = ("lr", "weight_decay", "eps", "momentum")
 # What PyTorch's groups say about how it computes, not what; and what no optimizer here can do.
 HOW = ("capturable", "differentiable", "foreach", "fused", "decoupled_weight_decay")
 NEVER = ("amsgrad", "maximize")
@@ -102,13 +103,13 @@ class Optimizer:
         return {**vars(self), "_apart": []}  # for copy and pickle: the arrays will be others
 
     def _listed(self, params: Any) -> list[Any]:
-        """Return the given parameters in a list; their order must be the same in every run."""
+        """Return the given parameters in a list."""
         if isinstance(params, Tensor):
             return [params]
-        if isinstance(params, (set, frozenset, Mapping)) or not isinstance(params, Iterable):
+        if not isinstance(params, Iterable):
             raise DTypeError(
-                f"{self._name}: parameters come in an order, as a list or from "
-                f"model.parameters(), not as a {type(params).__name__}"
+                f"{self._name}: parameters come as a list or from model.parameters(), not as a "
+                f"{type(params).__name__}"
             )
         return list(params)
 
@@ -129,6 +130,11 @@ class Optimizer:
         for key in group:
             if key not in known and difflib.get_close_matches(str(key), known, 1, 0.85):
                 raise unknown(f"{self._name} option", key, known)
+        if isinstance(group["params"], (set, frozenset)):
+            raise DTypeError(
+                f"{self._name}: parameters are numbered in their order, and a set has another one "
+                "in every run; pass a list"
+            )
         given = self._listed(group["params"])
         params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in given]
         held = {id(p) for p in self._params()}
@@ -168,24 +174,18 @@ class Optimizer:
         for name, default in self.defaults.items():
             value = group[name]
             if isinstance(default, bool):
-                kind, fits = "True or False", value in (True, False)
-            elif number(default) is not None:
-                kind, fits = "a number", number(value) is not None
-            elif isinstance(default, tuple):
-                kind = f"{len(default)} numbers"
-                fits = isinstance(value, (tuple, list)) and [number(v) is None for v in value] == [
-                    False
-                ] * len(default)
+                kind, fits = "True or False", isinstance(value, (int, np.bool_))
+            elif name in AT_LEAST_0:
+                kind, fits = "≥ 0", (number(value) or 0.0) >= 0.0 and number(value) is not None
+            elif name == "betas":
+                kind, fits = "a tuple of numbers", isinstance(value, (tuple, list))
             else:
-                continue
+                kind, fits = "a number", number(default) is None or number(value) is not None
             if not fits:
                 raise OptionError(f"{self._name}: {name} must be {kind}, got {value!r}")
-        for name in ("lr", "weight_decay", "eps", "momentum"):
-            if name in self.defaults and not group[name] >= 0.0:
-                raise OptionError(f"{self._name}: {name} must be ≥ 0, got {group[name]}")
         for i, beta in enumerate(group["betas"] if "betas" in self.defaults else ()):
-            if not 0.0 <= beta < 1.0:
-                raise OptionError(f"{self._name}: betas[{i}] must lie in [0, 1), got {beta}")
+            if number(beta) is None or not 0.0 <= beta < 1.0:
+                raise OptionError(f"{self._name}: betas[{i}] must lie in [0, 1), got {beta!r}")
 
     # --- one step --------------------------------------------------------------------------------
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from minigrad import modes
 from minigrad.backend import get_xp
 from minigrad.errors import OptionError
 from minigrad.kernels import pick
+from minigrad.loading import number
 from minigrad.optim.optimizer import Group, Optimizer
 
 __all__ = ["SGD"]
@@ -69,6 +72,11 @@ class SGD(Optimizer):
 
     def check(self, group: Group) -> None:
         super().check(group)
+        if number(group["dampening"]) is None or not isinstance(group["nesterov"], (int, np.bool_)):
+            raise OptionError(
+                "SGD: dampening must be a number and nesterov True or False, got "
+                f"{group['dampening']!r} and {group['nesterov']!r}"
+            )
         if group["nesterov"] and (group["momentum"] <= 0.0 or group["dampening"] != 0.0):
             raise OptionError("SGD: nesterov needs momentum > 0 and dampening = 0")
 

@@ -76,7 +76,7 @@ def test_strict_lists_everything_and_changes_nothing() -> None:
 
 
 def test_not_strict_loads_what_fits_and_reports_the_rest() -> None:
-    net = model()
+    net = model().append(nn.LayerNorm(2))
     before = snapshot(net)
     state = {"0.weight": np.ones((3, 4)), "2.bias": np.zeros(3), "extra": np.zeros(1)}
     with pytest.raises(DataError, match=r"mismatched: 2\.bias has \(3,\), expected \(2,\)"):
@@ -90,9 +90,9 @@ def test_not_strict_loads_what_fits_and_reports_the_rest() -> None:
     assert "2.bias" not in report.missing
     assert not report.complete
     assert repr(report).splitlines()[0] == (
-        "LoadReport: 1 loaded, 7 missing, 1 unexpected, 1 mismatched"
+        "LoadReport: 1 loaded, 8 missing, 1 unexpected, 1 mismatched"
     )
-    assert "… and 1 more" in repr(report)
+    assert "… and 2 more" in repr(report)
     assert (net[0].weight.array == 1.0).all()
     assert (net[2].bias.array == before["2.bias"]).all()
 

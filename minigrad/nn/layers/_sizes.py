@@ -20,7 +20,7 @@ def per_axis(layer: str, name: str, value: Any, dims: int, least: int = 1) -> tu
 
 
 def check_lengths(layer: str, **lengths: int) -> None:
-    """Refuse lengths that are not integers of at least 1, by the name of the argument."""
+    """Refuse lengths that are not integers of at least 0, by the name of the argument."""
     for name, n in lengths.items():
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise OptionError(f"{layer}: {name} must be an integer ≥ 1, got {n!r}")
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise OptionError(f"{layer}: {name} must be an integer ≥ 0, got {n!r}")

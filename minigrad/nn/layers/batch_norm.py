@@ -31,6 +31,7 @@ class _ChannelNorm(Module):
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    _optional_state = ("num_batches_tracked",)  # PyTorch did not save it before 0.4
 
     def __init__(
         self,
@@ -46,8 +47,10 @@ class _ChannelNorm(Module):
         check_lengths(type(self).__name__, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight: Parameter | None = None
-        self.bias: Parameter | None = None
+        self.weight: Parameter | None
+        self.register_parameter("weight", None)
+        self.bias: Parameter | None
+        self.register_parameter("bias", None)
         if affine:
             self.weight = init.empty(num_features, device=device, dtype=dtype)
             if bias:
@@ -111,12 +114,11 @@ class _BatchNorm(_ChannelNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         self._check_input(x)
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # plain average of all batches so far
-                momentum = 1.0 / float(self.num_batches_tracked.item())
-        return F.batch_norm(
+        momentum = self.momentum
+        seen = self.num_batches_tracked if self.training else None
+        if momentum is None:  # plain average of all batches so far
+            momentum = 0.0 if seen is None else 1.0 / (seen.item() + 1.0)
+        y = F.batch_norm(
             x,
             self.running_mean,
             self.running_var,
@@ -126,6 +128,9 @@ class _BatchNorm(_ChannelNorm):
             momentum=momentum,
             eps=self.eps,
         )
+        if seen is not None:  # a batch that was refused does not count
+            seen.add_(1)
+        return y
 
 
 class BatchNorm1d(_BatchNorm):

@@ -56,7 +56,8 @@ class _Conv(Module):
             self.padding = per_axis(name, "padding", padding, self.dims, least=0)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = init.empty(*shape, device=device, dtype=dtype)
-        self.bias: Parameter | None = None
+        self.bias: Parameter | None
+        self.register_parameter("bias", None)
         if bias:
             self.bias = init.empty(out_channels, device=device, dtype=dtype)
         self.reset_parameters()

@@ -41,7 +41,8 @@ class _ConvTranspose(Module):
         self.dilation = per_axis(name, "dilation", dilation, self.dims)
         shape = (in_channels, out_channels // groups, *self.kernel_size)
         self.weight = init.empty(*shape, device=device, dtype=dtype)
-        self.bias: Parameter | None = None
+        self.bias: Parameter | None
+        self.register_parameter("bias", None)
         if bias:
             self.bias = init.empty(out_channels, device=device, dtype=dtype)
         self.reset_parameters()

@@ -51,8 +51,10 @@ class GroupNorm(Module):
             )
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = eps, affine
-        self.weight: Parameter | None = None
-        self.bias: Parameter | None = None
+        self.weight: Parameter | None
+        self.register_parameter("weight", None)
+        self.bias: Parameter | None
+        self.register_parameter("bias", None)
         if affine:
             self.weight = init.empty(num_channels, device=device, dtype=dtype)
             if bias:

@@ -70,8 +70,10 @@ class LayerNorm(Module):
             )
         self.eps, self.data_format = eps, data_format
         self.elementwise_affine = elementwise_affine
-        self.weight: Parameter | None = None
-        self.bias: Parameter | None = None
+        self.weight: Parameter | None
+        self.register_parameter("weight", None)
+        self.bias: Parameter | None
+        self.register_parameter("bias", None)
         if elementwise_affine:
             self.weight = init.empty(*self.normalized_shape, device=device, dtype=dtype)
             if bias:

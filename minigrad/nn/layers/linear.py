@@ -43,7 +43,8 @@ class Linear(Module):
         check_lengths("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = init.empty(out_features, in_features, device=device, dtype=dtype)
-        self.bias: Parameter | None = None
+        self.bias: Parameter | None
+        self.register_parameter("bias", None)
         if bias:
             self.bias = init.empty(out_features, device=device, dtype=dtype)
         self.reset_parameters()
