@@ -9,6 +9,7 @@ Imaging Centre, McGill University; free to use, copy, change and hand on. nilear
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ class BrainTissue:
 def find_brain(root: str | Path | None = None) -> Path | None:
     """Return the first folder that holds all three files, or None."""
     for folder in _places(root):
-        if all((folder / file).is_file() for file in FILES.values()):
+        if all(os.path.isfile(folder / file) for file in FILES.values()):
             return folder
     return None
 

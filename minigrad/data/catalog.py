@@ -236,6 +236,10 @@ def load_split(name: str, download: bool = False, channels: int = 3, seed: int =
 def _folder(root: Path, channels: int, seed: int) -> tuple[Dataset, Dataset, tuple[str, ...]]:
     if not (root / "train").is_dir():
         whole = ImageFolder(root, channels)
+        if len(whole) < 2:
+            raise DataError(
+                f"{root}: one picture is not enough to train on some and hold out others"
+            )
         train, test = random_split(whole, [0.8, 0.2], seed)
         return train, test, whole.classes
     for name in ("val", "test"):

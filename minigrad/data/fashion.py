@@ -6,6 +6,7 @@ Machine Learning Algorithms", 2017, https://github.com/zalandoresearch/fashion-m
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def _places(root: str | Path | None) -> list[Path]:
 
 def _file(folder: Path, name: str) -> Path | None:
     for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     return None
 

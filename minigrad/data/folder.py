@@ -87,6 +87,8 @@ class ImageFolder:
                     f"{self.root / name}: no pictures here ({', '.join(sorted(SUFFIXES))})"
                 )
             self.samples += [(path, label) for path in paths]
+        if not self.samples:
+            raise DataError(f"{root}: no pictures in any of {', '.join(self.classes)}")
         if any(path.suffix.lower() != ".npy" for path, _ in self.samples):
             require_pillow()  # now, not when the first picture is read
 

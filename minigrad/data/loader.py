@@ -112,7 +112,7 @@ class DataLoader:
                 f"{type(dataset).__name__} has not; a list of its samples would do"
             )
         if count == 0:
-            raise DataError("DataLoader: the data set is empty")
+            raise DataError("DataLoader: the data set is empty; it must have one sample at least")
         self.dataset, self.epoch = dataset, 0
         self.transform, self.mix, self.collate_fn = transform, mix, collate_fn
 

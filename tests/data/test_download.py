@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minigrad.data import BrainTissue, fashion_mnist
 from minigrad.data.download import data_home, fetch
 from minigrad.errors import DataError
 
@@ -207,3 +208,10 @@ def test_data_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_home() == Path("/somewhere")
     monkeypatch.delenv("MINIGRAD_DATA")
     assert data_home() == Path.home() / ".cache" / "minigrad"
+
+
+@pytest.mark.parametrize("root", ["x" * 300, "a\0b", "/dev/null"])
+def test_a_root_that_no_system_takes_holds_nothing(root: str) -> None:
+    for call in (fashion_mnist, lambda root: BrainTissue(root=root)):
+        with pytest.raises(DataError, match="not on this machine"):
+            call(root)

@@ -196,6 +196,16 @@ def test_arrays_of_seven_channels_make_a_data_set(tmp_path: Path) -> None:
         ImageFolder(tmp_path)[0]
 
 
+def test_too_few_pictures(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        (tmp_path / part / "cat").mkdir(parents=True)
+    np.save(tmp_path / "train" / "cat" / "0.npy", np.zeros((3, 4, 4), np.uint8))
+    with pytest.raises(DataError, match="val: no pictures in any of cat"):
+        load_split(str(tmp_path))
+    with pytest.raises(DataError, match="train: one picture is not enough"):
+        load_split(str(tmp_path / "train"))
+
+
 def test_pages_of_a_folder_are_chosen(tmp_path: Path) -> None:
     pillow = pytest.importorskip("PIL.Image")
     (tmp_path / "a").mkdir()
