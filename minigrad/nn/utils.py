@@ -39,9 +39,8 @@ def clip_grad_norm_(
     max_norm : float
         Largest norm allowed.
     norm_type : float, default 2
-        Order of the norm; ``inf`` is the largest absolute value, ``-inf`` the smallest, and 0
-        counts what is not 0. As in PyTorch it is the norm of the norms of the gradients, which for
-        0 counts those that are not all zero.
+        Order of the norm; ``inf`` is the largest absolute value, ``-inf`` the smallest. As in
+        PyTorch it is the norm of the gradients' norms: 0 counts those that are not all zero.
     error_if_nonfinite : bool, default False
         Whether to raise when the norm is infinite or NaN.
 

@@ -140,11 +140,17 @@ class Var(Function):
         return 1.0 / freedom if freedom > 0 else math.inf
 
     def forward(self, x: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return self.wide(x).astype(x.dtype, copy=False)
+
+    def wide(self, x: Any) -> Any:
+        """Return the variance in double precision, as PyTorch takes it on a CPU."""
+        if isinstance(x, np.ndarray):
+            x = x.astype(np.float64, copy=False)
         centred: Any = Centre(self.dims)(x)  # an array: arrays in, array out
-        centred = centred.astype(accumulator(x.dtype), copy=False)
         total = (centred * centred).sum(self.dims, keepdims=self.keepdim)
         with np.errstate(invalid="ignore"):  # no freedom and no distance: 0 * inf is NaN
-            return (total * self.scale(x.shape)).astype(x.dtype, copy=False)
+            return total * self.scale(x.shape)
 
     def backward(self, g: Any, x: Any) -> Any:
         with np.errstate(invalid="ignore"):
@@ -159,7 +165,7 @@ class Std(Var):
     saves_output = True
 
     def forward(self, x: Any) -> Any:
-        return get_xp(x).sqrt(super().forward(x))
+        return get_xp(x).sqrt(self.wide(x)).astype(x.dtype, copy=False)
 
     def backward(self, g: Any, x: Any, out: Any) -> Any:  # type: ignore[override]
         return super().backward(g * (0.5 * reciprocal_or_zero(out)), x)

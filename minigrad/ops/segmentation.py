@@ -14,7 +14,7 @@ from minigrad.modes import state
 from minigrad.ops.activation import softmax
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast, clamp, log, sigmoid
+from minigrad.ops.elementwise import cast, clamp, log, sigmoid, where
 from minigrad.ops.loss import (
     _check_reduction,
     _class_indices,
@@ -58,14 +58,15 @@ def _maps(
         raise ShapeError(f"{name}: input must be (N, C, ...) with positions, got shape {x.shape}")
     dtype, x = x.dtype, cast(x, dtypes.float32) if x.dtype.itemsize == 2 else x
     n, classes = x.shape[:2]
-    if from_logits:
-        p = sigmoid(x) if multilabel or classes == 1 else softmax(x, 1)
-    else:
-        p = _probabilities(name, x)
     rows = (n, classes, math.prod(x.shape[2:]))
-    p = reshape(p, rows)
+
+    def probabilities(x: Tensor) -> Tensor:
+        if not from_logits:
+            return _probabilities(name, x)
+        return sigmoid(x) if multilabel or classes == 1 else softmax(x, 1)
+
     if target.shape == x.shape:
-        return Maps(p, reshape(cast(target, x.dtype), rows), dtype)
+        return Maps(reshape(probabilities(x), rows), reshape(cast(target, x.dtype), rows), dtype)
     if multilabel and classes > 1:
         raise ShapeError(
             f"{name}: with multilabel=True every class has a target of its own, so target must "
@@ -75,11 +76,17 @@ def _maps(
     labels, counts = _class_indices(name, x, target, max(classes, 2), ignore_index)
     xp = get_xp(labels)
     wanted = xp.arange(classes)[:, None] if classes > 1 else 1
-    here = counts.reshape(n, 1, -1)
-    here = here.astype(x.dtype)
+    here = counts.reshape(n, 1, -1).astype(x.dtype)
     t = wrap((labels.reshape(n, 1, -1) == wanted) * here)
-    every = xp is np and counts.all()  # a GPU is not asked: it would have to be waited for
-    return Maps(p if every else p * wrap(here), t, dtype)
+    if xp is np and counts.all():  # a GPU is not asked: it would have to be waited for
+        return Maps(reshape(probabilities(x), rows), t, dtype)
+    x = only(x, counts)
+    return Maps(reshape(probabilities(x), rows) * wrap(here), t, dtype)
+
+
+def only(x: Tensor, counts: Any) -> Tensor:
+    """Return x (N, C, ...) with 0 at the positions that do not count: NaN there goes nowhere."""
+    return where(wrap(counts.reshape(x.shape[0], 1, *x.shape[2:]) != 0), x, 0.0)  # type: ignore[no-any-return]
 
 
 def _probabilities(name: str, x: Tensor) -> Tensor:
@@ -350,6 +357,7 @@ def _from_probabilities(
             f"{name}: with from_logits=False the target must be class indices and label_smoothing "
             "0; pass logits"
         )
+    x = only(x, t.array != ignore_index)
     return nll_loss(log(clamp(x, 1e-7)), t, weight, ignore_index, reduction)
 
 
@@ -364,6 +372,7 @@ def _binary(
         labels = reshape(t, (t.shape[0], 1, *t.shape[1:]))
         counts = cast(labels != ignore_index, x.dtype)
         t = cast(labels, x.dtype) * counts
+        x = only(x, counts.array)
     function = binary_cross_entropy_with_logits if logits else binary_cross_entropy
     each: Any = function(x, cast(t, x.dtype), reduction="none")
     w = _class_weight(name, weight, x.shape[1], each.dtype)

@@ -215,3 +215,43 @@ WRONG: list[Any] = [
 def test_errors_teach(call: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+FAR = {
+    "layer_norm": (lambda f, x: f.layer_norm(x, (x.shape[-1],)), (3, 7)),
+    "group_norm": (lambda f, x: f.group_norm(x, 1), (3, 4, 5)),
+    "instance_norm": (lambda f, x: f.instance_norm(x), (2, 3, 6)),
+    "batch_norm": (lambda f, x: f.batch_norm(x, None, None, training=True), (6, 3)),
+}
+
+
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+@pytest.mark.parametrize("name", FAR)
+@pytest.mark.parametrize("size", [1e18, 2e19, 1e20, 1e25, 1e30, 1e37])
+def test_numbers_that_float32_cannot_square_are_normalised(
+    name: str, kernels: str, size: float
+) -> None:
+    """Values and gradients are what PyTorch gets in double precision; in float32 it gets NaN."""
+    if kernels == "fast":
+        pytest.importorskip("numba")
+    function, shape = FAR[name]
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x.reshape(-1)[::4] *= np.float32(size)
+    g = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    theirs = torch.tensor(x.astype(np.float64), requires_grad=True)
+    expected = function(torch.nn.functional, theirs)
+    expected.backward(torch.tensor(g.astype(np.float64)))
+    with mg.backend.use_kernels(kernels):
+        ours = mg.tensor(x, requires_grad=True)
+        y = function(mg.nn.functional, ours)
+        y.backward(mg.tensor(g))
+        again = mg.tensor(x, requires_grad=True)
+        second = mg.autograd.grad(
+            function(mg.nn.functional, again), again, mg.tensor(g), create_graph=True
+        )[0]
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), rtol=1e-4, atol=1e-6)
+    scale = np.abs(theirs.grad.numpy()).max()
+    for grad in (ours.grad, second):
+        assert grad is not None
+        difference = grad.detach().numpy() - theirs.grad.numpy()
+        assert np.abs(difference).max() <= 1e-4 * scale

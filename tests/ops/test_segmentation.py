@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import minigrad as mg
 from minigrad import nn
@@ -262,3 +265,51 @@ def test_errors_teach(call: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message) as caught:
         call()
     assert isinstance(caught.value, MinigradError)
+
+
+LOSSES: dict[str, Any] = {
+    "dice": lambda x, t: ours.dice_loss(x, t, ignore_index=255),
+    "dice, squared": lambda x, t: ours.dice_loss(x, t, ignore_index=255, squared=True, batch=True),
+    "dice of probabilities": lambda x, t: ours.dice_loss(x, t, ignore_index=255, from_logits=False),
+    "generalized dice": lambda x, t: ours.generalized_dice_loss(x, t, ignore_index=255),
+    "dice_ce": lambda x, t: ours.dice_ce_loss(x, t, ignore_index=255),
+    "dice_ce of probabilities": lambda x, t: ours.dice_ce_loss(
+        x, t, ignore_index=255, from_logits=False
+    ),
+    "cross_entropy": lambda x, t: ours.cross_entropy(x, t, ignore_index=255),
+    "cross_entropy, smooth": lambda x, t: ours.cross_entropy(
+        x, t, mg.tensor([1.0, 2.0, 0.5][: x.shape[1]]), 255, "sum", 0.1
+    ),
+    "nll": lambda x, t: ours.nll_loss(x, t, ignore_index=255),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("classes", [1, 2, 3])
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+@given(bad=st.sampled_from([math.nan, math.inf, -math.inf, 3e38]), seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_what_is_ignored_reaches_neither_result_nor_gradient(
+    name: str, classes: int, kernels: str, bad: float, seed: int
+) -> None:
+    """A map of NaN or infinity at ignored places is as good as one of zeros there."""
+    if classes == 1 and not name.startswith("dice"):
+        return
+    if kernels == "fast":
+        pytest.importorskip("numba")
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.1, 0.9, (2, classes, 3, 4)).astype(np.float32)
+    t = rng.integers(0, max(2, classes), (2, 3, 4))
+    t[rng.random(t.shape) < 0.3] = 255
+    ignored = np.broadcast_to((t == 255)[:, None], x.shape)
+    outcomes = []
+    with mg.backend.use_kernels(kernels):
+        for value in (0.0, bad):
+            logits = mg.tensor(np.where(ignored, np.float32(value), x), requires_grad=True)
+            loss = LOSSES[name](logits, mg.tensor(t))
+            loss.backward()
+            assert logits.grad is not None
+            outcomes.append((loss.item(), logits.grad.numpy()))
+    np.testing.assert_allclose(outcomes[1][0], outcomes[0][0], rtol=1e-6)
+    np.testing.assert_allclose(outcomes[1][1], outcomes[0][1], rtol=1e-6)
+    assert not outcomes[1][1][ignored].any()

@@ -67,6 +67,8 @@ def batch_norm(
     rows = _rows(x)
     mean = _mean(rows)
     var = _sum(rows, rows, mean)[2] / x.dtype.type(len(rows))
+    if not np.isfinite(var).all():  # squares that are too large are the formula's
+        return reference.batch_norm(np, x, weight, bias, eps)  # type: ignore[no-any-return]
     scale = 1.0 / np.sqrt(var + x.dtype.type(eps))
     zero = np.zeros_like(mean)
     gain = scale if weight is None else scale * weight
@@ -81,11 +83,14 @@ def batch_norm_vjp(
     g: Array, x: Array, weight: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm` with respect to x, weight and bias."""
+    whole = g, x
     gx = empty(x.shape, x.dtype)
     g, x, out = _rows(g), _rows(x), _rows(gx)
     inverse = 1.0 / x.dtype.type(len(x))
     mean = _mean(x)
     total, product, squares = _sum(g, x, mean)
+    if not np.isfinite(squares).all():
+        return reference.batch_norm_vjp(np, *whole, weight, eps)  # type: ignore[no-any-return]
     scale = 1.0 / np.sqrt(squares * inverse + x.dtype.type(eps))
     a = scale if weight is None else scale * weight
     _affine(out, g, x, mean, a, -a * scale * scale * product * inverse, -a * total * inverse)

@@ -37,8 +37,9 @@ def _cross_entropy_vjp(gx, g, x, q):  # type: ignore[no-untyped-def]
             for c in range(weight.size):
                 mass += weight[c]
             share = mass / total
-            for c in range(weight.size):
-                target[c] = g[m, 0] * (target[c] * share - weight[c])
+            for c in range(weight.size):  # a row of weight 0 gets 0 even where its logits are NaN
+                p = target[c] * share if mass != 0 else x.dtype.type(0)
+                target[c] = g[m, 0] * (p - weight[c])
 
 
 @instead_of(reference.cross_entropy, fits=lambda x, q: x.ndim == 2 and x.shape == q.shape)

@@ -8,11 +8,27 @@ from numba import prange
 from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.reference import layer_norm as reference
+from minigrad.kernels.reference._arrays import unit_of
 
 __all__ = ["gradient_of_row", "layer_norm", "layer_norm_vjp", "normalize_row", "statistics"]
 
 TILE = 64  # rows in one task
 PARTS = 64  # partial sums of the gradients of the parameters
+FAR_32, FAR_64 = unit_of(np.dtype("f4")), unit_of(np.dtype("f8"))
+
+
+@compiled
+def _far_statistics(x, eps):  # type: ignore[no-untyped-def]
+    """Do the same for numbers too large to be squared: in double precision, in a smaller unit."""
+    unit = FAR_32 if x.itemsize == 4 else FAR_64
+    total, squares = 0.0, 0.0
+    for c in range(x.size):
+        total += x[c] * unit
+    mean = total / x.size
+    for c in range(x.size):
+        squares += (x[c] * unit - mean) * (x[c] * unit - mean)
+    scale = unit / np.sqrt(squares / x.size + eps * unit * unit)
+    return x.dtype.type(mean / unit), x.dtype.type(scale)
 
 
 @compiled
@@ -27,6 +43,8 @@ def statistics(x, eps):  # type: ignore[no-untyped-def]
     squares = zero
     for c in range(x.size):
         squares += (x[c] - mean) * (x[c] - mean)
+    if not squares < np.inf:
+        return _far_statistics(x, eps)
     return mean, one / np.sqrt(squares * inverse + eps)
 
 

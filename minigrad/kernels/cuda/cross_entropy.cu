@@ -44,7 +44,7 @@ __global__ void cross_entropy(const T* x, const T* q, T* loss, int rows, int cla
   if (row < rows && lane == 0) narrow(loss[row], sum);
 }
 
-// gx = g * (softmax(x) * sum(q) - q)
+// gx = g * (softmax(x) * sum(q) - q); a row of weight 0 gets 0 even where its logits are NaN.
 template <class T>
 __global__ void cross_entropy_vjp(const T* g, const T* x, const T* q, T* gx, int rows, int classes,
                                   int lanes) {
@@ -55,9 +55,11 @@ __global__ void cross_entropy_vjp(const T* g, const T* x, const T* q, T* gx, int
   const Shift<A> s = shift(x + at, lanes, lane, classes);
   A sum = 0;
   for (int c = lane; c < classes; c += lanes) sum += widen(q[at + c]);
-  const A share = sum_over_lanes(sum, lanes) / s.total;
+  const A mass = sum_over_lanes(sum, lanes), share = mass / s.total;
   if (row >= rows) return;
   const A own = widen(g[row]);
-  for (int c = lane; c < classes; c += lanes)
-    narrow(gx[at + c], own * (exp(widen(x[at + c]) - s.highest) * share - widen(q[at + c])));
+  for (int c = lane; c < classes; c += lanes) {
+    const A p = mass == A(0) ? A(0) : exp(widen(x[at + c]) - s.highest) * share;
+    narrow(gx[at + c], own * (p - widen(q[at + c])));
+  }
 }

@@ -12,6 +12,20 @@ struct Statistics {
   A mean, scale;  // scale = 1 / standard deviation
 };
 
+// Return 1 / standard deviation of numbers too large to be squared, in a smaller unit. Every lane
+// goes over its whole row by itself: rows of a warp need not have such numbers together.
+template <class T>
+__device__ inline Acc<T> far_scale(const T* row, Acc<T> mean, int columns) {
+  using A = Acc<T>;
+  const A unit = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-540);
+  A squares = 0;
+  for (int c = 0; c < columns; ++c) {
+    const A small = (widen(row[c]) - mean) * unit;
+    squares = fma(small, small, squares);
+  }
+  return unit * rsqrt(squares / columns);
+}
+
 // `first` is the first column of this lane.
 template <int V, class T>
 __device__ inline Statistics<Acc<T>> statistics(const T* row, int lanes, int first, int columns,
@@ -29,7 +43,9 @@ __device__ inline Statistics<Acc<T>> statistics(const T* row, int lanes, int fir
 #pragma unroll
     for (int i = 0; i < V; ++i) squares = fma(x[i] - mean, x[i] - mean, squares);
   }
-  return {mean, rsqrt(sum_over_lanes(squares, lanes) / columns + eps)};
+  const A var = sum_over_lanes(squares, lanes) / columns;
+  const bool finite = var - var == A(0);
+  return {mean, finite ? rsqrt(var + eps) : far_scale(row, mean, columns)};
 }
 
 // Read V parameters; a missing weight is 1 and a missing bias is 0.

@@ -19,9 +19,11 @@ __all__ = [
     "elementwise",
     "in_blocks",
     "in_float32",
+    "inverse_deviation",
     "mean_last",
     "sum_positions",
     "sum_rows",
+    "unit_of",
 ]
 
 Array = Any
@@ -184,6 +186,32 @@ def sum_rows(xp: Any, x: Array) -> Array:
     blocks = [rows[i : i + step] for i in range(0, max(1, len(rows)), step)]
     sums = [np.ones(len(b), dtype=x.dtype) @ b for b in blocks]
     return sums[0] if len(sums) == 1 else np.sum(sums, axis=0)
+
+
+def inverse_deviation(
+    xp: Any, centred: Array, mean: Callable[[Array], Array], eps: float
+) -> tuple[Array, Array]:
+    """Return ``1 / sqrt(var + eps)`` and ``var = mean(centred**2)``, also where that is infinite.
+
+    From 2e19 on a square is infinite. There the numbers are squared in a smaller unit, next to
+    which eps is nothing. (Not on a GPU, which would have to wait for the answer whether there are
+    such: its kernels look row by row.)
+    """
+    with np.errstate(over="ignore"):
+        var = mean(centred * centred)
+    scale = 1.0 / xp.sqrt(var + eps)
+    array = getattr(var, "array", var)
+    if not isinstance(array, np.ndarray) or not np.isinf(array).any():
+        return scale, var
+    unit = unit_of(array.dtype)
+    small = centred * unit
+    with np.errstate(invalid="ignore", over="ignore"):
+        return xp.where(var == math.inf, unit / xp.sqrt(mean(small * small)), scale), var
+
+
+def unit_of(dtype: Any) -> float:
+    """Return 1 over a number whose square is out of range, while all of its smaller ones are in."""
+    return 2.0**-70 if dtype.itemsize == 4 else 2.0**-540
 
 
 def channels_last(x: Array) -> Array:

@@ -6,22 +6,29 @@ Ioffe, Szegedy: Batch Normalization, arXiv:1502.03167.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array, in_float32, sum_rows
+import numpy as np
+
+from minigrad.kernels.reference._arrays import Array, in_float32, inverse_deviation, sum_rows
 
 __all__ = ["batch_norm", "batch_norm_vjp"]
 
 
 def _mean(xp: Any, x: Array) -> Array:
-    return sum_rows(xp, x) * (1.0 / math.prod(x.shape[:-1]))
+    share = 1.0 / math.prod(x.shape[:-1])
+    mean = sum_rows(xp, x) * share
+    array = getattr(mean, "array", mean)
+    if isinstance(array, np.ndarray) and not np.isfinite(array).all():
+        return sum_rows(xp, x * share)  # the sum was too large, the mean need not be
+    return mean
 
 
 def _normalize(xp: Any, x: Array, eps: float) -> tuple[Array, Array, Array, Array]:
     mean = _mean(xp, x)
     centred = x - mean
-    var = _mean(xp, centred * centred)
-    scale = 1.0 / xp.sqrt(var + eps)
+    scale, var = inverse_deviation(xp, centred, partial(_mean, xp), eps)
     return centred * scale, scale, mean, var
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minigrad.kernels.reference._arrays import Array, in_blocks
 
 __all__ = ["cross_entropy", "cross_entropy_vjp"]
 
 
 def _shifted_exp(xp: Any, x: Array) -> tuple[Array, Array, Array]:
-    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # an infinite logit; its row may well be ignored
+        shifted = x - xp.max(x, axis=-1, keepdims=True)
     e = xp.exp(shifted)
     return shifted, e, xp.sum(e, axis=-1, keepdims=True)
 
@@ -29,6 +32,10 @@ def cross_entropy(xp: Any, x: Array, q: Array) -> Array:
 
 @in_blocks(arrays=3, row_axes=1)
 def cross_entropy_vjp(xp: Any, g: Array, x: Array, q: Array) -> Array:
-    """Gradient with respect to the logits: ``dx = g * (softmax(x) * sum(q) - q)``."""
+    """Gradient with respect to the logits: ``dx = g * (softmax(x) * sum(q) - q)``.
+
+    A row of weight 0 gets 0, whatever its logits are.
+    """
     _, e, total = _shifted_exp(xp, x)
-    return g * (e * (xp.sum(q, axis=-1, keepdims=True) / total) - q)
+    mass = xp.sum(q, axis=-1, keepdims=True)
+    return g * (xp.where(mass == 0.0, 0.0, e * (mass / total)) - q)

@@ -10,6 +10,7 @@ from typing import Any
 from minigrad.kernels.reference._arrays import (
     Array,
     in_blocks,
+    inverse_deviation,
     mean_last,
     sum_positions,
     sum_rows,
@@ -28,7 +29,7 @@ def _group_mean(xp: Any, x: Array, groups: int) -> Array:
 
 def _normalize(xp: Any, x: Array, groups: int, eps: float) -> tuple[Array, Array]:
     centred = x - _group_mean(xp, x, groups)
-    scale = 1.0 / xp.sqrt(_group_mean(xp, centred * centred, groups) + eps)
+    scale, _ = inverse_deviation(xp, centred, lambda x: _group_mean(xp, x, groups), eps)
     return centred * scale, scale
 
 

@@ -5,16 +5,23 @@ Ba, Kiros, Hinton: Layer Normalization, arXiv:1607.06450.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array, in_blocks, mean_last, sum_rows
+from minigrad.kernels.reference._arrays import (
+    Array,
+    in_blocks,
+    inverse_deviation,
+    mean_last,
+    sum_rows,
+)
 
 __all__ = ["layer_norm", "layer_norm_vjp"]
 
 
 def _normalize(xp: Any, x: Array, eps: float) -> tuple[Array, Array]:
     centred = x - mean_last(xp, x)
-    scale = 1.0 / xp.sqrt(mean_last(xp, centred * centred) + eps)
+    scale, _ = inverse_deviation(xp, centred, partial(mean_last, xp), eps)
     return centred * scale, scale
 
 
