@@ -101,4 +101,5 @@ def unknown(
     if len(names) > SHOWN:
         nearest = difflib.get_close_matches(str(name).lower(), names, n=SHOWN // 2, cutoff=0.0)
         listed = f"{', '.join(sorted(nearest))}, … and {len(names) - len(nearest)} more"
-    return OptionError(f"unknown {kind} {name!r}{hint} (choose from {listed})")
+    offer = f"choose from {listed}" if names else "there is none yet"
+    return OptionError(f"unknown {kind} {name!r}{hint} ({offer})")

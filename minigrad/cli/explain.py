@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.cli.build import add_shape_options, model_from, sample_shape
+from minigrad.cli.runs import check_file
 from minigrad.cli.trained import find_trained, load_trained
 from minigrad.errors import DataError, OptionError, unknown
 from minigrad.nn import Module
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the picture."""
     if args.output and Path(args.output).suffix.lower() != ".png":
         raise unknown("ending", Path(args.output).suffix or args.output, [".png"])
+    check_file(args.output)
     if args.receptive_field:
         return _receptive_field(args)
     if args.image is None:
@@ -65,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = find_trained(args.model)
     path = Path(args.image)
     if not path.is_file():
-        raise DataError(f"{path}: {'a folder' if path.is_dir() else 'no such picture'}")
+        raise DataError(
+            f"{path}: {'a folder; name one picture' if path.is_dir() else 'no such picture'}"
+        )
     trained = load_trained(checkpoint, args.device)
     classes, images = trained.images.classes, trained.images
     if images.spatial_dims == 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minigrad import io
 from minigrad.cli.build import add_model_options, model_from, sample_shape
+from minigrad.cli.runs import check_file
 from minigrad.errors import unknown
 from minigrad.ops.create import zeros
 from minigrad.viz import graph_dot, graph_mermaid, graph_svg
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output)
     if path.suffix.lower() not in FORMATS:
         raise unknown("ending", path.suffix or str(path), FORMATS)
+    check_file(args.output)
     shape = sample_shape(args)  # refused before a model is built
     model = model_from(args)
     io.write_text(path, FORMATS[path.suffix.lower()](model(zeros(1, *shape)), model))

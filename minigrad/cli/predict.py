@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io
+from minigrad.cli.runs import check_file
 from minigrad.cli.task import Trained
 from minigrad.cli.trained import add_trained_options, find_trained, load_trained
 from minigrad.data.folder import SUFFIXES, files_below
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the best guesses for every picture."""
     if args.top < 1:
         raise OptionError(f"--top must be 1 or more, got {args.top}")
+    if args.csv != "-":
+        check_file(args.csv)
     checkpoint = find_trained(args.checkpoint)
     named = [Path(name) for name in args.images]
     for path in named:

@@ -208,8 +208,10 @@ class Task(ABC, Generic[C]):
         trainer.callbacks += self.callbacks(experiment, folder)
         io.write_text(folder / "config.toml", config.to_toml())
         with self._stoppable(trainer, kept):
-            went = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}"
-            print(self.announce(experiment) + went * bool(trainer.step), flush=True)
+            went = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}" * bool(trainer.step)
+            if trainer.epoch >= config.epochs:
+                went = ", done already"
+            print(self.announce(experiment) + went, flush=True)
             with np.errstate(over="ignore", invalid="ignore"):  # the trainer refuses such a loss
                 experiment.fit()
             with blas_threads(config.threads):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -57,9 +58,9 @@ class Progress(Callback):
         full = WIDTH * trainer.batch // trainer.batches
         left = trainer.seconds / trainer.batch * (trainer.batches - trainer.batch)
         bar = "█" * full + "·" * (WIDTH - full)
-        self._write(
-            f"\r{head} {bar} {trainer.batch}/{trainer.batches} {note}  {left:.0f} s left \x1b[K"
-        )
+        text = f"{head} {bar} {trainer.batch}/{trainer.batches} {note}  {left:.0f} s left"
+        room = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be written over
+        self._write(f"\r{text[:room]}{CLEAR}")
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         row = trainer.history[-1]
@@ -69,9 +70,7 @@ class Progress(Callback):
             self.bar.console.print(line, highlight=False, soft_wrap=True)
             self.bar.update(self.task, completed=0)
         else:
-            self._write(
-                f"{chr(13) if self.live else ''}{line}{chr(27) + '[K' if self.live else ''}\n"
-            )
+            self._write(f"\r{line}{CLEAR}\n" if self.live else f"{line}\n")
 
     def on_interrupt(self, trainer: Trainer) -> None:
         if self.live and self.bar is None:

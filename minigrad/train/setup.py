@@ -190,12 +190,17 @@ def train_transform(
             f"image_size scales pictures; these signals keep their length of {spec.size}: leave it "
             "out"
         )
+    if config.crop and spec.size is None:
+        raise OptionError(
+            "crop shifts pictures that all have one size; from those of a folder parts are cut at "
+            "random anyway: leave it out"
+        )
     steps: list[T.Transform] = []
     if spec.size is None:
         steps.append(T.RandomResizedCrop(config.image_size or 224, area))
     elif config.image_size not in (0, spec.size):
         steps.append(T.Resize((config.image_size, config.image_size)))
-    if config.crop and spec.size is not None:
+    if config.crop:
         steps.append(T.RandomCrop(config.crop))
     if config.flip:
         steps.append(T.RandomHorizontalFlip())

@@ -13,6 +13,7 @@ import pytest
 
 from minigrad.cli import COMMANDS, main
 from minigrad.errors import DataError, MinigradError, OptionError
+from tests.clock import HANG
 
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
 TINY = ["--epochs", "2", "--depths", "1", "--dims", "4", "--batch-size", "256"]
@@ -27,7 +28,7 @@ def shell(line: str, folder: Path, **env: str) -> subprocess.CompletedProcess[st
     line = line.replace("minigrad", f"'{sys.executable}' -m minigrad")
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", line],
-        cwd=folder, capture_output=True, text=True, env={**ENV, **env}, timeout=120,
+        cwd=folder, capture_output=True, text=True, env={**ENV, **env}, timeout=HANG,
     )  # fmt: skip
 
 

@@ -232,3 +232,31 @@ def test_a_checkpoint_may_bear_another_name(runs: Path, capsys: pytest.CaptureFi
     for kind in ("brain/segmentation", "digits/checkpoint", "digits-pretrained/pretraining"):
         shutil.copy(runs / "runs" / f"{kind}.safetensors", "best.safetensors")
         assert run(capsys, "val", "--checkpoint", "best.safetensors")[0] == 0
+
+
+def test_explain_wants_one_picture(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["explain", "--model", str(runs / "runs" / "pets")]
+    for path, message in ((runs / "pets", "a folder; name one picture"), ("no.png", "no such pic")):
+        status, out, err = run(capsys, *words, str(path))
+        assert (status, out) == (2, "")
+        assert message in err
+
+
+def test_crop_is_refused_where_it_would_do_nothing(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(capsys, "train", "--data", str(runs / "pets"), "--crop", "2")
+    assert status == 2
+    assert "crop shifts pictures that all have one size" in err
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_run_that_is_done_is_only_evaluated(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = ["--output", str(runs / "runs"), "--name", "digits"]
+    before = (runs / "runs/digits/log.csv").read_text()
+    status, out, err = run(capsys, "train", "--resume", *output)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0].endswith(", done already")
+    assert (runs / "runs/digits/log.csv").read_text() == before

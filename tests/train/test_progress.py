@@ -37,6 +37,14 @@ def test_a_terminal_without_rich_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> 
     assert text.count("\n") == 2
 
 
+def test_the_bar_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setenv("COLUMNS", "24")
+    lines = [part for part in fit(Terminal()).split("\r") if "█" in part or "·" in part]
+    assert lines
+    assert all(len(line.removesuffix("\x1b[K")) < 24 for line in lines)
+
+
 def test_a_terminal_with_rich_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rich")
     monkeypatch.setenv("TERM", "xterm")
