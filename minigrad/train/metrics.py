@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import ShapeError
 from minigrad.tensor import Tensor
 
 __all__ = ["Means", "accuracy"]
@@ -32,7 +33,14 @@ def accuracy(logits: Tensor, targets: Tensor, k: int = 1) -> float:
     """
     scores: Any = logits.detach().cpu().numpy()
     truth: Any = targets.detach().cpu().numpy()
-    if truth.ndim == 2:
+    numbers = scores.shape[:1] + scores.shape[2:]
+    if scores.ndim < 2 or truth.shape not in (numbers, scores.shape):
+        raise ShapeError(
+            "accuracy: logits are (N, classes), and targets (N,) class numbers or (N, classes) "
+            f"soft labels; got {scores.shape} and {truth.shape}; name other metrics in "
+            "Trainer(metrics={…})"
+        )
+    if truth.shape == scores.shape:
         truth = truth.argmax(1)
     if k == 1:
         return float((scores.argmax(1) == truth).mean())

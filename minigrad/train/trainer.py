@@ -46,6 +46,7 @@ LOSSES: dict[str, Loss] = {
     "mse": F.mse_loss,
     "smooth_l1": F.smooth_l1_loss,
 }
+REGRESSIONS = (LOSSES["l1"], LOSSES["mse"], LOSSES["smooth_l1"])
 
 
 class Trainer:
@@ -68,7 +69,8 @@ class Trainer:
     clip_grad : float, optional
         Largest norm of the whole gradient.
     metrics : mapping of str to callable, optional
-        ``metric(output, target) -> float``, the mean over a batch; by default the accuracy.
+        ``metric(output, target) -> float``, the mean over a batch; by default the accuracy, or
+        nothing for the losses of regressions, whose targets are no classes.
     callbacks : sequence of Callback
         Progress bar, log, checkpoints ….
     precision : {"float32", "bfloat16", "float16"}
@@ -123,7 +125,9 @@ class Trainer:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.val_loss = loss if val_loss is None else _loss(val_loss)
         self.schedule, self.ema, self.clip_grad = schedule, ema, clip_grad
-        self.metrics = {"accuracy": accuracy} if metrics is None else dict(metrics)
+        if metrics is None:
+            metrics = {} if loss in REGRESSIONS else {"accuracy": accuracy}
+        self.metrics = dict(metrics)
         self.callbacks = list(callbacks)
         self.precision = precision
         self._autocast()  # where bfloat16 is not installed, say so now
