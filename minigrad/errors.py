@@ -20,6 +20,7 @@ __all__ = [
     "RangeError",
     "ShapeError",
     "StateError",
+    "brief",
     "missing_extra",
     "unknown",
 ]
@@ -77,6 +78,19 @@ def missing_extra(package: str, extra: str) -> MissingExtra:
 
 
 SHOWN = 16  # names listed at most
+LETTERS = 100  # of a value in a message at most
+
+
+def brief(value: object) -> str:
+    """Return what `value` looks like, shortened: a message is read by a person.
+
+    Examples
+    --------
+    >>> brief("x" * 1000)[-6:]
+    'xxxx …'
+    """
+    text = repr(value)
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]} …"
 
 
 def unknown(
@@ -95,11 +109,12 @@ def unknown(
     """
     names = sorted(choices)
     known = {choice: choice for choice in names} | dict(synonyms or {})
-    near = [known[n] for n in difflib.get_close_matches(str(name).lower(), known, n=1)]
+    asked = str(name).lower()[:LETTERS]
+    near = [known[n] for n in difflib.get_close_matches(asked, known, n=1)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names)
     if len(names) > SHOWN:
-        nearest = difflib.get_close_matches(str(name).lower(), names, n=SHOWN // 2, cutoff=0.0)
+        nearest = difflib.get_close_matches(asked, names, n=SHOWN // 2, cutoff=0.0)
         listed = f"{', '.join(sorted(nearest))}, … and {len(names) - len(nearest)} more"
     offer = f"choose from {listed}" if names else "there is none yet"
-    return OptionError(f"unknown {kind} {name!r}{hint} ({offer})")
+    return OptionError(f"unknown {kind} {brief(name)}{hint} ({offer})")

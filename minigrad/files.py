@@ -100,7 +100,7 @@ class Source:
         return array
 
     def end(self) -> None:
-        """Refuse anything that follows; a packed file is checked against its checksum here."""
+        """Refuse anything that follows; here a packed file's checksum is compared."""
         if self._guarded(self.file.read, 1):
             found = "more" if self.packed else self.limit
             raise DataError(

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad import dtypes
 from minigrad.backend import to_device
-from minigrad.errors import DTypeError, StateError
+from minigrad.errors import DTypeError, StateError, brief
 
 __all__ = ["Entries", "array_for", "integer", "load_together", "number", "number_array"]
 
@@ -71,9 +71,8 @@ class Entries:
 
     def refuse(self, name: str, wanted: str) -> StateError:
         """Build the error for an entry that is not `wanted`."""
-        shown = repr(self[name])
-        shown = shown if len(shown) <= 80 else f"{shown[:80]} …"
-        return StateError(f"{self.owner}.load_state_dict: {name} must be {wanted}, got {shown}")
+        found = brief(self[name])
+        return StateError(f"{self.owner}.load_state_dict: {name} must be {wanted}, got {found}")
 
     def count(self, name: str, least: int = 0) -> int:
         """Return an integer that is at least `least`."""

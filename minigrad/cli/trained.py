@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from minigrad import io
 from minigrad.backend import Device
 from minigrad.cli import pretrain, segment, train
 from minigrad.cli.runs import latest
@@ -81,8 +82,9 @@ def load_trained(path: Path, device: str) -> Trained[Any]:
         raise DataError(
             f"{path}: this checkpoint was not made by 'minigrad train', 'segment' or 'pretrain'"
         ) from None
-    model = task.build(config, images)
-    model.load_state_dict(weights)
+    with io.building(path, weights):
+        model = task.build(config, images)
+        model.load_state_dict(weights)
     return Trained(path, task, config, images, model.to(device).eval())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from minigrad import io
 from minigrad.compat.convnext import ConvNeXt
 from minigrad.compat.keras.model import Model
-from minigrad.errors import DataError, OptionError
+from minigrad.errors import OptionError
 from minigrad.models.features import check_input
 from minigrad.models.stem import layout
 from minigrad.nn.state import LoadReport
@@ -71,13 +71,7 @@ def read_weights(path: Any) -> dict[str, Any]:
     DataError
         If the file is missing or damaged.
     """
-    state = io.load(path)
-    for key in ("weights", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict):
-        raise DataError(f"{path}: a file of weights holds tensors by name")
-    return {name.removeprefix("net."): value for name, value in state.items()}
+    return {name.removeprefix("net."): value for name, value in io.load_weights(path).items()}
 
 
 def load_pretrained(model: Model, values: Mapping[str, Any], path: Any) -> LoadReport:

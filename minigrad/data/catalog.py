@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from minigrad.data.folder import ImageFolder
 from minigrad.data.scenes import FashionScenes
 from minigrad.data.signals import find_mnist1d, mnist1d
 from minigrad.data.uci_digits import digits
-from minigrad.errors import DataError, unknown
+from minigrad.errors import DataError, OptionError, brief, unknown
 
 __all__ = ["ImageSpec", "Source", "Split", "list_datasets", "load_split", "sources"]
 
@@ -33,6 +34,24 @@ class ImageSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     spatial_dims: int = 2  # 1 for signals, whose length `size` is
+
+    def __post_init__(self) -> None:
+        """Refuse what no images have: it may come from a file."""
+        whole = [self.channels, self.spatial_dims, *([] if self.size is None else [self.size])]
+        numbers = [*self.mean, *self.std]
+        if not (
+            isinstance(self.classes, tuple)
+            and all(isinstance(name, str) for name in self.classes)
+            and all(type(number) is int and 0 < number < 1 << 31 for number in whole)
+            and self.spatial_dims <= 3
+            and len(self.mean) == len(self.std) == self.channels
+            and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+            and all(n > 0 for n in self.std)
+        ):
+            raise OptionError(
+                f"{brief(self)}: classes are names, sizes positive whole numbers, and every "
+                "channel has a mean and a positive standard deviation"
+            )
 
 
 @dataclass(frozen=True)

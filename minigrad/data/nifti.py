@@ -8,6 +8,7 @@ the tests compare.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.errors import DataError, missing_extra
-from minigrad.files import Source, opened, reason
+from minigrad.files import INFLATION, Source, opened, reason
 
 __all__ = ["Volume", "read_nifti", "read_volume"]
 
@@ -157,7 +158,7 @@ def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
         array: NDArray[Any] = np.moveaxis(colours, 0, -1)
     else:
         array = source.array(header.dtype["size"].byteorder + _TYPES[kind], shape, "F")
-    source.read(1)  # at the end a packed file is checked against its checksum
+    source.read(1 << 20)  # if this is the end, a packed file is checked against its checksum
     if scaled and (slope, shift) != (1.0, 0.0):
         array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
         with np.errstate(over="ignore"):
@@ -275,6 +276,9 @@ def _by_nibabel(path: str | Path) -> tuple[NDArray[Any], Affine, tuple[float, ..
         raise missing_extra("nibabel", "volumes") from None
     try:
         image = nibabel.load(path)
+        size = sum(os.path.getsize(part.filename) for part in image.file_map.values())
+        if math.prod(map(int, image.shape)) > size * INFLATION:
+            raise ValueError(f"{size} bytes cannot hold the shape {image.shape}")
         zooms = tuple(float(n) for n in image.header.get_zooms())
         return np.asanyarray(image.dataobj), np.asarray(image.affine, np.float64), zooms
     except Exception as error:  # a decoder for strangers' files raises anything

@@ -20,10 +20,13 @@ from minigrad.files import BROKEN, INFLATION, Source, opened, reason
 
 __all__ = ["read_npy", "read_npz"]
 
-_FIELD = re.compile(
-    r" *'(descr|fortran_order|shape)' *: *('[^']*'|True|False|\((?:\d{1,19}, ?)*\d{0,19}\)) *,?"
-)
-_TYPE = re.compile(r"'[<>|=](b1|[iu][1248]|f[248])'")
+_DESCR = r"'descr' *: *'([^']*)'"
+_ORDER = r"'fortran_order' *: *(True|False)"
+_SHAPE = r"'shape' *: *\(((?:\d{1,19}, ?)*\d{0,19})\)"
+_FIELD = rf" *(?:{_DESCR}|{_ORDER}|{_SHAPE}) *"
+_HEADER = re.compile(rf" *{{{_FIELD},{_FIELD},{_FIELD},? *}} *\n?")
+_TYPE = re.compile(r"[<>|=](b1|[iu][1248]|f[248])")
+_VERSIONS = (b"\1\0", b"\2\0", b"\3\0")
 _HEADER_LIMIT = 10_000  # bytes, NumPy's own
 
 
@@ -58,6 +61,8 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     """
     arrays = {}
     with opened(path) as file:
+        if file.read(2) != b"PK":
+            raise DataError(f"{path}: no .npz file, which is a ZIP archive")
         try:
             with zipfile.ZipFile(file.file) as archive:
                 left = file.limit * INFLATION  # what all members together can hold
@@ -80,19 +85,20 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
 
 def _array(source: Source) -> NDArray[Any]:
     head = source.read(8)
-    if len(head) < 8 or head[:6] != b"\x93NUMPY" or head[6] not in (1, 2, 3):
+    if len(head) < 8 or head[:6] != b"\x93NUMPY" or head[6:] not in _VERSIONS:
         raise _bad(source, f"it begins with {head!r}")
     length = int.from_bytes(source.read(2 if head[6] == 1 else 4), "little")
     text = source.read(length).decode("latin-1") if length <= _HEADER_LIMIT else ""
-    fields = dict(_FIELD.findall(text))
-    if len(fields) < 3 or "".join(_FIELD.sub("", text).split()) != "{}":
+    if len(text) < length:
+        raise _bad(source, f"its header of {length} bytes is cut short or too long")
+    fields = [re.search(field, text) for field in (_DESCR, _ORDER, _SHAPE)]
+    if not _HEADER.fullmatch(text) or None in fields:
         raise _bad(source, f"its header is {text[:80]!r}")
-    if not _TYPE.fullmatch(fields["descr"]):
-        raise _bad(source, f"its element type is {fields['descr']}")
-    shape = [int(size) for size in re.findall(r"\d+", fields["shape"])]
-    array = source.array(
-        fields["descr"][1:-1], shape, "F" if fields["fortran_order"] == "True" else "C"
-    )
+    descr, order, shape = (field[1] for field in fields if field)
+    if not _TYPE.fullmatch(descr):
+        raise _bad(source, f"its element type is {descr!r:.80}")
+    sizes = [int(size) for size in re.findall(r"\d+", shape)]
+    array = source.array(descr, sizes, "F" if order == "True" else "C")
     source.end()
     return array
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from minigrad.data.dataset import Image, to_float, whole_number
 from minigrad.data.npy import read_npy
 from minigrad.errors import DataError, OptionError, missing_extra
-from minigrad.files import opened, reason
+from minigrad.files import INFLATION, Source, opened, reason
 
 __all__ = ["read_image", "require_pillow"]
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_SMALL = 1 << 22  # pixels that any file may claim
 _TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_FORMAT = 262, 258, 339
 
 
@@ -69,7 +70,9 @@ def read_image(path: str | Path, channels: int = 3, frame: int | None = None) ->
     with opened(path) as source:
         try:
             with pillow.open(source.file) as picture:
+                _check_size(picture, source)
                 _choose(picture, path, frame)
+                _check_size(picture, source)  # pages differ
                 return _pixels(picture, channels)
         except DataError:
             raise
@@ -91,6 +94,16 @@ def require_pillow() -> Any:
     except ImportError:
         raise missing_extra("Pillow", "images") from None
     return Image
+
+
+def _check_size(picture: Any, source: Source) -> None:
+    """Refuse a small file that claims a huge picture, before memory is taken for it."""
+    width, height = picture.size
+    if width * height > max(_SMALL, source.limit * INFLATION):
+        raise DataError(
+            f"{source.path}: {source.limit} bytes cannot hold the {width}×{height} pixels that "
+            "they claim to; the file is damaged"
+        )
 
 
 def _choose(picture: Any, path: Path, frame: int | None) -> None:

@@ -1,13 +1,15 @@
 """Files: atomic writes, safetensors, checkpoints."""
 
 from minigrad.io.atomic import atomic_write, remove_leftovers, write_text
-from minigrad.io.checkpoint import load, save
+from minigrad.io.checkpoint import building, load, load_weights, save
 from minigrad.io.safetensors import load_file, save_file
 
 __all__ = [
     "atomic_write",
+    "building",
     "load",
     "load_file",
+    "load_weights",
     "remove_leftovers",
     "save",
     "save_file",

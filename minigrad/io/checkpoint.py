@@ -8,20 +8,31 @@ the nesting, numbers, strings. Nothing in it is code, so loading a stranger's fi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import DataError, DTypeError
+from minigrad.errors import DataError, DTypeError, MinigradError, MissingExtra
 from minigrad.io.safetensors import load_file, save_file, without_duplicates
+from minigrad.nn import init
 from minigrad.tensor import Tensor
 
-__all__ = ["load", "save"]
+__all__ = ["building", "load", "load_weights", "save"]
 
 _KEY = "minigrad"
+_MISTAKES = (  # what values that nobody expected lead to
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def save(state: Any, path: str | Path) -> None:
@@ -92,6 +103,55 @@ def load(path: str | Path) -> Any:
             f"{path}: the file is whole, but its checkpoint metadata is not ({error!r:.200})"
         ) from None
     return state
+
+
+def load_weights(path: str | Path) -> dict[str, Any]:
+    """Load the weights of a model by name: bare, or out of a whole model's or a run's file.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged, or holds something else.
+    """
+    state = load(path)
+    if isinstance(state, dict):
+        for key in ("ema", "weights", "model"):  # the average, where a run keeps one
+            if isinstance(state.get(key), dict) and state[key]:
+                state = state[key]
+                break
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor | np.ndarray)
+        for name, value in state.items()
+    ):
+        raise DataError(f"{path}: a safetensors file, but not of a model's weights")
+    return state
+
+
+@contextmanager
+def building(path: str | Path, weights: Any) -> Iterator[None]:
+    """Build a model as a file says, and load its weights, inside the block.
+
+    Whatever goes wrong there is the file's fault, and the model cannot have many more parameters
+    than the file has weights for; random initial values are left out.
+
+    Raises
+    ------
+    DataError
+        Naming the file.
+    """
+    given = weights.values() if isinstance(weights, Mapping) else ()
+    count = sum(int(np.prod(getattr(value, "shape", ()))) for value in given)
+    try:
+        with init.skip_random(), init.at_most(4 * count + 4096):  # some are built twice
+            yield
+    except MissingExtra:
+        raise
+    except (MinigradError, *_MISTAKES) as error:
+        what = str(error) if isinstance(error, MinigradError) else repr(error)
+        raise DataError(
+            f"{path}: the file is whole, but the model that it describes cannot be built: "
+            f"{what[:1000]}"
+        ) from error
 
 
 def _tensor(path: str | Path, name: str, array: NDArray[Any]) -> Tensor:

@@ -48,39 +48,7 @@ def openblas() -> Controls | None:
     return None
 
 
-_free = threading.Lock()  # held by the one who has the threads of the pool
-
-
-class _Alone:
-    """Gives BLAS one thread while somebody is inside, and then those back that it had.
-
-    So no product of a kernel is under way in threads of BLAS when a process forks: OpenBLAS would
-    wait for ever for those to end.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.inside, self.before = 0, 1
-
-    def enter(self, controls: Controls) -> int:
-        """Return the number of threads that there were before."""
-        get, set_ = controls
-        with self.lock:
-            if not self.inside:
-                self.before = get()
-            self.inside += 1  # before the change: a fork may come at any moment
-            if self.inside == 1:
-                set_(1)
-            return self.before
-
-    def leave(self, controls: Controls) -> None:
-        with self.lock:
-            if self.inside == 1:
-                controls[1](self.before)
-            self.inside -= 1
-
-
-_alone = _Alone()
+_free = threading.Lock()  # held by the one who has the threads of BLAS
 
 
 @cache
@@ -91,13 +59,10 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _start_anew() -> None:
-    """In a forked child there are no threads but the one that forked; BLAS gets its own back."""
-    global _free, _alone
+    """In a forked child there are no threads but the one that forked."""
+    global _free
+    _free = threading.Lock()
     _pool.cache_clear()
-    controls = openblas() if _alone.inside else None
-    if controls is not None:
-        controls[1](_alone.before)
-    _free, _alone = threading.Lock(), _Alone()
 
 
 if hasattr(os, "register_at_fork"):
@@ -121,19 +86,17 @@ def share(xp: Any, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any
     >>> share(np, len, ["a", "bc"])
     [1, 2]
     """
-    controls, mine, blas = openblas() if xp is np else None, _free, _alone
-    if controls is None:
+    controls, mine = openblas() if xp is np else None, _free
+    if controls is None or not mine.acquire(blocking=False):
         return [work(task) for task in tasks]
-    threads = blas.enter(controls)
+    get, set_ = controls
+    threads = get()
     try:
-        if not mine.acquire(blocking=False):
-            return [work(task) for task in tasks]
-        try:
-            return _run(work, tasks, min(threads, len(tasks)))
-        finally:
-            mine.release()
+        set_(1)
+        return _run(work, tasks, min(threads, len(tasks)))
     finally:
-        blas.leave(controls)
+        set_(threads)
+        mine.release()
 
 
 def _run(work: Callable[[Any], Any], tasks: Sequence[Any], threads: int) -> list[Any]:

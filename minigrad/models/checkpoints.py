@@ -79,6 +79,8 @@ def from_fcmae(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 def _dense_kernel(name: str, kernel: NDArray[Any]) -> NDArray[Any]:
     """Return a sparse kernel (k·k, C) or (k·k, C_in, C_out) as a convolution's weight."""
+    if kernel.ndim not in (2, 3):
+        raise DataError(f"from_fcmae: {name} has the shape {kernel.shape}, which is no kernel's")
     side = round(len(kernel) ** 0.5)
     if side * side != len(kernel):
         raise DataError(f"from_fcmae: {name} has {len(kernel)} positions, which is no square")

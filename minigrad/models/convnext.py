@@ -144,7 +144,7 @@ class ConvNeXt(Module):
                 halve = conv(before, after, *patch, **at)
                 self.downsample_layers.append(Sequential(LayerNorm(before, **first), halve))
 
-            rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
+            rates = drop_path_rates(drop_path_rate, sum(depths))
             options = (layer_scale_init_value, grn, kernel_size, eps, spatial_dims)
             self.stages = ModuleList()
             for depth, dim in zip(depths, dims, strict=True):
@@ -300,15 +300,15 @@ def initialize(
         no_grad().run(head.weight.mul_, head_init_scale)
 
 
-def drop_path_rates(last: float, blocks: int) -> list[float]:
-    """Return the rate of each block: a line from 0 to `last`.
+def drop_path_rates(last: float, blocks: int) -> Iterator[float]:
+    """Yield the rate of each block: a line from 0 to `last`.
 
     Examples
     --------
-    >>> drop_path_rates(0.2, 3)
+    >>> list(drop_path_rates(0.2, 3))
     [0.0, 0.1, 0.2]
     """
-    return [last * i / max(blocks - 1, 1) for i in range(blocks)]
+    return (last * i / max(blocks - 1, 1) for i in range(blocks))
 
 
 def _check(

@@ -14,13 +14,14 @@ from contextvars import ContextVar
 from typing import Any
 
 from minigrad import random
-from minigrad.errors import ShapeError, unknown
+from minigrad.errors import OptionError, ShapeError, unknown
 from minigrad.modes import no_grad
 from minigrad.nn.module import Parameter
 from minigrad.ops import create
 from minigrad.tensor import Tensor
 
 __all__ = [
+    "at_most",
     "calculate_gain",
     "constant_",
     "empty",
@@ -37,6 +38,7 @@ __all__ = [
     "zeros_",
 ]
 
+_left: ContextVar[list[int] | None] = ContextVar("numbers that may still be made", default=None)
 _skipping: ContextVar[bool] = ContextVar("skipping random initialisation", default=False)
 
 
@@ -59,8 +61,36 @@ def skip_random() -> Iterator[None]:
         _skipping.reset(token)
 
 
+@contextlib.contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Refuse to make parameters of more than `count` numbers in sum inside the block.
+
+    For a model that a stranger's file describes: it cannot be much larger than the file.
+
+    Examples
+    --------
+    >>> with at_most(1_000_000):
+    ...     weight = empty(10_000, 10_000)
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: a weight of shape (10000, 10000) would make the model larger ...
+    """
+    token = _left.set([count])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
 def empty(*shape: int, device: str | None = None, dtype: Any = None) -> Parameter:
     """Return an uninitialised parameter; the layer fills it with one of the functions below."""
+    left = _left.get()
+    if left is not None:
+        left[0] -= max(1, math.prod(shape))
+        if left[0] < 0:
+            raise OptionError(
+                f"a weight of shape {shape} would make the model larger than it may be here"
+            )
     return Parameter(create.empty(shape, dtype=dtype, device=device))
 
 

@@ -16,11 +16,13 @@ from typing import Any, ClassVar, Self
 
 from minigrad.backend import Device
 from minigrad.data.catalog import sources
-from minigrad.errors import DataError, OptionError, unknown
+from minigrad.errors import DataError, OptionError, brief, unknown
+from minigrad.files import opened
 
 __all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml", "synonyms"]
 
 
+TOML_LIMIT = 100_000  # bytes of a file of options
 PRECISIONS = ("float32", "bfloat16", "float16")
 PATHS = ("data", "root", "init_from")  # options that may name a file or a folder
 SYNONYMS = {  # what other programs call an option: whoever writes that is told our name
@@ -243,12 +245,16 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     DataError
         If the file is missing or no TOML; the line is named.
     """
+    with opened(path) as source:
+        text = source.read(TOML_LIMIT + 1)
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a TOML file ({error})") from None
+        if len(text) > TOML_LIMIT:
+            raise ValueError(f"it is larger than {TOML_LIMIT:,} bytes")
+        return tomllib.loads(text.decode("utf-8-sig"))  # editors of Windows begin it with a mark
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a TOML file ({error}); save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a TOML file ({str(error)[:200]})") from None
 
 
 def synonyms(names: Iterable[str]) -> dict[str, str]:
@@ -279,10 +285,10 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
             and value
         ):
             return tuple(value)
-        raise OptionError(f"{name} must be a list of positive whole numbers, got {value!r}")
+        raise OptionError(f"{name} must be a list of positive whole numbers, got {brief(value)}")
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
         word = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-        raise OptionError(f"{name} must be {word[kind]}, got {value!r}")
+        raise OptionError(f"{name} must be {word[kind]}, got {brief(value)}")
     return value

@@ -82,9 +82,5 @@ def _file(path: Path) -> Path:
 
 
 def _weights(file: Path) -> dict[str, Any]:
-    state = io.load(file)
-    if isinstance(state, dict) and state.get("kind") == "trainer":
-        state = state["ema"] or state["model"]
-    if not isinstance(state, dict) or not all(hasattr(v, "shape") for v in state.values()):
-        raise DataError(f"{file}: a safetensors file, but not of a model's weights")
-    return from_fcmae(state) if any(k.startswith("encoder.") for k in state) else state
+    weights = io.load_weights(file)
+    return from_fcmae(weights) if any(k.startswith("encoder.") for k in weights) else weights

@@ -20,7 +20,7 @@ from minigrad import optim, random
 from minigrad.amp import GradScaler, autocast
 from minigrad.backend import Device
 from minigrad.data import DataLoader
-from minigrad.errors import DataError, MinigradError, OptionError, StateError, unknown
+from minigrad.errors import DataError, MinigradError, OptionError, StateError, brief, unknown
 from minigrad.loading import Entries, load_together
 from minigrad.modes import no_grad
 from minigrad.nn import Module
@@ -378,7 +378,7 @@ class Trainer:
         precision = state.get("precision", "float32")
         if not (isinstance(precision, str) and precision == self.precision):
             raise StateError(
-                f"the checkpoint is of a run in {precision!r}, but this trainer has precision="
+                f"the checkpoint is of a run in {brief(precision)}, but this trainer has precision="
                 f"{self.precision!r}; build it with that of the saved run"
             )
         epoch, batch, step = (entries.count(name) for name in ("epoch", "batch", "step"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import tempfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -355,3 +356,19 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     for name in ("folder.png", "link.png", "empty.png", "null\0.png", "x" * 300 + ".png"):
         with pytest.raises(MinigradError, match=r"\.png"):
             read_image(tmp_path / name)
+
+
+def test_a_small_file_that_claims_a_huge_picture_is_refused(tmp_path: Path) -> None:
+    """Before memory is taken: 13,000 × 6,000 pixels would be 1 GB as floats."""
+    pillow.new("L", (5, 4)).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = struct.pack(">2I", 13_000, 6_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match="bytes cannot hold the 13000×6000 pixels"):
+        read_image(tmp_path / "a.png")
+
+
+def test_an_empty_picture_of_many_pixels_is_no_bomb(tmp_path: Path) -> None:
+    pillow.new("L", (3000, 2000)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", 1).shape == (1, 2000, 3000)

@@ -10,24 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigrad.errors import DataError
-from minigrad.io import load, load_file, save, save_file
+import minigrad as mg
+from minigrad.errors import DataError, MissingExtra, missing_extra
+from minigrad.io import building, load, load_file, load_weights, save, save_file
 from minigrad.tensor import Tensor
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal in type, structure and every bit."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, Tensor):
-        return same(a.numpy(), b.numpy())
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b) or (a != a and b != b)
+from tests.fuzz.same import same
 
 
 def nested(depth: int) -> Any:
@@ -131,6 +118,46 @@ def test_a_file_with_a_dtype_that_no_tensor_has_names_the_entry(tmp_path: Path) 
     with pytest.raises(DataError, match=r"'ids' is uint32.*minigrad\.io\.load_file"):
         load(path)
     assert load_file(path)[0]["ids"].tolist() == [0, 1, 2]
+
+
+def test_weights_are_found_in_files_of_every_kind(tmp_path: Path) -> None:
+    bare = {"w": ONE}
+    for state in (
+        bare,
+        {"kind": "trainer", "model": bare, "ema": None},
+        {"model": {"w": TWO}, "ema": bare},
+        {"kind": "keras model", "weights": bare},
+    ):
+        save(state, tmp_path / "a")
+        assert same(load_weights(tmp_path / "a"), bare)
+    for other in ([ONE], 3, {"w": 3}, {0: ONE}, {"model": ONE, "x": None}):
+        save(other, tmp_path / "a")
+        with pytest.raises(DataError, match="but not of a model's weights"):
+            load_weights(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: mg.nn.Linear(10**6, 10**6), "make the model larger than it may be"),
+        (lambda: mg.models.ConvNeXt(depths=(10**12,), dims=(4,)), "make the model larger"),
+        (lambda: mg.models.ConvNeXt(depth=1), "unknown ConvNeXt option"),
+        (lambda: mg.models.create_model("convnext_giant"), "unknown model"),
+        (lambda: {}["about"], "KeyError"),
+        (lambda: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_what_a_file_says_of_its_model_is_not_believed(build: Any, message: str) -> None:
+    with (
+        pytest.raises(DataError, match=f"a.safetensors: the file is whole, but .*{message}"),
+        building("a.safetensors", {"w": ONE}),
+    ):
+        build()
+
+
+def test_a_missing_extra_is_not_the_files_fault() -> None:
+    with pytest.raises(MissingExtra), building("a", {}):
+        raise missing_extra("Pillow", "images")
 
 
 KEYS = st.one_of(

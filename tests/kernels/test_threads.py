@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minigrad.backend import kernels_in_use, use_kernels
+from minigrad.backend import use_kernels
 from minigrad.kernels import pick, threads
 from minigrad.kernels.reference import _arrays, mlp
 from minigrad.kernels.threads import openblas, share
 from tests.clock import HANG
 
-FAST = kernels_in_use() == "fast"
 rng = np.random.default_rng(0)
 
 needs_openblas = pytest.mark.skipif(openblas() is None, reason="NumPy without OpenBLAS")
@@ -127,78 +123,6 @@ def test_a_forked_child_has_threads_of_its_own(blas: Any) -> None:
         ok = share(np, lambda i: i + 1, range(9)) == list(range(1, 10))
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-FORKS = """
-import os, sys, threading, time, warnings
-import numpy as np
-warnings.simplefilter("ignore")
-from minigrad.backend import use_kernels
-from minigrad.kernels import pick
-from minigrad.kernels.threads import openblas
-
-use_kernels(sys.argv[1])
-controls = openblas()
-if controls:
-    controls[1](2)
-x = np.random.default_rng(0).standard_normal((600, 400)).astype("f")
-image = x.reshape(-1, 8, 10, 10)
-
-def compute():
-    return [pick("gelu", x)(x), pick("matmul", x)(x, x.T), pick("softmax", x)(x, -1),
-            pick("max_pool", image)(image, (np.arange(10).reshape(5, 2),) * 2)[0]]
-
-expected, stop, rounds = compute(), False, [0, 0]
-
-def work(i):
-    while not stop:
-        compute()
-        rounds[i] += 1
-
-workers = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(2)]
-for worker in workers:
-    worker.start()
-ends = []
-for _ in range(12):
-    done = list(rounds)
-    while rounds[0] == done[0]:
-        time.sleep(0.001)
-    time.sleep(np.random.random() * 0.002)
-    child = os.fork()
-    if not child:
-        same = all(np.allclose(a, b, atol=1e-4) for a, b in zip(compute(), expected))
-        free = not controls or controls[0]() == 2
-        os._exit(0 if same and free else 1)
-    for _ in range(3000):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            break
-        time.sleep(0.01)
-    else:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        ends.append("hangs")
-        continue
-    ends.append("ends" if not status else f"status {status}")
-stop = True
-for worker in workers:
-    worker.join()
-assert all(np.array_equal(a, b) for a, b in zip(compute(), expected))
-print(*ends)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-@pytest.mark.parametrize("layer", ["numpy", *(["omp", "workqueue"] if FAST else [])])
-def test_a_fork_while_kernels_run_in_other_threads(layer: str) -> None:
-    kernels = "reference" if layer == "numpy" else "fast"
-    done = subprocess.run(
-        [sys.executable, "-c", FORKS, kernels],
-        env={**os.environ, "NUMBA_THREADING_LAYER": "default" if layer == "numpy" else layer},
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["ends"] * 12
 
 
 def test_other_libraries_get_a_plain_loop() -> None:

@@ -133,7 +133,7 @@ def test_a_run_is_resumed_with_the_same_bits(precision: str, tmp_path: Path) -> 
 
 def test_a_state_of_another_precision_is_refused() -> None:
     state = trainer("float32").state_dict()
-    with pytest.raises(DataError, match=r"of a run in float32, but .* precision='bfloat16'"):
+    with pytest.raises(DataError, match=r"of a run in 'float32', but .* precision='bfloat16'"):
         trainer("bfloat16").load_state_dict(state)
     del state["precision"], state["scaler"]  # as saved before there was a choice
     trainer("float32").load_state_dict(state)

@@ -291,8 +291,7 @@ class Model(Module):
 
     def load_weights(self, path: Any) -> None:
         """Read the weights of a file that `save` wrote; every name and shape must match."""
-        state = io.load(path)
-        self.load_state_dict(state["weights"] if "weights" in state else state)
+        self.load_state_dict(io.load_weights(path))
 
     def get_config(self) -> dict[str, Any]:
         """Return the keyword arguments that the model was made with."""

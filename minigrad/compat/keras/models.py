@@ -10,7 +10,6 @@ from minigrad.compat.keras.losses import CROSSENTROPIES
 from minigrad.compat.keras.model import Model
 from minigrad.compat.keras.optimizers import Spec
 from minigrad.errors import DataError
-from minigrad.nn.init import skip_random
 
 __all__ = ["load_model"]
 
@@ -41,21 +40,23 @@ def load_model(path: Any) -> Model:
             f"{path}: no model that model.save wrote; for bare weights build the model and use "
             "model.net.load_state_dict(minigrad.io.load(path))"
         )
-    system, function, config = state["config"]
+    with io.building(path, state.get("weights")):
+        model = _build(*state["config"])
+        model.load_state_dict(state["weights"])
+        if state["compiled"] is not None:
+            model.compile(**_compiled(state["compiled"]))
+            if model.trainer is not None:
+                weights = {"model": model.state_dict()}
+                model.trainer.load_state_dict(state["trainer"] | weights)
+    return model
+
+
+def _build(system: str, function: str, config: dict[str, Any]) -> Model:
     module = importlib.import_module(f"minigrad.compat.{system}") if system in SYSTEMS else None
-    if function not in getattr(module, "__all__", ()):
-        raise DataError(
-            f"{path}: the file names a model {system}.{function}, which is unknown here"
-        )
+    if function not in getattr(module, "__all__", ()) or function == "list_models":
+        raise DataError(f"it names {system}.{function}, which is unknown here")
     config = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
-    with skip_random():
-        model: Model = getattr(module, function)(**config)
-    model.load_state_dict(state["weights"])
-    if state["compiled"] is not None:
-        model.compile(**_compiled(state["compiled"]))
-        if model.trainer is not None:
-            weights = {"model": model.state_dict()}
-            model.trainer.load_state_dict(state["trainer"] | weights)
+    model: Model = getattr(module, function)(**config)
     return model
 
 

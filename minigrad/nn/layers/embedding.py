@@ -8,7 +8,7 @@ from minigrad.nn import init
 from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
 from minigrad.ops.index import check_index
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 __all__ = ["Embedding"]
 
@@ -49,8 +49,7 @@ class Embedding(Module):
         init.normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_index("embedding", x, self.weight.shape, 0)
-        return self.weight[x]
+        return self.weight[wrap(check_index("embedding", x, self.weight.shape, 0))]
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"

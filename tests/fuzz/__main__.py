@@ -1,0 +1,29 @@
+"""``python -m tests.fuzz 20000``: the table; with a name after it, of that format alone."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.fuzz.formats import FORMATS
+from tests.fuzz.run import run, run_here
+
+if sys.argv[1:2] == ["--here"]:
+    run_here(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    raise SystemExit
+count = int(sys.argv[1]) if sys.argv[1:] else 2000
+names = [form.name for form in FORMATS if not sys.argv[2:] or form.name in sys.argv[2:]]
+print(
+    "| format | mutations | right load | clear error | other | over limit | slowest | most memory |"
+)
+print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+bad = []
+for name in names:
+    o = run(name, count)
+    print(
+        f"| {name} | {o.mutations:,} | {o.right:,} | {o.refused:,} | {o.other} | {o.over} "
+        f"| {o.slowest:.2f} s | {o.largest:.0f} MB |",
+        flush=True,
+    )
+    bad += o.examples
+print("\n".join(bad[:20]))
+raise SystemExit(bool(bad))
