@@ -27,6 +27,7 @@ __all__ = [
     "from_cuda",
     "get_xp",
     "guard",
+    "is_array",
     "is_writeable",
     "kernels_in_use",
     "memory_info",
@@ -100,6 +101,16 @@ def get_xp(x: Any) -> Any:
         if type(x).__module__.partition(".")[0] == "cupy":
             return _cupy()  # an array that was made outside minigrad
         return np  # NumPy scalars and Python numbers
+
+
+def is_array(x: Any) -> bool:
+    """Return whether `x` is an array of any library, or a tensor."""
+    kind = type(x)
+    return (
+        kind in _namespaces
+        or isinstance(x, tuple(_namespaces))
+        or kind.__module__.partition(".")[0] == "cupy"
+    )
 
 
 def _cupy() -> Any:

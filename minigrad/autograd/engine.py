@@ -254,7 +254,7 @@ def _walk(
                 )
                 if not create_graph and h.ndim:
                     buffers.add(parent)
-        if not retain and node.arrays:
+        if not retain and (node.arrays or not node.bare):
             node.release()
     for node in pending:
         if node.hooks:
@@ -344,7 +344,8 @@ def _call_hooks(hooks: list[Any], g: Any, create_graph: bool) -> Any:
     shape, dtype = g.shape, g.dtype
     # a copy: the hook may change it or keep it, and g may be another node's gradient too
     value = g.clone() if isinstance(g, Tensor) else wrap(backend.get_xp(g).array(g, copy=True))
-    for hook in list(hooks):
+    # What keeps the gradient sees what all others made of it, whenever it came.
+    for hook in sorted(hooks, key=lambda hook: hasattr(hook, "keeps_grad_of")):
         result = hook(value)
         if result is None:
             continue

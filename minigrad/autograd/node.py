@@ -13,6 +13,7 @@ import os
 import traceback
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, ClassVar
 
@@ -77,7 +78,7 @@ class Function:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "arrays", "next", "out_dtype", "out_shape", "saved", "seq",
+        "__dict__", "__weakref__", "arrays", "next", "out_dtype", "out_shape", "saved",
         "versions",
     )  # fmt: skip
 
@@ -89,6 +90,7 @@ class Function:
     gpu_bfloat16: ClassVar[bool] = False
     several_steps: ClassVar[bool] = False
     is_leaf: ClassVar[bool] = False
+    bare: ClassVar[bool] = False  # keeps no arrays beside those of `saves`
     foreign: ClassVar[bool] = True  # not one of ours: what it returns is looked at more closely
     name: ClassVar[str] = "function"
 
@@ -96,7 +98,7 @@ class Function:
     saved: Sequence[Any] | None  # the inputs that backward needs, as they came
     arrays: Sequence[Any]  # their arrays, then the result's
     versions: Sequence[tuple[list[Any], int]]  # what their version cells held
-    seq: int
+    seq: int = 0  # 0 until the object is a node
     out_shape: tuple[int, ...]
     out_dtype: DType
     hooks: list[Callable[[Tensor], Tensor | None]] | None = None
@@ -121,6 +123,8 @@ class Function:
 
         Tensors in, a tensor out; plain arrays in, a plain array out.
         """
+        if self.seq:
+            raise serves_once(self)
         arrays = []
         tensors = recording = False
         for value in inputs:
@@ -148,11 +152,6 @@ class Function:
         result._version = [0, None]
         flags = current().flags
         if recording and flags & GRAD:
-            if hasattr(self, "seq"):
-                raise GraphError(
-                    f"{self.name}: this {type(self).__name__} object is a node of a graph already; "
-                    f"make one for every call: {type(self).__name__}(…)(x)"
-                )
             self.next = tuple([v._node if isinstance(v, Tensor) else None for v in inputs])
             self.saved = saved = [inputs[i] for i in self.saves]
             self.arrays = kept = [arrays[i] for i in self.saves]
@@ -237,14 +236,21 @@ class Function:
 
     def guard(self, *tensors: Any) -> None:
         """Refuse backward once one of `tensors` has changed: indices that it holds as arrays."""
-        if hasattr(self, "seq"):  # else nothing was recorded
+        if self.seq:  # else nothing was recorded
             cells = [t._version for t in tensors if isinstance(t, Tensor)]
             self.versions = [*self.versions, *[(cell, cell[0]) for cell in cells]]
 
     def release(self) -> None:
-        """Drop the saved values, and what `forward` kept on the object, after their last use."""
-        self.saved, self.arrays = None, ()
-        self.__dict__.clear()
+        """Drop the saved values, and what `forward` kept on the object, after their last use.
+
+        An operation that keeps no array has nothing to drop, and its backward can run again.
+        """
+        kept = self.__dict__
+        if self.arrays or any(map(_is_or_holds_array, kept.values())):
+            self.saved, self.arrays = None, ()
+            stays: dict[str, Any] = {key: kept[key] for key in ("hooks", "seq") if key in kept}
+            kept.clear()
+            kept.update(stays)
 
     def _changed(self, cell: list[Any], version: int) -> GraphError:
         assert self.saved is not None
@@ -330,8 +336,9 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Ho
     node = tensor._node
     if node.hooks is None:
         node.hooks = []
-    node.hooks.append(hook)
-    return HookHandle(node.hooks, hook)
+    own = hook if hasattr(hook, "keeps_grad_of") else partial(hook)  # one may be there twice
+    node.hooks.append(own)
+    return HookHandle(node.hooks, own)
 
 
 def _link_view(node: Function, source: Tensor, result: Tensor) -> None:
@@ -394,6 +401,23 @@ def explain(node: Function, arrays: list[Any], error: Exception) -> Exception:
         )
     kind = DTypeError if isinstance(error, TypeError) else ShapeError
     return kind(f"{node.name}: {error} (inputs of shape {shapes})")
+
+
+def serves_once(node: Function) -> GraphError:
+    """Return the error for the second call of a node."""
+    kind = type(node).__name__
+    return GraphError(
+        f"{node.name}: this {kind} object is a node of a graph already; make one for every call: "
+        f"{kind}(…)(x)"
+    )
+
+
+def _is_or_holds_array(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (tuple, list)):
+        return any(map(_is_or_holds_array, value))
+    return backend.is_array(value)
 
 
 def watch(node: Function, result: Tensor, flags: int) -> None:

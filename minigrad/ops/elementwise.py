@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.autograd.node import Cast, Function, explain, next_seq, sum_to, watch
+from minigrad.autograd.node import Cast, Function, explain, next_seq, serves_once, sum_to, watch
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
@@ -120,11 +120,20 @@ class Binary(Function):
     first. `backward` gives the gradients in the broadcast shape.
     """
 
+    __slots__ = ("seq",)
+
+    bare = True
     direct: ClassVar[bool] = False  # right for every dtype as it comes, bfloat16 included
     floating: ClassVar[bool] = False  # integers become the default floating dtype
     shapes: Any = None  # of the operands, where they may have been broadcast
 
     def __call__(self, x: Any, y: Any) -> Tensor:
+        if getattr(self, "seq", 0):
+            raise serves_once(self)
+        return self.of(x, y)
+
+    def of(self, x: Any, y: Any) -> Tensor:
+        """Run the operation; `self` is fresh."""
         try:
             a, b = x.array, y.array
             ready = a.dtype is b.dtype and self.direct
@@ -175,6 +184,7 @@ class Binary(Function):
         x, y, dtype = meet(x, y, self.floating)
         x, y = match_wide(x, y, dtype)
         self.shapes = getattr(x, "shape", ()), getattr(y, "shape", ())
+        self.seq = 0
         return cast(super().__call__(x, y), dtype)
 
     def release(self) -> None:
@@ -775,7 +785,7 @@ def add(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     >>> mg.add(mg.tensor([1, 2]), 0.5)
     tensor([1.5, 2.5])
     """
-    return Add()(x, y) if alpha == 1 else rounded_once(lambda x, y: x + _times(y, alpha), x, y)
+    return Add().of(x, y) if alpha == 1 else rounded_once(lambda x, y: x + _times(y, alpha), x, y)
 
 
 def rounded_once(compute: Callable[..., Any], *operands: Any) -> Tensor:
@@ -796,7 +806,7 @@ def sub(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
     """Return ``x - alpha * y``, broadcast; see `add`."""
     if _is_bool(x) and _is_bool(y):
         raise DTypeError("sub: booleans have no difference; use x ^ y or convert with x.int()")
-    return Sub()(x, y) if alpha == 1 else rounded_once(lambda x, y: x - _times(y, alpha), x, y)
+    return Sub().of(x, y) if alpha == 1 else rounded_once(lambda x, y: x - _times(y, alpha), x, y)
 
 
 def _is_bool(x: Any) -> bool:
@@ -806,7 +816,7 @@ def _is_bool(x: Any) -> bool:
 @operation(numpy="multiply", also="multiply")
 def mul(x: TensorLike, y: TensorLike) -> Tensor:
     """Return ``x * y``, broadcast; see `add`."""
-    return Mul()(x, y)
+    return Mul().of(x, y)
 
 
 @operation(numpy="divide", also="divide")
@@ -831,7 +841,7 @@ def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Te
     """
     if rounding_mode is None:
         if isinstance(x, Tensor) and dtypes.is_floating(x.array.dtype):
-            return Div()(x, y)
+            return Div().of(x, y)
         x, y, _ = meet(x, y, floating=True)
         return Div()._meet(x, y)
     if rounding_mode not in ("floor", "trunc"):

@@ -8,7 +8,6 @@ the memory exactly as in PyTorch.
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -27,8 +26,8 @@ def _replay(steps: tuple[Function, ...], x: Any) -> Any:
     """Take the view that `steps` describe, of an array or of a tensor."""
     for step in steps:
         again = step.__class__.__new__(step.__class__)  # the old one may be a node already
-        again.__dict__.update(copy.copy(step.__dict__))
-        again.__dict__.pop("hooks", None)  # they listen to the old one
+        kept = {k: v for k, v in step.__dict__.items() if k not in ("hooks", "seq", "trace")}
+        again.__dict__.update(kept)
         x = again(x)
     return x
 
@@ -53,10 +52,10 @@ class KeepGrad:
     """The hook of ``retain_grad``: it stays with its tensor when that changes in place."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self.reference = weakref.ref(tensor)  # the tensor owns the node that owns the hook
+        self.keeps_grad_of = weakref.ref(tensor)  # the tensor owns the node that owns the hook
 
     def __call__(self, g: Tensor) -> None:
-        tensor = self.reference()
+        tensor = self.keeps_grad_of()
         if tensor is not None:
             kept = g.clone()
             tensor.grad = kept if tensor.grad is None else tensor.grad + kept
@@ -71,7 +70,7 @@ class KeepGrad:
     def of(cls, tensor: Tensor, node: Any) -> list[KeepGrad]:
         """Return the hooks of `node` that belong to `tensor`: one, or none."""
         hooks = getattr(node, "hooks", None) or ()
-        return [h for h in hooks if isinstance(h, cls) and h.reference() is tensor]
+        return [h for h in hooks if isinstance(h, cls) and h.keeps_grad_of() is tensor]
 
 
 def _continue_from(tensor: Tensor, node: Any) -> None:

@@ -43,12 +43,12 @@ def _or_not_implemented(function: Any) -> Any:
 
 
 _OPERATORS = {
-    "__add__": lambda self, other: elementwise.Add()(self, other),
-    "__radd__": lambda self, other: elementwise.Add()(other, self),
+    "__add__": lambda self, other: elementwise.Add().of(self, other),
+    "__radd__": lambda self, other: elementwise.Add().of(other, self),
     "__sub__": lambda self, other: elementwise.sub(self, other),
     "__rsub__": lambda self, other: elementwise.sub(other, self),
-    "__mul__": lambda self, other: elementwise.Mul()(self, other),
-    "__rmul__": lambda self, other: elementwise.Mul()(other, self),
+    "__mul__": lambda self, other: elementwise.Mul().of(self, other),
+    "__rmul__": lambda self, other: elementwise.Mul().of(other, self),
     "__truediv__": elementwise.div,
     "__rtruediv__": _rtruediv,
     "__floordiv__": elementwise.floor_divide,

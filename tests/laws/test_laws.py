@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import minigrad as mg
+from minigrad.errors import GraphError
 from tests.laws.cases import Call, calls
 from tests.laws.table import TABLE, Row
 
@@ -293,6 +294,64 @@ def test_a_forward_graph_dies_by_reference_counting(row: Row, drawn: Call) -> No
         assert not [t() for t in tensors if t() is not None]
     finally:
         gc.enable()
+
+
+def graph(outs: Sequence[Any]) -> list[Any]:
+    """Return the operations behind `outs`."""
+    found: dict[Any, None] = {}
+    stack = [o.grad_fn for o in outs]
+    while stack:
+        node = stack.pop()
+        if node is not None and not node.is_leaf and node not in found:
+            found[node] = None
+            stack.extend(node.next)
+    return list(found)
+
+
+def arrays_in(value: Any) -> list[Any]:
+    """Return the arrays that `value` holds, itself included."""
+    if isinstance(value, mg.Tensor):
+        return [value.array]
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, dict):
+        value = [v for k, v in value.items() if k != "tables"]  # one for all windows alike
+    return [a for v in value for a in arrays_in(v)] if isinstance(value, (list, tuple)) else []
+
+
+@law()
+def test_backward_frees_what_it_needed_and_refuses_a_second_time(row: Row, drawn: Call) -> None:
+    """An operation that kept an array drops it after backward, and cannot run backward again.
+
+    With retain_graph it can, and the gradients are the same.
+    """
+    leaves, outs = run(row, drawn)
+    recorded = [o for o in outs if o.grad_fn is not None]
+    if not recorded:
+        return
+    first = gradients(leaves, recorded, retain_graph=True)
+    again = gradients(leaves, recorded, retain_graph=True)
+    for a, b in zip(first, again, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_array_equal(a.array, b.array)
+    nodes = graph(recorded)
+    kept = [a for n in nodes for a in arrays_in((n.arrays, vars(n)))]
+    keeping = [n for n in nodes if arrays_in((n.arrays, vars(n)))]
+    given = cotangents(recorded)
+    mg.autograd.backward(recorded, given)
+    for node in nodes:
+        assert not arrays_in((node.arrays, vars(node))), node
+        with pytest.raises(GraphError, match=f"{node.name}: this .* object is a node"):
+            node(*leaves[:1] * len(node.next))
+    if keeping:
+        with pytest.raises(GraphError, match="second backward"):
+            mg.autograd.backward(recorded, given)
+    own = {id(v.array) for v in (*leaves, *outs, *given)}
+    dead = [weakref.ref(a) for a in kept if id(a) not in own]
+    del kept, keeping, first, again, recorded, outs, leaves
+    arguments = {id(a) for a in arrays_in((drawn.args, drawn.options))}
+    assert not [r().shape for r in dead if r() is not None and id(r()) not in arguments]  # type: ignore[union-attr]
 
 
 # ---- half precision -------------------------------------------------------------------------
