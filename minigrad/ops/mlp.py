@@ -11,6 +11,7 @@ from minigrad.errors import ShapeError
 from minigrad.kernels import is_compiled, pick
 from minigrad.kernels.reference.mlp import Parameters
 from minigrad.modes import is_grad_enabled, state
+from minigrad.ops.arguments import check_same_dtype
 from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast
 from minigrad.ops.precision import FLOAT32, full_precision, obey
@@ -148,8 +149,8 @@ def pointwise_mlp(
 
     Raises
     ------
-    ShapeError
-        If x and skip differ in shape, or a weight does not fit.
+    ShapeError, DTypeError
+        If x and skip differ in shape, or a weight does not fit in shape or type.
 
     Notes
     -----
@@ -163,12 +164,26 @@ def pointwise_mlp(
             f"pointwise_mlp: x has {channels} channels, so w1 must be (H, {channels}) and w2 "
             f"({channels}, H), got {w1.shape} and {w2.shape}"
         )
+    row, wide = (channels,), w1.shape[:1]
+    for name, value, shape in (
+        ("norm_weight", norm_weight, row), ("norm_bias", norm_bias, row), ("b1", b1, wide),
+        ("b2", b2, row), ("scale", scale, row), ("grn_weight", grn_weight, wide),
+        ("grn_bias", grn_bias, wide), ("factor", factor, x.shape[:1]),
+    ):  # fmt: skip
+        if value is not None and value.shape != shape:
+            raise ShapeError(
+                f"pointwise_mlp: x is {x.shape} and w1 {w1.shape}, so {name} must be {shape}, got "
+                f"{value.shape}"
+            )
     parameters = (norm_weight, norm_bias, w1, b1, w2, b2, scale, grn_weight, grn_bias)
     if scale is not None and skip.dtype.itemsize < scale.dtype.itemsize:
         skip = cast(skip, scale.dtype)  # as skip + scale * branch would have it
     factor = None if factor is None else cast(factor, skip.dtype)
-    if state.autocast is not None and not _is_mixed(x, skip, factor, *parameters):
-        x, skip, factor, *rest = obey("pointwise_mlp", x, skip, factor, *parameters)
-        parameters = tuple(rest)
+    if not _is_mixed(x, skip, factor, *parameters):
+        if state.autocast is not None:
+            x, skip, factor, *rest = obey("pointwise_mlp", x, skip, factor, *parameters)
+            parameters = tuple(rest)
+        given = (t for t in (x, skip, factor, *parameters) if t is not None)
+        check_same_dtype("pointwise_mlp", *given)
     keep = not recompute and is_recording(x, *parameters)
     return PointwiseMLP(eps, grn_eps, keep)(x, skip, factor, *parameters)

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import backend
-from minigrad.errors import ShapeError
+from minigrad.errors import DTypeError, ShapeError
 from minigrad.models.convnext import Block
 from minigrad.nn import functional as F
 from minigrad.ops.mlp import pointwise_mlp
@@ -109,3 +109,20 @@ def test_shapes_that_do_not_fit() -> None:
         fused(args[0], args[1][..., :1], *args[2:])
     with pytest.raises(ShapeError, match=r"w1 must be \(H, 5\) and w2 \(5, H\)"):
         fused(*args[:4], args[6], *args[5:])
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 21, 4000])
+@pytest.mark.parametrize("place", [2, 3, 5, 7, 8, 9, 10, 11])
+def test_every_parameter_must_fit(place: int, length: int, kernels: str) -> None:
+    args = inputs(True, True, True)
+    args[place] = mg.ones(length, dtype=mg.float64)
+    with pytest.raises(ShapeError, match=rf"must be \((2|5|20),\), got \({length},\)"):
+        fused(*args)
+
+
+def test_every_operand_has_one_type(kernels: str) -> None:
+    for place in (0, *range(2, 11)):  # skip and factor are cast
+        args = inputs(True, True, True)
+        args[place] = args[place].detach().float()
+        with pytest.raises(DTypeError, match=r"operands are .*float32"):
+            fused(*args)
