@@ -9,6 +9,7 @@ tensor([2., 4., 6.])
 
 from __future__ import annotations
 
+import math as _math
 from inspect import ismodule as _is_module
 from typing import Any as _Any
 
@@ -64,6 +65,9 @@ __version__ = "0.1.0"
 bool = bool_
 half, float, double = float16, float32, float64
 int, long, short = int32, int64, int16
+inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
+contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
 _ROOMS = {"autograd", "errors", "ops", "random"}
 _PACKAGES = {"amp", "cli", "data", "io", "models", "nn", "optim", "train", "viz"}  # on first use

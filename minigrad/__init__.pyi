@@ -1,5 +1,6 @@
 """What `minigrad` hands on; written by ``python -m tests.test_stubs``."""
 
+import math as _math
 from minigrad import autograd as autograd
 from minigrad import errors as errors
 from minigrad import ops as ops
@@ -60,6 +61,7 @@ from minigrad import viz as viz
 from minigrad.ops.elementwise import abs as abs
 from minigrad.ops.elementwise import abs as absolute
 from minigrad.ops.elementwise import acos as acos
+from minigrad.ops.elementwise import acosh as acosh
 from minigrad.ops.elementwise import add as add
 from minigrad.ops.elementwise import addcdiv as addcdiv
 from minigrad.ops.elementwise import addcmul as addcmul
@@ -74,8 +76,10 @@ from minigrad.ops.reduce import argmax as argmax
 from minigrad.ops.reduce import argmin as argmin
 from minigrad.ops.index import argsort as argsort
 from minigrad.ops.elementwise import asin as asin
+from minigrad.ops.elementwise import asinh as asinh
 from minigrad.ops.elementwise import atan as atan
 from minigrad.ops.elementwise import atan2 as atan2
+from minigrad.ops.elementwise import atanh as atanh
 from minigrad.ops.index import bincount as bincount
 from minigrad.ops.compare import bitwise_and as bitwise_and
 from minigrad.ops.compare import bitwise_not as bitwise_not
@@ -86,8 +90,11 @@ from minigrad.ops.shape import broadcast_tensors as broadcast_tensors
 from minigrad.ops.shape import broadcast_to as broadcast_to
 from minigrad.ops.shape import cat as cat
 from minigrad.ops.compare import ceil as ceil
+from minigrad.ops.activation import celu as celu
 from minigrad.ops.shape import chunk as chunk
 from minigrad.ops.elementwise import clamp as clamp
+from minigrad.ops.elementwise import clamp_max as clamp_max
+from minigrad.ops.elementwise import clamp_min as clamp_min
 from minigrad.ops.elementwise import clamp as clip
 from minigrad.ops.shape import clone as clone
 from minigrad.ops.shape import cat as concat
@@ -110,6 +117,7 @@ from minigrad.ops.create import empty_like as empty_like
 from minigrad.ops.compare import eq as eq
 from minigrad.ops.compare import equal as equal
 from minigrad.ops.elementwise import erf as erf
+from minigrad.ops.elementwise import erfinv as erfinv
 from minigrad.ops.elementwise import exp as exp
 from minigrad.ops.elementwise import exp2 as exp2
 from minigrad.ops.elementwise import expm1 as expm1
@@ -118,6 +126,7 @@ from minigrad.ops.shape import flatten as flatten
 from minigrad.ops.shape import flip as flip
 from minigrad.ops.compare import floor as floor
 from minigrad.ops.elementwise import floor_divide as floor_divide
+from minigrad.ops.elementwise import fmod as fmod
 from minigrad.ops.compare import frac as frac
 from minigrad.ops.create import full as full
 from minigrad.ops.create import full_like as full_like
@@ -131,6 +140,8 @@ from minigrad.ops.index import index_copy as index_copy
 from minigrad.ops.index import index_fill as index_fill
 from minigrad.ops.index import index_select as index_select
 from minigrad.ops.linalg import inner as inner
+from minigrad.ops.methods import is_floating_point as is_floating_point
+from minigrad.ops.methods import is_tensor as is_tensor
 from minigrad.ops.compare import isclose as isclose
 from minigrad.ops.compare import isfinite as isfinite
 from minigrad.ops.compare import isinf as isinf
@@ -144,6 +155,7 @@ from minigrad.ops.elementwise import log10 as log10
 from minigrad.ops.elementwise import log1p as log1p
 from minigrad.ops.elementwise import log2 as log2
 from minigrad.ops.activation import log_softmax as log_softmax
+from minigrad.ops.elementwise import logaddexp as logaddexp
 from minigrad.ops.compare import logical_and as logical_and
 from minigrad.ops.compare import logical_not as logical_not
 from minigrad.ops.compare import logical_or as logical_or
@@ -166,6 +178,7 @@ from minigrad.ops.shape import movedim as movedim
 from minigrad.ops.elementwise import mul as mul
 from minigrad.ops.elementwise import mul as multiply
 from minigrad.ops.linalg import mv as mv
+from minigrad.ops.elementwise import nan_to_num as nan_to_num
 from minigrad.ops.shape import narrow as narrow
 from minigrad.ops.compare import ne as ne
 from minigrad.ops.elementwise import neg as neg
@@ -176,6 +189,7 @@ from minigrad.ops.create import ones_like as ones_like
 from minigrad.ops.linalg import outer as outer
 from minigrad.ops.shape import permute as permute
 from minigrad.ops.elementwise import pow as pow
+from minigrad.ops.activation import prelu as prelu
 from minigrad.ops.reduce import prod as prod
 from minigrad.ops.shape import ravel as ravel
 from minigrad.ops.elementwise import reciprocal as reciprocal
@@ -189,6 +203,7 @@ from minigrad.ops.elementwise import rsqrt as rsqrt
 from minigrad.ops.index import scatter as scatter
 from minigrad.ops.index import scatter_add as scatter_add
 from minigrad.ops.index import searchsorted as searchsorted
+from minigrad.ops.activation import selu as selu
 from minigrad.ops.elementwise import sigmoid as sigmoid
 from minigrad.ops.compare import sign as sign
 from minigrad.ops.activation import silu as silu
@@ -241,4 +256,12 @@ double = float64
 int = int32
 long = int64
 short = int16
+inf = _math.inf
+nan = _math.nan
+pi = _math.pi
+e = _math.e
+channels_last = 'channels_last'
+channels_last_3d = 'channels_last_3d'
+contiguous_format = 'contiguous_format'
+preserve_format = 'preserve_format'
 bfloat16 = float16

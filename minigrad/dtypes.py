@@ -137,6 +137,11 @@ def limits(dtype: DType) -> tuple[float, float]:
     return -largest, largest
 
 
+def spacing(dtype: DType) -> float:
+    """Return the distance of 1 to the next number of a floating dtype."""
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7
+
+
 def check_fits(where: str, number: float, dtype: DType) -> None:
     """Refuse a number that `dtype` cannot hold: outside its limits, or NaN among integers.
 

@@ -109,6 +109,8 @@ def face() -> str:
     """Write `minigrad/__init__.pyi`: its own imports and names, then those declared."""
     own, late = [], []
     for node in ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            own.append(ast.unparse(node))
         if isinstance(node, ast.ImportFrom) and node.module != "__future__":
             for a in node.names:
                 if not (a.asname or "").startswith("_"):

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 from minigrad import random
 from minigrad.errors import OptionError, ShapeError, unknown
 from minigrad.modes import no_grad
@@ -30,6 +32,7 @@ __all__ = [
     "kaiming_uniform_",
     "normal_",
     "ones_",
+    "orthogonal_",
     "skip_random",
     "trunc_normal_",
     "uniform_",
@@ -160,6 +163,43 @@ def trunc_normal_(
         tensor.shape, mean, std, a, b, generator=generator, dtype=tensor.dtype
     )
     return no_grad().run(tensor.copy_, drawn)  # type: ignore[no-any-return]
+
+
+def orthogonal_(
+    tensor: Tensor, gain: float = 1.0, generator: random.Generator | None = None
+) -> Tensor:
+    """Fill with a random matrix of orthogonal rows (or columns, if they are fewer), times `gain`.
+
+    A tensor of more axes is taken for a matrix of its first axis and all others.
+
+    Raises
+    ------
+    ShapeError
+        If the tensor has less than two axes.
+
+    Notes
+    -----
+    Source: Saxe et al., arXiv:1312.6120.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = orthogonal_(mg.empty(2, 3, dtype=mg.float64))
+    >>> mg.allclose(w @ w.T, mg.eye(2, dtype=mg.float64))
+    True
+    """
+    if tensor.ndim < 2:
+        raise ShapeError(f"orthogonal_ fills at least two axes, got shape {tensor.shape}")
+    if _skipping.get() or not tensor.numel():
+        return tensor
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    sides = (max(rows, columns), min(rows, columns))
+    drawn = random.normal(0.0, 1.0, sides, generator=generator, dtype=np.dtype(np.float64))
+    q, r = np.linalg.qr(drawn.array)
+    q *= np.sign(np.diagonal(r))  # else the distribution would not be uniform
+    q = q.T if rows < columns else q
+    values = (q * gain).reshape(tensor.shape)
+    return no_grad().run(tensor.copy_, Tensor(values))  # type: ignore[no-any-return]
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

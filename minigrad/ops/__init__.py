@@ -16,6 +16,7 @@ import sys
 from minigrad import backend
 from minigrad.ops import (  # noqa: F401 (what they declare becomes known)
     activation,
+    attention,
     compare,
     conv,
     create,

@@ -7,9 +7,12 @@ from minigrad.ops.numpy_names import max as amax
 from minigrad.ops.numpy_names import min as amin
 from minigrad.ops.create import arange as arange
 from minigrad.ops.elementwise import acos as arccos
+from minigrad.ops.elementwise import acosh as arccosh
 from minigrad.ops.elementwise import asin as arcsin
+from minigrad.ops.elementwise import asinh as arcsinh
 from minigrad.ops.elementwise import atan as arctan
 from minigrad.ops.elementwise import atan2 as arctan2
+from minigrad.ops.elementwise import atanh as arctanh
 from minigrad.ops.numpy_names import argmax as argmax
 from minigrad.ops.numpy_names import asarray as asarray
 from minigrad.ops.shape import broadcast_to as broadcast_to
@@ -73,6 +76,7 @@ from minigrad.ops.elementwise import tan as tan
 from minigrad.ops.elementwise import tanh as tanh
 from minigrad.ops.shape import tile as tile
 from minigrad.ops.numpy_names import transpose as transpose
+from minigrad.ops.compare import trunc as trunc
 from minigrad.ops.elementwise import where as where
 from minigrad.ops.create import zeros as zeros
 from minigrad.ops.create import zeros_like as zeros_like

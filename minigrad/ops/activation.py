@@ -7,14 +7,18 @@ from typing import Any
 from minigrad import dtypes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
-from minigrad.errors import DTypeError, OptionError, unknown
+from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_floating, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import Sigmoid, cast
-from minigrad.ops.precision import FLOAT32, obey
+from minigrad.ops.elementwise import Sigmoid, cast, sigmoid, where
+from minigrad.ops.inplace import change
+from minigrad.ops.precision import FLOAT32, HALF, obey
+from minigrad.ops.shape import chunk, reshape
 from minigrad.tensor import Tensor
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 class Relu(Function):
@@ -47,22 +51,39 @@ class LeakyRelu(Function):
 
 
 class Elu(Function):
-    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
+    """``scale * x`` where positive, ``scale * alpha * (exp(steepness * x) - 1)`` elsewhere."""
 
     several_steps = True
     saves = (0,)
 
-    def __init__(self, alpha: float) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float, scale: float = 1.0, steepness: float = 1.0) -> None:
+        self.alpha, self.scale, self.steepness = alpha * scale, scale, steepness
 
     def forward(self, x: Any) -> Any:
         xp = get_xp(x)
-        return xp.where(x < 0, self.alpha * xp.expm1(xp.minimum(x, 0)), x)
+        z = xp.minimum(x, 0) * self.steepness
+        return xp.where(x < 0, self.alpha * xp.expm1(z), x * self.scale)
 
     def backward(self, g: Any, x: Any) -> Any:
         xp = get_xp(g)
         positive = (x > 0).astype(g.dtype)
-        return g * (positive + (1.0 - positive) * (self.alpha * xp.exp(xp.where(x < 0, x, 0.0))))
+        z = xp.where(x < 0, x, 0.0) * self.steepness
+        slope = (self.alpha * self.steepness) * xp.exp(z)
+        return g * (positive * self.scale + (1.0 - positive) * slope)
+
+
+class Mish(Function):
+    """``x * tanh(log(1 + exp(x)))``."""
+
+    several_steps = True
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return x * get_xp(x).tanh(Softplus(1.0, 20.0)(x))
+
+    def backward(self, g: Any, x: Any) -> Any:
+        t = get_xp(g).tanh(Softplus(1.0, 20.0)(x))
+        return g * (t + x * (1.0 - t * t) * Sigmoid()(x))
 
 
 class Hardtanh(Function):
@@ -78,6 +99,33 @@ class Hardtanh(Function):
 
     def backward(self, g: Any, x: Any) -> Any:
         return g * ((x > self.low) & (x < self.high)).astype(g.dtype)
+
+
+class HardSigmoid(Function):
+    """``relu6(x + 3) / 6``; derivative 0 at the ends."""
+
+    several_steps = True
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).clip(x + 3.0, 0.0, 6.0) / 6.0
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return get_xp(g).where((x > -3.0) & (x < 3.0), g / 6.0, 0.0)
+
+
+class HardSwish(Function):
+    """``x * relu6(x + 3) / 6``."""
+
+    several_steps = True
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return x * (get_xp(x).clip(x + 3.0, 0.0, 6.0) / 6.0)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        where = get_xp(g).where
+        return where(x < -3.0, 0.0, where(x > 3.0, g, g * (x / 3.0 + 0.5)))
 
 
 class Silu(Function):
@@ -184,13 +232,15 @@ def _floating(name: str, input: Any) -> Tensor:
 
 
 @operation("minigrad functional Tensor", inplace=True)
-def relu(input: Tensor) -> Tensor:
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``max(input, 0)``, elementwise.
 
     Parameters
     ----------
     input : Tensor
         Any shape and dtype but bool.
+    inplace : bool, default False
+        Change `input` itself and return it; so for all activations that have this argument.
 
     Returns
     -------
@@ -202,6 +252,8 @@ def relu(input: Tensor) -> Tensor:
     >>> mg.relu(mg.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
+    if inplace:
+        return change(input, "relu_", relu)
     x = check_tensor("relu", input)
     if x.dtype == dtypes.bool_:
         raise DTypeError("relu: a boolean is no number; convert it with x.float()")
@@ -209,28 +261,36 @@ def relu(input: Tensor) -> Tensor:
 
 
 @operation("functional")
-def relu6(input: Tensor) -> Tensor:
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``min(max(input, 0), 6)``, elementwise."""
+    if inplace:
+        return change(input, "relu6_", relu6)
     return hardtanh(input, 0.0, 6.0)
 
 
 @operation("minigrad functional")
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive and ``negative_slope * input`` elsewhere."""
+    if inplace:
+        return change(input, "leaky_relu_", leaky_relu, negative_slope)
     return LeakyRelu(negative_slope)(_floating("leaky_relu", input))
 
 
 @operation("minigrad functional")
-def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive and ``alpha * (exp(input) - 1)`` elsewhere.
 
     Source: Clevert et al., arXiv:1511.07289.
     """
+    if inplace:
+        return change(input, "elu_", elu, alpha)
     return Elu(alpha)(_floating("elu", input))
 
 
 @operation("functional")
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     """Return `input` limited to [min_val, max_val]; unlike `clamp`, no gradient at the ends.
 
     Raises
@@ -238,14 +298,18 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
     OptionError
         If the limits are not in order.
     """
+    if inplace:
+        return change(input, "hardtanh_", hardtanh, min_val, max_val)
     if min_val >= max_val:
         raise OptionError(f"hardtanh: min_val {min_val} must be smaller than max_val {max_val}")
     return Hardtanh(min_val, max_val)(_floating("hardtanh", input))
 
 
 @operation("minigrad functional")
-def silu(input: Tensor) -> Tensor:
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``input * sigmoid(input)``, elementwise (also called swish)."""
+    if inplace:
+        return change(input, "silu_", silu)
     return Silu()(_floating("silu", input))
 
 
@@ -259,6 +323,124 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     if state.autocast is not None:
         (x,) = obey("softplus", x)
     return Softplus(beta, threshold)(x)
+
+
+@operation("minigrad functional")
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return 1.0507 times `elu` of alpha 1.6733: mean 0 and variance 1 stay what they are.
+
+    Source: Klambauer et al., arXiv:1706.02515.
+    """
+    if inplace:
+        return change(input, "selu_", selu)
+    return Elu(SELU_ALPHA, SELU_SCALE)(_floating("selu", input))
+
+
+@operation("minigrad functional")
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """Return `input` where it is positive and ``alpha * (exp(input / alpha) - 1)`` elsewhere.
+
+    Source: Barron, arXiv:1704.07483.
+    """
+    if not alpha:
+        raise OptionError("celu: alpha must not be 0, by which the input is divided")
+    if inplace:
+        return change(input, "celu_", celu, alpha)
+    return Elu(alpha, 1.0, 1.0 / alpha)(_floating("celu", input))
+
+
+@operation("functional")
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return ``relu6(input + 3) / 6``, a sigmoid made of straight lines."""
+    if inplace:
+        return change(input, "hardsigmoid_", hardsigmoid)
+    return HardSigmoid()(_floating("hardsigmoid", input))
+
+
+@operation("functional")
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return ``input * relu6(input + 3) / 6``.
+
+    Source: Howard et al., arXiv:1905.02244.
+    """
+    if inplace:
+        return change(input, "hardswish_", hardswish)
+    return HardSwish()(_floating("hardswish", input))
+
+
+@operation("functional")
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return ``input * tanh(softplus(input))``.
+
+    Source: Misra, arXiv:1908.08681.
+    """
+    if inplace:
+        return change(input, "mish_", mish)
+    return Mish()(_floating("mish", input))
+
+
+@operation("functional")
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """Cut `input` in two along `dim` and return ``first * sigmoid(second)``.
+
+    Raises
+    ------
+    ShapeError
+        If the axis has an odd length.
+
+    Notes
+    -----
+    Source: Dauphin et al., arXiv:1612.08083.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.glu(mg.tensor([2.0, 0.0]))
+    tensor([1.])
+    """
+    x = _floating("glu", input)
+    axis = check_dim("glu", dim, x.ndim)
+    if x.ndim == 0 or x.shape[axis] % 2:
+        raise ShapeError(
+            f"glu: the axis {dim} is cut in two, so its length must be even; the shape is {x.shape}"
+        )
+    first, second = chunk(x, 2, axis)
+    return first * sigmoid(second)
+
+
+@operation("minigrad functional Tensor", autocast=HALF)
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Return `input` where it is positive and ``weight * input`` elsewhere, the slope learned.
+
+    Parameters
+    ----------
+    input : Tensor, (N, C, ...)
+        Floating.
+    weight : Tensor, (C,) or (1,)
+        A slope for every channel, or one for all.
+
+    Raises
+    ------
+    ShapeError
+        If there are neither one nor C slopes.
+
+    Notes
+    -----
+    Source: He et al., arXiv:1502.01852.
+    """
+    x = _floating("prelu", input)
+    weight = check_tensor("prelu", weight)
+    if state.autocast is not None:
+        x, weight = obey("prelu", x, weight)
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if weight.ndim > 1 or weight.numel() not in (1, channels):
+        raise ShapeError(
+            f"prelu: weight must be of shape (1,) or ({channels},), the channels of the input "
+            f"{x.shape}, not {weight.shape}"
+        )
+    if weight.numel() > 1:
+        weight = reshape(weight, (-1, *(1,) * (x.ndim - 2)))
+    return where(x > 0, x, x * weight)  # type: ignore[no-any-return]
 
 
 @operation("functional")

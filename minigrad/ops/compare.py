@@ -154,7 +154,7 @@ floor = _rounding(
     "floor", "the largest integer not above every element", "minigrad Tensor numpy", inplace=True
 )
 ceil = _rounding("ceil", "the smallest integer not below every element", "minigrad Tensor numpy")
-trunc = _rounding("trunc", "every element without its fraction")
+trunc = _rounding("trunc", "every element without its fraction", "minigrad Tensor numpy")
 
 
 @operation("minigrad Tensor numpy")

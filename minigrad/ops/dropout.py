@@ -16,6 +16,7 @@ from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
+from minigrad.ops.inplace import change
 from minigrad.random import default_generator
 from minigrad.tensor import Tensor, wrap
 
@@ -57,7 +58,7 @@ def drop_path_factor(x: Tensor, p: float) -> Tensor:
 
 
 @operation("minigrad functional")
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Set elements to 0 with probability `p` and scale the others by ``1 / (1 - p)``.
 
     Parameters
@@ -68,6 +69,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         Probability of an element to be dropped, 0 to 1.
     training : bool, default True
         If False, return `input` as it is.
+    inplace : bool, default False
+        Change `input` itself and return it.
 
     Returns
     -------
@@ -89,6 +92,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     >>> mg.dropout(x, 0.5, training=False) is x
     True
     """
+    if inplace:
+        return change(input, "dropout_", dropout, p, training)
     x = check_tensor("dropout", input)
     if not 0.0 <= p <= 1.0:
         raise OptionError(f"dropout: p is a probability between 0 and 1, got {p}")

@@ -355,6 +355,34 @@ class Remainder(Binary):
         return _both(self, g, gy)
 
 
+class Fmod(Binary):
+    """Remainder of the division, with the sign of the dividend (C's ``fmod``)."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return get_xp(x).fmod(x, y)
+
+    def backward(self, g: Any, x: Any, y: Any) -> Any:
+        gy = None
+        if self.needs[1]:
+            gy = -g * get_xp(g).trunc(x / y)
+        return _both(self, g, gy)
+
+
+class Logaddexp(Binary):
+    """``log(exp(x) + exp(y))``, without overflow."""
+
+    saves = (0, 1)
+    floating = True
+
+    def forward(self, x: Any, y: Any) -> Any:
+        return get_xp(x).logaddexp(x, y)
+
+    def backward(self, g: Any, x: Any, y: Any) -> Any:
+        return _both(self, g * Sigmoid()(x - y), g * Sigmoid()(y - x))
+
+
 # ---- functions of one variable --------------------------------------------------------------
 
 
@@ -653,6 +681,78 @@ class Erf(Function):
         return g * (get_xp(g).exp(-(x * x)) * (2.0 / math.sqrt(math.pi)))
 
 
+class Asinh(Function):
+    """Inverse hyperbolic sine."""
+
+    several_steps = True
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).arcsinh(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / get_xp(g).sqrt(x * x + 1.0)
+
+
+class Acosh(Function):
+    """Inverse hyperbolic cosine."""
+
+    several_steps = True
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).arccosh(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / get_xp(g).sqrt(x * x - 1.0)
+
+
+class Atanh(Function):
+    """Inverse hyperbolic tangent."""
+
+    several_steps = True
+    saves = (0,)
+
+    def forward(self, x: Any) -> Any:
+        return get_xp(x).arctanh(x)
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return g / (1.0 - x * x)
+
+
+class Erfinv(Function):
+    """Inverse of the error function, on (-1, 1)."""
+
+    several_steps = True
+    saves_output = True
+
+    def forward(self, x: Any) -> Any:
+        return erfinv_of(get_xp(x), x)
+
+    def backward(self, g: Any, y: Any) -> Any:
+        return g * (get_xp(g).exp(y * y) * (math.sqrt(math.pi) / 2.0))
+
+
+def erfinv_of(xp: Any, x: Any) -> Any:
+    """Return erf⁻¹(x): Winitzki's approximation, then Newton's steps.
+
+    The steps are ``(erf(y) - x) / erf'(y)``, with Halley's correction; three of them reach the last
+    bit or two of float64.
+    """
+    wide = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        log = xp.log1p(-wide * wide)
+        a = 2.0 / (math.pi * 0.147) + log / 2.0
+        y = xp.sign(wide) * xp.sqrt(xp.sqrt(a * a - log / 0.147) - a)
+        for _ in range(3):
+            step = (pick("erf", y)(y) - wide) / (2.0 / math.sqrt(math.pi) * xp.exp(-y * y))
+            y = y - step / (1.0 + y * step)
+        y = xp.where(
+            xp.abs(wide) == 1.0, wide * math.inf, xp.where(xp.abs(wide) > 1.0, math.nan, y)
+        )
+    return xp.where(wide == 0.0, wide, y).astype(x.dtype)
+
+
 class Clip(Function):
     """Limit to numbers; the gradient passes where the value was inside, ends included."""
 
@@ -740,6 +840,10 @@ tan = _unary(Tan, "minigrad Tensor numpy", autocast=FLOAT32)
 asin = _unary(Asin, numpy="arcsin", autocast=FLOAT32)
 acos = _unary(Acos, numpy="arccos", autocast=FLOAT32)
 atan = _unary(Atan, numpy="arctan")
+asinh = _unary(Asinh, numpy="arcsinh")
+acosh = _unary(Acosh, numpy="arccosh")
+atanh = _unary(Atanh, numpy="arctanh")
+erfinv = _unary(Erfinv, inplace=True, autocast=FLOAT32)
 sinh = _unary(Sinh, "minigrad Tensor numpy", autocast=FLOAT32)
 cosh = _unary(Cosh, "minigrad Tensor numpy", autocast=FLOAT32)
 tanh = _unary(Tanh, "minigrad functional Tensor numpy", inplace=True)
@@ -1039,3 +1143,75 @@ def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
 
 def _times(x: Any, number: Number) -> Any:
     return x if number == 1 else x * number
+
+
+@operation()
+def fmod(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return the remainder with the sign of the dividend (C's ``fmod``); see `remainder`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.fmod(mg.tensor([-5.0, 5.0]), 3)
+    tensor([-2.,  2.])
+    """
+    x, y, dtype = meet(x, y)
+    _check_divisible("fmod", y, dtype)
+    return Fmod()(x, y)
+
+
+@operation()
+def logaddexp(x: TensorLike, y: TensorLike) -> Tensor:
+    """Return ``log(exp(x) + exp(y))``, broadcast, without overflow.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.logaddexp(mg.tensor(1000.0), mg.tensor(1000.0))
+    tensor(1000.6931)
+    """
+    return Logaddexp()(x, y)
+
+
+@operation(inplace=True)
+def clamp_min(x: Tensor, min: TensorLike) -> Tensor:
+    """Return `x`, and `min` where it is smaller; see `clamp`."""
+    return clamp(x, min=min)
+
+
+@operation(inplace=True)
+def clamp_max(x: Tensor, max: TensorLike) -> Tensor:
+    """Return `x`, and `max` where it is larger; see `clamp`."""
+    return clamp(x, max=max)
+
+
+@operation(inplace=True)
+def nan_to_num(
+    x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """Return `x` with numbers for NaN, inf and -inf; their gradient is 0.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    nan : float, default 0
+        What stands for NaN.
+    posinf, neginf : float, optional
+        What stands for inf and -inf; by default the largest and the smallest finite number.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nan_to_num(mg.tensor([float("nan"), float("-inf"), 2.0]), neginf=-1.0)
+    tensor([ 0., -1.,  2.])
+    """
+    if not isinstance(x, Tensor):
+        x = Tensor(x)
+    if not x.is_floating_point():
+        return x
+    least, largest = dtypes.limits(x.dtype)
+    given = (nan, largest if posinf is None else posinf, least if neginf is None else neginf)
+    for bad, value in zip((x != x, x == math.inf, x == -math.inf), given, strict=True):
+        x = where(bad, value, x)
+    return x

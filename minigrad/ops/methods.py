@@ -93,17 +93,22 @@ operation("Tensor")(node.register_hook)
 
 
 @operation("Tensor")
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def to(
+    self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
+    copy: bool = False, memory_format: str = "preserve_format",
+) -> Tensor:  # fmt: skip
     """Return the tensor with another dtype, on another device, or like another tensor.
 
     ``x.to("cuda")``, ``x.to(mg.float64)``, ``x.to("cpu", "float16")``, ``x.to(other)``; the
-    tensor itself where nothing changes.
+    tensor itself where nothing changes, unless `copy`. `memory_format` and `non_blocking` are
+    taken for the sake of programs written for PyTorch: the layout is minigrad's own affair.
 
     Raises
     ------
     OptionError
         If an argument is neither a device, a dtype nor a tensor.
     """
+    shape.check_memory_format("to", memory_format)
     for value in args:
         if isinstance(value, Tensor):
             dtype, device = value.dtype, value.device
@@ -120,7 +125,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None) -> Tenso
     result = self if dtype is None else elementwise.cast(self, dtypes.to_dtype(dtype))
     if device is not None and backend.Device(device) != result.device:
         result = Move(backend.Device(device))(result)
-    return result
+    return shape.clone(result) if copy and result is self else result
 
 
 class Move(node.Function):
@@ -230,6 +235,68 @@ def new_zeros(self: Tensor, *size: Any) -> Tensor:
 def new_ones(self: Tensor, *size: Any) -> Tensor:
     """Return ones of another size in the dtype and on the device of the tensor."""
     return create.ones(*size, dtype=self.dtype, device=self.device)
+
+
+@operation("Tensor")
+def new_empty(self: Tensor, *size: Any) -> Tensor:
+    """Return uninitialised memory of another size in the dtype and on the device of the tensor."""
+    return create.empty(*size, dtype=self.dtype, device=self.device)
+
+
+@operation("Tensor")
+def new_full(self: Tensor, size: Any, fill_value: Any) -> Tensor:
+    """Return `fill_value` in another size, in the dtype and on the device of the tensor."""
+    return create.full(size, fill_value, dtype=self.dtype, device=self.device)
+
+
+@operation("Tensor")
+def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Any = None) -> Tensor:
+    """Fill the tensor with 1 with probability `p` and 0 otherwise, in place; returns it."""
+    if not 0.0 <= p <= 1.0:
+        raise OptionError(f"bernoulli_: p is a probability between 0 and 1, got {p}")
+    stream = generator or random.default_generator()
+    return inplace.copy_(self, wrap(stream.random(self.shape, dtypes.float64) < p))
+
+
+@operation("Tensor")
+def type(self: Tensor, dtype: Any = None) -> Any:
+    """Return the tensor in another dtype (`to`); without one, the name of PyTorch's class for it.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.ones(2).type(), mg.ones(2).type(mg.int64).type()
+    ('torch.FloatTensor', 'torch.LongTensor')
+    """
+    if dtype is None:
+        place = "torch.cuda" if self.device != "cpu" else "torch"
+        return f"{place}.{_CLASSES[self.dtype.name]}Tensor"
+    if isinstance(dtype, str) and dtype.startswith("torch."):
+        word = dtype.rpartition(".")[2].removesuffix("Tensor")
+        named = {cls: name for name, cls in _CLASSES.items()}
+        if word not in named:
+            raise OptionError(f"type: there is no {dtype!r} here; use a dtype such as mg.float32")
+        dtype = named[word]
+    return to(self, dtype=dtype)
+
+
+_CLASSES = {
+    "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
+    "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+    "bool": "Bool",
+}  # fmt: skip
+
+
+@operation("minigrad")
+def is_tensor(x: Any) -> bool:
+    """Return True if `x` is a Tensor."""
+    return isinstance(x, Tensor)
+
+
+@operation("minigrad")
+def is_floating_point(x: Tensor) -> bool:
+    """Return True if the elements of `x` are of a floating type."""
+    return x.is_floating_point()
 
 
 @operation("Tensor")

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad import dtypes
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.errors import OptionError, ShapeError
@@ -19,6 +20,7 @@ from minigrad.ops.arguments import check_floating, check_same_dtype, check_tenso
 from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast, rsqrt
 from minigrad.ops.precision import FLOAT32, obey
+from minigrad.ops.reduce import mean, norm
 from minigrad.ops.shape import permute, reshape
 from minigrad.tensor import Tensor, wrap
 
@@ -192,6 +194,90 @@ def layer_norm(
     rows = reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))
     flat = [None if p is None else reshape(p, (-1,)) for p in (weight, bias)]
     return reshape(LayerNorm(eps)(rows, *flat), x.shape)
+
+
+@operation("functional")
+def rms_norm(
+    input: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """Divide by the root mean square over the last axes: ``x / sqrt(mean(x²) + eps) * weight``.
+
+    Parameters
+    ----------
+    input : Tensor, (..., *normalized_shape)
+        Floating.
+    normalized_shape : int or sequence of int
+        The last axes of `input`, over which the mean is taken.
+    weight : Tensor, `normalized_shape`, optional
+        Scale.
+    eps : float, optional
+        Added to the mean; by default the distance of 1 to the next number of this dtype.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `input`.
+
+    Raises
+    ------
+    ShapeError
+        If `input` does not end in `normalized_shape`, or the weight has another shape.
+
+    Notes
+    -----
+    Source: Zhang and Sennrich, arXiv:1910.07467.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.rms_norm(mg.tensor([3.0, 4.0]) * 2**0.5, 2, eps=0.0)
+    tensor([0.8485, 1.1314])
+    """
+    x = check_tensor("rms_norm", input)
+    check_floating("rms_norm", x)
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or 0 in shape or x.shape[x.ndim - len(shape) :] != shape:
+        raise ShapeError(f"rms_norm: input of shape {x.shape} must end in normalized_shape {shape}")
+    (weight,) = _affine("rms_norm", x, shape, weight=weight)
+    eps = dtypes.spacing(x.dtype) if eps is None else eps
+    _check_eps("rms_norm", eps)
+    wide = cast(x, dtypes.promote_types(x.dtype, dtypes.float32))
+    axes = tuple(range(-len(shape), 0))
+    y = cast(wide * rsqrt(mean(wide * wide, axes, keepdim=True) + eps), x.dtype)
+    return y if weight is None else y * weight
+
+
+@operation("functional")
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12
+) -> Tensor:
+    """Divide by the norm along `dim`, which is taken for at least `eps`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating.
+    p : float, default 2
+        Order of the norm, see `norm`.
+    dim : int or tuple of int, default 1
+        The axes of one vector.
+    eps : float, default 1e-12
+        Keeps a vector of zeros from a division by zero.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.normalize(mg.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6, 0.8],
+            [0. , 0. ]])
+    """
+    x = check_tensor("normalize", input)
+    check_floating("normalize", x)
+    length: Tensor = norm(x, p, dim, keepdim=True).clamp(min=eps)
+    return x / length
 
 
 @operation("functional", autocast=FLOAT32)

@@ -242,7 +242,14 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 
 
 @operation()
-def var(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False) -> Tensor:
+def var(
+    x: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
     r"""Variance over `dim`.
 
     .. math:: \frac{1}{\max(0,\, N - \mathrm{correction})} \sum_i (x_i - \bar x)^2
@@ -267,11 +274,19 @@ def var(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = Fa
     """
     x = check_tensor("var", x)
     check_floating("var", x)
+    dim, correction = _corrected("var", dim, unbiased, correction)
     return Var(check_dims("var", dim, x.ndim), correction, keepdim)(x)
 
 
 @operation()
-def std(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False) -> Tensor:
+def std(
+    x: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
     """Return the standard deviation over `dim`, the root of `var`; its derivative is 0 at 0.
 
     Examples
@@ -282,23 +297,52 @@ def std(x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = Fa
     """
     x = check_tensor("std", x)
     check_floating("std", x)
+    dim, correction = _corrected("std", dim, unbiased, correction)
     return Std(check_dims("std", dim, x.ndim), correction, keepdim)(x)
+
+
+def _corrected(
+    name: str, dim: Any, unbiased: bool | None, correction: float | None
+) -> tuple[Any, float]:
+    """Return the axes and the correction; PyTorch's older form says True or False instead."""
+    if isinstance(dim, bool):  # x.var(False)
+        dim, unbiased = None, dim
+    if unbiased is None:
+        return dim, 1 if correction is None else correction
+    if correction is not None:
+        raise OptionError(
+            f"{name}: give one of unbiased={unbiased} and correction={correction}; unbiased=True "
+            "is correction=1, unbiased=False is correction=0"
+        )
+    return dim, int(unbiased)
 
 
 @operation("minigrad")
 def var_mean(
-    x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False
+    x: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return `var` and `mean` over `dim`."""
-    return var(x, dim, correction=correction, keepdim=keepdim), mean(x, dim, keepdim)
+    dim, correction = _corrected("var_mean", dim, unbiased, correction)
+    return var(x, dim, keepdim=keepdim, correction=correction), mean(x, dim, keepdim)
 
 
 @operation("minigrad")
 def std_mean(
-    x: Tensor, dim: Dim = None, *, correction: float = 1, keepdim: bool = False
+    x: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return `std` and `mean` over `dim`."""
-    return std(x, dim, correction=correction, keepdim=keepdim), mean(x, dim, keepdim)
+    dim, correction = _corrected("std_mean", dim, unbiased, correction)
+    return std(x, dim, keepdim=keepdim, correction=correction), mean(x, dim, keepdim)
 
 
 # ---- products -------------------------------------------------------------------------------

@@ -80,6 +80,21 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
     return Reshape(infer_shape("reshape", wanted, x.array.size, x.shape))(x)
 
 
+MEMORY_FORMATS = ("channels_last", "channels_last_3d", "contiguous_format", "preserve_format")
+
+
+def check_memory_format(name: str, memory_format: Any) -> None:
+    """Refuse what is no layout of PyTorch's."""
+    if memory_format not in MEMORY_FORMATS:
+        raise unknown(f"{name} memory_format", memory_format, MEMORY_FORMATS)
+
+
+@operation("Tensor")
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    """Return `x` under the shape of `other`; see `view`."""
+    return view(x, other.shape)
+
+
 @operation("Tensor")
 def view(x: Tensor, *shape: Any) -> Tensor:
     """Return `x` under another shape on the same memory, or refuse where a copy would be needed.
@@ -416,7 +431,9 @@ def _repeat(name: str, x: Tensor, times: Shape) -> Tensor:
 
 
 @operation()
-def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) -> Tensor:
+def repeat_interleave(
+    x: Tensor, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Repeat every element along `dim` (the flattened tensor by default) before the next one.
 
     Parameters
@@ -427,6 +444,8 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
         How often; a tensor has one count per element of the axis.
     dim : int, optional
         The axis; None flattens first.
+    output_size : int, optional
+        The length that the axis will have; only checked.
 
     Examples
     --------
@@ -447,6 +466,11 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
             f"{dim} of shape {x.shape}"
         )
     index = xp.repeat(xp.arange(x.shape[dim]), times)
+    if output_size is not None and output_size != len(index):
+        raise ShapeError(
+            f"repeat_interleave: the result has {len(index)} entries along axis {dim}, not "
+            f"output_size={output_size}"
+        )
     out: Tensor = x[(slice(None),) * dim + (index,)]
     return out
 
@@ -780,10 +804,65 @@ def clone(x: Tensor) -> Tensor:
 
 
 @operation("Tensor")
-def contiguous(x: Tensor) -> Tensor:
-    """Return `x` itself if its elements lie in row-major order, else a copy that does."""
+def contiguous(x: Tensor, memory_format: str = "contiguous_format") -> Tensor:
+    """Return `x` itself if its elements lie in row-major order, else a copy that does.
+
+    In another `memory_format` (``mg.channels_last`` …) `x` stays as it is: minigrad keeps images
+    channels-last by itself, and no result depends on the layout.
+    """
     x = check_tensor("contiguous", x)
+    check_memory_format("contiguous", memory_format)
+    if memory_format != "contiguous_format":
+        return x
     return x if x.is_contiguous() else Clone("C")(x)
+
+
+@operation("functional")
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """Return (..., C·r², H, W) as (..., C, H·r, W·r): channels become pixels.
+
+    Raises
+    ------
+    ShapeError
+        If the channels do not divide by r².
+
+    Notes
+    -----
+    Source: Shi et al., arXiv:1609.05158.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.pixel_shuffle(mg.arange(4).reshape(1, 4, 1, 1), 2)
+    tensor([[[[0, 1],
+              [2, 3]]]])
+    """
+    x, r = check_tensor("pixel_shuffle", input), upscale_factor
+    if r < 1 or x.ndim < 3 or x.shape[-3] % (r * r):
+        raise ShapeError(
+            f"pixel_shuffle: the input must be (..., C·{r}², H, W), got shape {x.shape}; the "
+            f"channels must divide by {r * r}"
+        )
+    *lead, channels, h, w = x.shape
+    n = len(lead)
+    x = reshape(x, (*lead, channels // (r * r), r, r, h, w))
+    x = permute(x, (*range(n + 1), n + 3, n + 1, n + 4, n + 2))
+    return reshape(x, (*lead, channels // (r * r), h * r, w * r))
+
+
+@operation("functional")
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """Return (..., C, H·r, W·r) as (..., C·r², H, W): the inverse of `pixel_shuffle`."""
+    x, r = check_tensor("pixel_unshuffle", input), downscale_factor
+    if r < 1 or x.ndim < 3 or x.shape[-1] % r or x.shape[-2] % r:
+        raise ShapeError(
+            f"pixel_unshuffle: the sides of (..., C, H, W) must divide by {r}, got shape {x.shape}"
+        )
+    *lead, channels, h, w = x.shape
+    n = len(lead)
+    x = reshape(x, (*lead, channels, h // r, r, w // r, r))
+    x = permute(x, (*range(n + 1), n + 2, n + 4, n + 1, n + 3))
+    return reshape(x, (*lead, channels * r * r, h // r, w // r))
 
 
 class Flip(Function):
@@ -801,8 +880,8 @@ class Flip(Function):
 
 
 @operation("minigrad Tensor numpy")
-def flip(x: Tensor, *dims: Any) -> Tensor:
-    """Reverse the order along the axes `dims`; copies.
+def flip(x: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+    """Reverse the order along the axes, ``flip(x, 0, 1)`` or ``dims=(0, 1)``; copies.
 
     Examples
     --------
@@ -811,7 +890,7 @@ def flip(x: Tensor, *dims: Any) -> Tensor:
     tensor([3, 2, 1])
     """
     x = check_tensor("flip", x)
-    wanted = sizes("flip", dims)
+    wanted = sizes("flip", axes if dims is None else (*axes, dims))
     return Flip(check_dims("flip", wanted, x.ndim) if wanted else ())(x)
 
 

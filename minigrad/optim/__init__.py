@@ -8,10 +8,12 @@ from typing import Any
 
 from minigrad.errors import unknown
 from minigrad.nn.utils import clip_grad_norm_, clip_grad_value_
+from minigrad.optim.adadelta import Adadelta
 from minigrad.optim.adam import Adam, AdamW
 from minigrad.optim.ema import ModelEma
 from minigrad.optim.groups import decays, param_groups
 from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.rmsprop import RMSprop
 from minigrad.optim.schedules import (
     CosineAnnealingLR,
     LambdaLR,
@@ -25,6 +27,7 @@ from minigrad.optim.sgd import SGD
 
 __all__ = [
     "SGD",
+    "Adadelta",
     "Adam",
     "AdamW",
     "CosineAnnealingLR",
@@ -33,6 +36,7 @@ __all__ = [
     "ModelEma",
     "OneCycleLR",
     "Optimizer",
+    "RMSprop",
     "StepLR",
     "WarmupCosineLR",
     "clip_grad_norm_",
@@ -43,7 +47,9 @@ __all__ = [
     "warmup_cosine",
 ]
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adadelta": Adadelta, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD,
+}  # fmt: skip
 
 
 def create(name: str, params: Iterable[Any], **options: Any) -> Optimizer:
@@ -52,7 +58,7 @@ def create(name: str, params: Iterable[Any], **options: Any) -> Optimizer:
     Parameters
     ----------
     name : str
-        adam, adamw or sgd, in any case.
+        adadelta, adam, adamw, rmsprop or sgd, in any case.
     params : iterable
         As `Optimizer` takes them.
     **options

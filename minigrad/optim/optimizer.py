@@ -72,6 +72,7 @@ class Optimizer:
     # Entries of a parameter's state that are arrays of its shape and dtype, changed at every step,
     # and whether there is a count besides, "step". A subclass that names none keeps what it likes.
     moments: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()  # those of them that only some options need
     counted: ClassVar[bool] = False
 
     # Options that a captured step (a CUDA graph) holds on to; a change asks for a new capture.
@@ -436,7 +437,7 @@ class Optimizer:
         if not values:  # PyTorch writes None for a momentum that has not begun
             return {}
         slots = ("step", *self.moments) if self.counted else self.moments
-        entries = Entries(self._name, values, slots)
+        entries = Entries(self._name, values, [s for s in slots if s not in self.optional])
         for key in values:
             if key not in slots:
                 raise StateError(
@@ -446,6 +447,7 @@ class Optimizer:
         return {
             key: entries.count(key) if key == "step" else self._keep(key, values[key], p)
             for key in slots
+            if key in values
         }
 
     def _keep(self, name: str, value: Any, p: Tensor) -> Any:

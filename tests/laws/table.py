@@ -90,6 +90,12 @@ rows(
 rows("log log2 log10 log1p sqrt rsqrt", lambda d: call(d.array(positive)), integers=True)
 rows("asin acos", lambda d: call(d.array(inside)))
 row("tan", lambda d: call(d.array(inside)))
+row("asinh", lambda d: call(d.array()), integers=True)
+row("acosh", lambda d: call(d.array(lambda rng, shape: positive(rng, shape) + 1.0)))
+rows("atanh erfinv", lambda d: call(d.array(inside)))
+row("nan_to_num", lambda d: call(d.array(), d.pick(0.0, 2.0)))
+row("clamp_min", lambda d: call(d.array(between), d.pick(0.0, -1.0)))
+row("clamp_max", lambda d: call(d.array(between), d.pick(0.0, 1.0)))
 row("abs", lambda d: call(d.array(nonzero)), integers=True)
 row("absolute", lambda d: call(d.array(nonzero)))
 row("reciprocal", lambda d: call(d.array(nonzero)))
@@ -100,8 +106,23 @@ row("round:decimals", lambda d: call(d.array(between), decimals=d.pick(0, 1, -1)
 # ---- activations ----------------------------------------------------------------------------
 
 rows(
-    "relu relu6 leaky_relu elu silu softplus logsigmoid hardtanh gelu",
+    "relu relu6 leaky_relu elu selu celu silu mish softplus logsigmoid hardtanh hardswish gelu",
     lambda d: call(d.array(nonzero)),
+)
+row(
+    "hardsigmoid",
+    lambda d: call(d.array(nonzero)),
+    theirs=lambda torch, x: torch.nn.functional.relu6(x + 3) / 6,  # its own takes 1/6 in float32
+)
+row("celu:alpha", lambda d: call(d.array(nonzero), alpha=d.pick(0.5, 2.0)))
+row("glu", lambda d: call(d.array(shape=d.pick((4,), (2, 4), (3, 2)))), exact=False)
+row(
+    "prelu",
+    lambda d: call(
+        d.array(nonzero, shape=d.pick((2, 3), (2, 3, 4), (1, 3, 2, 2))),
+        d.array(shape=d.pick((1,), (3,))),
+    ),
+    exact=False,
 )
 row("leaky_relu:slope", lambda d: call(d.array(nonzero), 0.3))
 row("elu:alpha", lambda d: call(d.array(nonzero), alpha=d.pick(0.5, 2.0)))
@@ -136,6 +157,8 @@ row(
     theirs=lambda torch, x, y: torch.floor_divide(x.detach(), y.detach()),
 )
 row("remainder", lambda d: call(*d.pair(between, positive, numbers=(0.7, 2))), exact=False)
+row("fmod", lambda d: call(*d.pair(between, positive, numbers=(0.7, 2))), exact=False)
+row("logaddexp", lambda d: call(*d.pair()), exact=False)
 row("pow", lambda d: call(*d.pair(positive, real, numbers=(2, 3, 0.5, -1, 0, 1, 1.5))))
 row("pow:base", lambda d: call(d.pick(2, 0.5, 3.0), d.array()))
 row("pow:integral", lambda d: call(d.array(nonzero), d.pick(-2, 0, 1, 2, 3, 2.0)))
@@ -217,6 +240,10 @@ for _name in ("add_", "sub_", "mul_", "div_"):
 inplace("pow_", lambda d: call(x := d.array(positive), d.pick(2, 0.5, d.same(x))))
 inplace("remainder_", lambda d: call(d.array(between), d.pick(0.7, 2.0)), exact=False)
 inplace("clamp_", lambda d: call(d.array(between), -1.0, 1.0))
+inplace("clamp_min_", lambda d: call(d.array(between), 0.0))
+inplace("clamp_max_", lambda d: call(d.array(between), 0.0))
+inplace("erfinv_", lambda d: call(d.array(inside)))
+inplace("nan_to_num_", lambda d: call(d.array(), 0.5))
 inplace("lerp_", lambda d: call(x := d.array(), d.same(x), 0.3), exact=False)
 inplace("copy_", lambda d: call(x := d.array(), d.same(x)))
 inplace("fill_", lambda d: call(d.array(), d.pick(2, 0.5)), smooth=False)  # leaves the graph
@@ -671,6 +698,20 @@ row(
     exact=False,
 )
 row(
+    "rms_norm",
+    lambda d: call(
+        d.array(nonzero, shape=d.pick((4,), (2, 4), (2, 1, 4))),
+        (4,),
+        d.pick(None, d.array(shape=(4,))),
+    ),
+    exact=False,
+)
+row(
+    "normalize",
+    lambda d: call(d.array(nonzero, shape=d.pick((2, 3), (3, 2, 2))), d.pick(2.0, 1.0, 3.0)),
+    exact=False,
+)
+row(
     "group_norm",
     lambda d: call(
         d.array(shape=d.pick((2, 4, 3), (1, 4, 2, 2), (3, 4))), d.pick(1, 2), *_affine(d, (4,))
@@ -872,3 +913,19 @@ row(
     _seeded(F.drop_path),
     None,
 )
+
+# ---- attention, and pixels from channels ----------------------------------------------------
+
+
+def _attention(d: Draw) -> Call:
+    lead = d.pick((), (2,), (1, 2))
+    mask = d.pick(None, np.array([[True, False, True], [True, True, False]]))
+    options = {"is_causal": True} if mask is None and d.flag() else {}
+    shapes = ((*lead, 2, 4), (*lead, 3, 4), (*lead, 3, 5))
+    return call(*[d.array(shape=s) for s in shapes], mask, scale=d.pick(None, 0.3), **options)
+
+
+row("scaled_dot_product_attention", _attention, exact=False)
+row("pixel_shuffle", lambda d: call(d.array(shape=d.pick((4, 2, 3), (2, 8, 1, 2))), 2))
+row("pixel_unshuffle", lambda d: call(d.array(shape=d.pick((1, 2, 4), (2, 2, 2, 2))), 2))
+row("view_as", lambda d: call(np.ascontiguousarray(d.array(shape=(2, 3))), d.array(shape=(3, 2))))

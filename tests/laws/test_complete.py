@@ -14,7 +14,7 @@ from tests.laws.table import TABLE
 EXEMPT = {
     "truth values": """
         eq ne lt le gt ge equal allclose isclose isfinite isinf isnan any all is_contiguous
-        is_floating_point is_grad_enabled is_leaf requires_grad
+        is_floating_point is_tensor is_grad_enabled is_leaf requires_grad
         logical_and logical_not logical_or logical_xor
         bitwise_and bitwise_not bitwise_or bitwise_xor bitwise_and_ bitwise_or_ bitwise_xor_
         __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __and__ __rand__ __or__ __ror__ __xor__ __rxor__
@@ -26,10 +26,10 @@ EXEMPT = {
         __iadd__ __isub__ __imul__ __itruediv__ __imod__ __ipow__""",
     "made from nothing": """
         arange empty empty_like eye full full_like linspace ones ones_like zeros zeros_like
-        tensor as_tensor from_numpy from_dlpack new_zeros new_ones""",
+        tensor as_tensor from_numpy from_dlpack new_zeros new_ones new_empty new_full""",
     "random numbers, tested in tests/test_random.py": """
         bernoulli multinomial normal rand rand_like randint randint_like randn randn_like randperm
-        normal_ uniform_ manual_seed seed initial_seed get_rng_state set_rng_state""",
+        normal_ uniform_ bernoulli_ manual_seed seed initial_seed get_rng_state set_rng_state""",
     "dtypes and modes": """
         promote_types result_type is_floating get_default_dtype set_default_dtype
         set_grad_enabled no_grad enable_grad inference_mode
@@ -37,7 +37,7 @@ EXEMPT = {
         bool dtype device cuda""",
     "what a tensor is, tested in tests/test_tensor.py and tests/test_interop.py": """
         array data dim element_size grad grad_fn item itemsize nbytes ndim numel numpy shape size
-        stride tolist""",
+        stride tolist type""",
     "the graph, tested in tests/autograd": """
         backward detach detach_ register_hook requires_grad_ retain_grad""",
     "classes": "Tensor Generator",

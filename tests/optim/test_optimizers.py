@@ -1,4 +1,4 @@
-"""SGD, Adam, AdamW against torch.optim; groups, saved state, refusals."""
+"""SGD, Adam, AdamW, RMSprop, Adadelta against torch.optim; groups, saved state, refusals."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ CASES = [
     ("Adam", {"lr": 0.01, "betas": (0.8, 0.9), "eps": 1e-6, "weight_decay": 0.1}),
     ("AdamW", {}),
     ("AdamW", {"lr": 0.01, "betas": (0.9, 0.95), "weight_decay": 0.3}),
+    ("RMSprop", {}),
+    ("RMSprop", {"momentum": 0.9, "centered": True, "weight_decay": 0.1, "eps": 0.1}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1}),
 ]
 
 

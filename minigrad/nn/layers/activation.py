@@ -6,16 +6,26 @@ from typing import Any
 
 from minigrad.errors import unknown
 from minigrad.nn import functional as F
+from minigrad.nn.init import constant_, empty
+from minigrad.nn.layers._sizes import check_lengths
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
+    "SELU",
+    "Hardsigmoid",
+    "Hardswish",
     "Identity",
     "LeakyReLU",
     "LogSoftmax",
+    "Mish",
+    "PReLU",
     "ReLU",
+    "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -34,11 +44,62 @@ class Identity(Module):
         return x
 
 
-class ReLU(Module):
-    """max(x, 0)."""
+class _InPlace(Module):
+    """An activation that may change its input, PyTorch's argument `inplace`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+class ReLU(_InPlace):
+    """max(x, 0).
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        Whether the input itself is changed; so for all activations that have this argument.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x)
+        return F.relu(x, self.inplace)
+
+
+class ReLU6(_InPlace):
+    """min(max(x, 0), 6)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x, self.inplace)
+
+
+class SELU(_InPlace):
+    """1.0507·ELU of alpha 1.6733 (Klambauer et al., 2017)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.selu(x, self.inplace)
+
+
+class Hardswish(_InPlace):
+    """x·min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardswish(x, self.inplace)
+
+
+class Hardsigmoid(_InPlace):
+    """min(max(x + 3, 0), 6) / 6."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardsigmoid(x, self.inplace)
+
+
+class Mish(_InPlace):
+    """x·tanh(softplus(x)) (Misra, 2019)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.mish(x, self.inplace)
 
 
 class GELU(Module):
@@ -62,11 +123,11 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
-class SiLU(Module):
+class SiLU(_InPlace):
     """x·sigmoid(x), also called swish."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.silu(x)
+        return F.silu(x, self.inplace)
 
 
 class Sigmoid(Module):
@@ -113,11 +174,11 @@ class LeakyReLU(Module):
         Slope for negative x.
     """
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        self.negative_slope, self.inplace = negative_slope, inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, self.negative_slope)
+        return F.leaky_relu(x, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}"
@@ -132,14 +193,82 @@ class ELU(Module):
         Minus the limit for x → −∞.
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha, self.inplace = alpha, inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.elu(x, self.alpha)
+        return F.elu(x, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}"
+
+
+class CELU(ELU):
+    """x where positive, alpha·(e^(x/alpha) − 1) elsewhere (Barron, 2017); parameters as `ELU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.celu(x, self.alpha, self.inplace)
+
+
+class GLU(Module):
+    """The first half of an axis times the sigmoid of the second (Dauphin et al., 2016).
+
+    Parameters
+    ----------
+    dim : int, default -1
+        The axis that is cut in two.
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.glu(x, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class PReLU(Module):
+    """x where positive, weight·x elsewhere, with slopes that are learned (He et al., 2015).
+
+    Parameters
+    ----------
+    num_parameters : int, default 1
+        One slope for all channels, or as many as channels (axis 1).
+    init : float, default 0.25
+        First value of the slopes.
+    device, dtype : optional
+        Where and in which element type the parameters are made.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.PReLU()(mg.tensor([-4.0, 4.0])).detach()
+    tensor([-1.,  4.])
+    """
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        check_lengths("PReLU", num_parameters=num_parameters)
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = empty(num_parameters, device=device, dtype=dtype)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set all slopes to the first value."""
+        constant_(self.weight, self.init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
 
 
 class Softmax(Module):

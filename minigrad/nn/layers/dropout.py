@@ -27,6 +27,8 @@ class Dropout(Module):
     ----------
     p : float, default 0.5
         Probability to drop an element.
+    inplace : bool, default False
+        Whether the input itself is changed.
 
     Examples
     --------
@@ -35,11 +37,11 @@ class Dropout(Module):
     tensor([1., 1., 1.])
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = _check_rate(type(self).__name__, p)
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        self.p, self.inplace = _check_rate(type(self).__name__, p), inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training)
+        return F.dropout(x, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -56,7 +58,8 @@ class _ChannelDropout(Dropout):
         if not self.training:
             return x
         kept = ones(*x.shape[:2], *(1,) * self.dims, dtype=x.dtype, device=x.device)
-        return x * F.dropout(kept, self.p, self.training)
+        kept = F.dropout(kept, self.p, self.training)
+        return x.mul_(kept) if self.inplace else x * kept
 
 
 class Dropout1d(_ChannelDropout):

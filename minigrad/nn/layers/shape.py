@@ -1,4 +1,4 @@
-"""Flatten, Unflatten and Upsample."""
+"""Flatten, Unflatten, Upsample, PixelShuffle and PixelUnshuffle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from minigrad.nn import functional as F
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-__all__ = ["Flatten", "Unflatten", "Upsample"]
+__all__ = ["Flatten", "PixelShuffle", "PixelUnshuffle", "Unflatten", "Upsample"]
 
 
 class Flatten(Module):
@@ -100,3 +100,41 @@ class Upsample(Module):
         if self.size is not None:
             return f"size={self.size}, mode={self.mode!r}"
         return f"scale_factor={self.scale_factor}, mode={self.mode!r}"
+
+
+class PixelShuffle(Module):
+    """Make pixels of channels: (..., C·r², H, W) becomes (..., C, H·r, W·r) (Shi et al., 2016).
+
+    Parameters
+    ----------
+    upscale_factor : int
+        r.
+    """
+
+    def __init__(self, upscale_factor: int) -> None:
+        self.upscale_factor = upscale_factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, self.upscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"upscale_factor={self.upscale_factor}"
+
+
+class PixelUnshuffle(Module):
+    """Make channels of pixels, the inverse of `PixelShuffle`.
+
+    Parameters
+    ----------
+    downscale_factor : int
+        r.
+    """
+
+    def __init__(self, downscale_factor: int) -> None:
+        self.downscale_factor = downscale_factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_unshuffle(x, self.downscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"downscale_factor={self.downscale_factor}"

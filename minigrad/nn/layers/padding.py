@@ -1,0 +1,165 @@
+"""Borders around signals, images and volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from minigrad.errors import OptionError, ShapeError
+from minigrad.nn import functional as F
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
+
+__all__ = [
+    f"{kind}Pad{dims}d"
+    for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero")
+    for dims in (1, 2, 3)
+]
+
+
+class _Pad(Module):
+    dims: ClassVar[int]
+    mode: ClassVar[str]
+
+    def __init__(self, padding: int | Sequence[int]) -> None:
+        count = 2 * self.dims
+        pads = (padding,) * count if isinstance(padding, int) else tuple(padding)
+        if len(pads) != count or any(type(n) is not int for n in pads):
+            raise OptionError(
+                f"{type(self).__name__}: padding is one integer or {count}, (before, after) "
+                f"of the last axis first, got {padding!r}"
+            )
+        self.padding = pads
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim not in (self.dims + 1, self.dims + 2):
+            raise ShapeError(
+                f"{type(self).__name__}: the input must have {self.dims} axes behind its channels, "
+                f"got shape {x.shape}"
+            )
+        return self._padded(x)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.padding, self.mode)
+
+    def extra_repr(self) -> str:
+        return repr(self.padding)
+
+
+class _ConstantPad(_Pad):
+    def __init__(self, padding: int | Sequence[int], value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def _padded(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.padding, "constant", self.value)
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"
+
+
+class _ZeroPad(_ConstantPad):
+    def __init__(self, padding: int | Sequence[int]) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return repr(self.padding)
+
+
+class ConstantPad1d(_ConstantPad):
+    """Surround the last axes with a value: ``(padding, value)``, of (N, C, L)."""
+
+    dims = 1
+
+
+class ConstantPad2d(_ConstantPad):
+    """Surround the last axes with a value: ``(padding, value)``, of (N, C, H, W)."""
+
+    dims = 2
+
+
+class ConstantPad3d(_ConstantPad):
+    """Surround the last axes with a value: ``(padding, value)``, of (N, C, D, H, W)."""
+
+    dims = 3
+
+
+class ZeroPad1d(_ZeroPad):
+    """Surround the last axes with zeros, of (N, C, L)."""
+
+    dims = 1
+
+
+class ZeroPad2d(_ZeroPad):
+    """Surround the last axes with zeros, of (N, C, H, W)."""
+
+    dims = 2
+
+
+class ZeroPad3d(_ZeroPad):
+    """Surround the last axes with zeros, of (N, C, D, H, W)."""
+
+    dims = 3
+
+
+class ReflectionPad1d(_Pad):
+    """Continue the last axes as in a mirror, without the border, of (N, C, L)."""
+
+    dims = 1
+    mode = "reflect"
+
+
+class ReflectionPad2d(_Pad):
+    """Continue the last axes as in a mirror, without the border, of (N, C, H, W)."""
+
+    dims = 2
+    mode = "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """Continue the last axes as in a mirror, without the border, of (N, C, D, H, W)."""
+
+    dims = 3
+    mode = "reflect"
+
+
+class ReplicationPad1d(_Pad):
+    """Repeat the border of the last axes, of (N, C, L)."""
+
+    dims = 1
+    mode = "replicate"
+
+
+class ReplicationPad2d(_Pad):
+    """Repeat the border of the last axes, of (N, C, H, W)."""
+
+    dims = 2
+    mode = "replicate"
+
+
+class ReplicationPad3d(_Pad):
+    """Repeat the border of the last axes, of (N, C, D, H, W)."""
+
+    dims = 3
+    mode = "replicate"
+
+
+class CircularPad1d(_Pad):
+    """Continue the last axes from their other end, of (N, C, L)."""
+
+    dims = 1
+    mode = "circular"
+
+
+class CircularPad2d(_Pad):
+    """Continue the last axes from their other end, of (N, C, H, W)."""
+
+    dims = 2
+    mode = "circular"
+
+
+class CircularPad3d(_Pad):
+    """Continue the last axes from their other end, of (N, C, D, H, W)."""
+
+    dims = 3
+    mode = "circular"
