@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ FILES = sorted((ROOT / "tests").rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
 CLOCK = re.compile(r"\b(perf_counter|monotonic|timeit|time\.time\b|time\.time_ns|datetime\.now)")
 SHORT = re.compile(r"\b(alarm|join|wait|deadline=|timeout=)\(?\d")  # also in the code of children
+OWN_MARKERS = {"filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail"}
 TELLS_THE_TIME = {"tests/emulated/fake_cupy/devices.py"}  # CuPy's events do
 
 
@@ -61,6 +63,14 @@ def test_no_test_looks_at_the_clock_on_the_wall(path: Path) -> None:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         found = CLOCK.search(line) or SHORT.search(line)
         assert found is None, f"{path.name}:{number}: {line.strip()}"
+
+
+def test_every_marker_is_pytests_own_or_declared() -> None:
+    """One of a plugin that happens to be here ends the collection elsewhere."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    known = OWN_MARKERS | {re.split(r"\W", line)[0] for line in settings["markers"]}
+    used = {name for path in FILES for name in re.findall(r"pytest\.mark\.(\w+)", path.read_text())}
+    assert used <= known
 
 
 def test_a_file_that_others_import_skips_nothing_on_import() -> None:
