@@ -516,7 +516,10 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def from_dlpack(source: Any) -> Tensor:
-    """Wrap any object with ``__dlpack__`` (a torch or CuPy tensor, an array) without a copy."""
+    """Wrap any object with ``__dlpack__`` (a torch or CuPy tensor, an array) without a copy.
+
+    NumPy 2.0 makes such memory read-only; from 2.1 on it can be changed in place.
+    """
     if not hasattr(source, "__dlpack_device__"):
         raise DTypeError(
             f"from_dlpack: {type(source).__name__} has no __dlpack__; use mg.tensor(…)"
