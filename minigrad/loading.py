@@ -15,9 +15,17 @@ import numpy as np
 
 from minigrad import dtypes
 from minigrad.backend import to_device
-from minigrad.errors import DTypeError, StateError, brief
+from minigrad.errors import DTypeError, OptionError, StateError, brief
 
-__all__ = ["Entries", "array_for", "integer", "load_together", "number", "number_array"]
+__all__ = [
+    "Entries",
+    "array_for",
+    "check_numbers",
+    "integer",
+    "load_together",
+    "number",
+    "number_array",
+]
 
 Commit = Callable[[], None]
 
@@ -126,7 +134,20 @@ def number(value: Any) -> float | None:
     """Return the Python number in a number, or in a 0-d array or tensor; None for anything else."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        float(value)
+    except OverflowError:  # an int beyond all floats
+        return None
+    return value
+
+
+def check_numbers(owner: str, **options: Any) -> None:
+    """Refuse options that are no numbers, by their names."""
+    for name, value in options.items():
+        if number(value) is None:
+            raise OptionError(f"{owner}: {name} must be a number, got {value!r}")
 
 
 def integer(value: Any) -> int | None:

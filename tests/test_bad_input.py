@@ -190,7 +190,7 @@ OPTIONS = [
     ("nn.Conv2d(3, 8, 0)", "OptionError", r"Conv2d: kernel_size must be .*1.*got 0"),
     ("nn.Conv2d(3, 8, 3, groups=2)", "OptionError", r"Conv2d: groups=2 must divide in_channels=3"),
     ("nn.Linear(-1, 3)", "OptionError", r"Linear: in_features must be an integer ≥ 0, got -1"),
-    ("nn.LayerNorm(-8)", "OptionError", r"LayerNorm: normalized_shape must be .*≥ 1, got -8"),
+    ("nn.LayerNorm(-8)", "OptionError", r"LayerNorm: normalized_shape must be .*≥ 0, got -8"),
     ("nn.Conv2d(-1, 3, 1)", "OptionError", r"Conv2d: in_channels must be an integer ≥ 0, got -1"),
     ("nn.Dropout(1.5)", "OptionError",
      r"Dropout: the probability to drop must lie in \[0, 1\], got 1\.5"),

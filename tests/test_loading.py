@@ -255,3 +255,94 @@ def test_an_own_optimizer_gets_tensors_back() -> None:
     assert isinstance(state["rows"], mg.Tensor)
     assert state["rows"].tolist() == [2.0, 2.0]
     assert len(state["past"]) == 2
+
+
+def optimizer() -> optim.Optimizer:
+    p = mg.ones(2, requires_grad=True)
+    p.grad = mg.ones(2)
+    return optim.SGD([p], lr=0.1, momentum=0.9)
+
+
+def sgd(**options: Any) -> None:
+    made = optim.SGD(optimizer().param_groups[0]["params"], **options)
+    made.step()
+    made.step()
+
+
+def adam(**options: Any) -> None:
+    made = optim.AdamW(optimizer().param_groups[0]["params"], **options)
+    made.step()
+    made.step()
+
+
+def schedule(kind: str, **options: Any) -> None:
+    made = getattr(optim, kind)(optimizer(), **options)
+    for _ in range(3):
+        made.optimizer.step()
+        made.step()
+
+
+OPTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "SGD": (sgd, {"lr": 1, "momentum": 0.1, "dampening": 0, "weight_decay": 0, "nesterov": False}),
+    "AdamW": (adam, {"lr": 1, "betas": (0.9, 0.99), "eps": 1, "weight_decay": 0}),
+    "StepLR": (schedule, {"step_size": 2, "gamma": 0.1, "last_epoch": -1}),
+    "CosineAnnealingLR": (schedule, {"T_max": 2, "eta_min": 0.1, "last_epoch": -1}),
+    "LambdaLR": (schedule, {"lr_lambda": lambda n: 0.5, "last_epoch": -1}),
+    "WarmupCosineLR": (schedule, {"total_steps": 4, "warmup_steps": 2, "min_lr": 0.1}),
+    "OneCycleLR": (
+        schedule,
+        {
+            "max_lr": 0.1, "total_steps": 5, "pct_start": 0.3, "base_momentum": 0.8,
+            "anneal_strategy": "cos", "max_momentum": 0.9, "div_factor": 2.0,
+            "final_div_factor": 9.0,
+        },
+    ),
+    "ModelEma": (lambda **k: optim.ModelEma(net(), **k).update(net()), {"decay": 0.9}),
+    "GradScaler": (
+        lambda **k: mg.amp.GradScaler("cpu", **k).scale(mg.ones(1)),
+        {"init_scale": 2.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2},
+    ),
+    "update": (lambda **k: scaler().update(**k), {"new_scale": 4.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_option_is_taken_or_refused(name: str) -> None:
+    make, options = OPTIONS[name]
+    kind = {"kind": name} if make is schedule else {}
+    make(**kind, **options)
+    for option in options:
+        for junk in JUNK:
+            if callable(junk) or (name == "update" and junk is None):
+                continue
+            try:
+                make(**kind, **{**options, option: junk})
+            except MinigradError:
+                continue
+            except Exception as error:
+                raise AssertionError(f"{name}({option}={junk!r}): {error!r}") from error
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, -math.inf, math.nan, 1e-45, 1e39])
+def test_a_scale_that_is_none_is_refused_everywhere(scale: float) -> None:
+    made = scaler()
+    before = bits(made.state_dict())
+    with pytest.raises(MinigradError, match="scale must lie between"):
+        mg.amp.GradScaler("cpu", init_scale=scale)
+    with pytest.raises(MinigradError, match="scale must lie between"):
+        made.update(scale)
+    with pytest.raises(MinigradError, match="scale must lie between"):
+        made.load_state_dict({**made.state_dict(), "scale": scale})
+    assert bits(made.state_dict()) == before
+
+
+def test_a_scale_that_halves_for_ever_stays_above_zero() -> None:
+    made, stepper = scaler(), optimizer()
+    (p,) = stepper.param_groups[0]["params"]
+    for _ in range(300):
+        p.grad = mg.full((2,), math.nan)
+        made.step(stepper)
+        made.update()
+    assert made.get_scale() == 2.0**-126
+    assert p.tolist() == [1.0, 1.0]

@@ -217,7 +217,7 @@ class _Dict(Module, Generic[T]):
         return items[name]
 
     def __setitem__(self, name: str, item: T) -> None:
-        self._register(name, self._check(item), self.kind, name in self.keys())
+        self._register(name, self._check(item), self.kind)
 
     def __delitem__(self, name: str) -> None:
         self[name]

@@ -206,12 +206,13 @@ class Module:
             f"{mend}, or delete it first"
         )
 
-    def _register(self, name: str, value: Any, kind: type, known: bool) -> None:
+    def _register(self, name: str, value: Any, kind: type) -> None:
         """Check the name and the value, and assign it."""
         if not isinstance(name, str) or not name or "." in name:
             raise OptionError(f"a name must be non-empty and without dots, got {name!r}")
-        taken = vars(self)[name] is not None if name in vars(self) else hasattr(type(self), name)
-        if taken and not known:
+        kept = vars(self).get(name)
+        taken = kept is not None if name in vars(self) else hasattr(type(self), name)
+        if taken and not (name in self._persistent if kind is Tensor else isinstance(kept, kind)):
             raise OptionError(
                 f"{type(self).__name__} already has an attribute {name!r}; choose another name"
             )
@@ -224,7 +225,7 @@ class Module:
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter by name; None keeps the name for one."""
-        self._register(name, param, Parameter, isinstance(vars(self).get(name), Parameter))
+        self._register(name, param, Parameter)
         if param is None:
             vars(self)["_absent"] = self._absent | {name}
 
@@ -240,12 +241,12 @@ class Module:
         persistent : bool, default True
             Whether `state_dict` holds it.
         """
-        self._register(name, tensor, Tensor, name in self._persistent)
+        self._register(name, tensor, Tensor)
         vars(self)["_persistent"] = {**self._persistent, name: persistent}
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Assign a child by name."""
-        self._register(name, module, Module, isinstance(vars(self).get(name), Module))
+        self._register(name, module, Module)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Assign a child by name: `add_module`."""

@@ -9,6 +9,7 @@ from typing import Any
 from minigrad.dtypes import float32, float64
 from minigrad.errors import OptionError, StateError
 from minigrad.kernels import pick
+from minigrad.loading import check_numbers
 from minigrad.modes import no_grad
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
@@ -44,6 +45,7 @@ class ModelEma:
     """
 
     def __init__(self, model: Module, decay: float = 0.9999) -> None:
+        check_numbers("ModelEma", decay=decay)
         if not 0.0 <= decay <= 1.0:
             raise OptionError(f"ModelEma: decay must lie in [0, 1], got {decay}")
         self.decay = decay

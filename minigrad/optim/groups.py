@@ -7,6 +7,7 @@ from operator import mul
 from typing import Any
 
 from minigrad.errors import OptionError
+from minigrad.loading import check_numbers
 from minigrad.nn.module import Module
 
 __all__ = ["decays", "param_groups"]
@@ -62,6 +63,7 @@ def param_groups(
     >>> round(optimizer.param_groups[0]["lr"], 5)
     0.00081
     """
+    check_numbers("param_groups", weight_decay=weight_decay, layer_decay=layer_decay)
     if not 0.0 < layer_decay <= 1.0:
         raise OptionError(f"param_groups: layer_decay must lie in (0, 1], got {layer_decay}")
     ids: dict[str, int] = {}

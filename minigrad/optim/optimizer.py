@@ -107,7 +107,7 @@ class Optimizer:
         """Return the given parameters in a list."""
         if isinstance(params, Tensor):
             return [params]
-        if not isinstance(params, Iterable):
+        if not isinstance(params, Iterable) or getattr(params, "shape", None) == ():
             raise DTypeError(
                 f"{self._name}: parameters come as a list or from model.parameters(), not as a "
                 f"{type(params).__name__}"
@@ -165,8 +165,8 @@ class Optimizer:
                 f"{self._name}: some parameters come with a name and some without; pass all of "
                 "them as model.named_parameters(), or all as model.parameters()"
             )
-        if callable(full.get("lr")):
-            full["lr"] = full["lr"](self.defaults["lr"])
+        if callable(group.get("lr")):
+            full["lr"] = group["lr"](self.defaults["lr"])
         self.check(full)
         self.param_groups.append(full)
 
@@ -174,12 +174,12 @@ class Optimizer:
         """Refuse options of another kind than the default, or out of range; subclasses add more."""
         for name, default in self.defaults.items():
             value = group[name]
-            if isinstance(default, bool):
-                kind, fits = "True or False", isinstance(value, (int, np.bool_))
-            elif name in AT_LEAST_0:
+            if name in AT_LEAST_0:
                 kind, fits = "≥ 0", (number(value) or 0.0) >= 0.0 and number(value) is not None
             elif name == "betas":
                 kind, fits = "a tuple of numbers", isinstance(value, (tuple, list))
+            elif isinstance(default, bool):
+                kind, fits = "True or False", isinstance(value, (int, np.bool_))
             else:
                 kind, fits = "a number", number(default) is None or number(value) is not None
             if not fits:

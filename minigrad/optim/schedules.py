@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigrad.errors import OptionError, StateError, unknown
-from minigrad.loading import Entries
+from minigrad.loading import Entries, check_numbers, integer
 from minigrad.optim.optimizer import Optimizer
 
 __all__ = [
@@ -51,6 +51,10 @@ class LRScheduler:
         if not isinstance(optimizer, Optimizer):
             raise OptionError(
                 f"{self._name}: the first argument is the optimizer, not {type(optimizer).__name__}"
+            )
+        if integer(last_epoch) is None or last_epoch < -1:
+            raise OptionError(
+                f"{self._name}: last_epoch must be an integer ≥ -1, got {last_epoch!r}"
             )
         fresh = [i for i, g in enumerate(optimizer.param_groups) if "initial_lr" not in g]
         if last_epoch >= 0 and fresh:
@@ -153,7 +157,12 @@ class LambdaLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         count = len(optimizer.param_groups)
-        self.lr_lambdas = [lr_lambda] * count if callable(lr_lambda) else list(lr_lambda)
+        given: Any = lr_lambda
+        self.lr_lambdas = list(given) if isinstance(given, (list, tuple)) else [given] * count
+        if not all(map(callable, self.lr_lambdas)):
+            raise OptionError(
+                f"LambdaLR: lr_lambda is a function of the step, or a list of them, not {given!r}"
+            )
         if len(self.lr_lambdas) != count:
             raise OptionError(
                 f"LambdaLR: {len(self.lr_lambdas)} functions for {count} groups; give one per group"
@@ -182,7 +191,8 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        if step_size < 1:
+        check_numbers("StepLR", step_size=step_size, gamma=gamma)
+        if not step_size >= 1:
             raise OptionError(f"StepLR: step_size must be ≥ 1, got {step_size}")
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
@@ -207,7 +217,8 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        if T_max < 1:
+        check_numbers("CosineAnnealingLR", T_max=T_max, eta_min=eta_min)
+        if not 1 <= T_max < math.inf:
             raise OptionError(f"CosineAnnealingLR: T_max must be ≥ 1, got {T_max}")
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
@@ -301,7 +312,10 @@ class WarmupCosineLR(LRScheduler):
         min_lr: float = 0.0,
         repeat_peak: bool = False,
     ) -> None:
-        if not 0 <= warmup_steps <= total_steps:
+        check_numbers(
+            "WarmupCosineLR", total_steps=total_steps, warmup_steps=warmup_steps, min_lr=min_lr
+        )
+        if not 0 <= warmup_steps <= total_steps < math.inf:
             raise OptionError(
                 f"WarmupCosineLR: warmup_steps={warmup_steps} must lie in [0, "
                 f"total_steps={total_steps}]; shorten the warm-up or train longer"
@@ -370,16 +384,31 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
+        check_numbers(
+            "OneCycleLR",
+            pct_start=pct_start,
+            base_momentum=base_momentum,
+            max_momentum=max_momentum,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+        )
+        if not (div_factor > 0.0 and final_div_factor > 0.0):
+            raise OptionError(
+                f"OneCycleLR: div_factor={div_factor} and final_div_factor={final_div_factor} must "
+                "be above 0"
+            )
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise OptionError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+            check_numbers("OneCycleLR", epochs=epochs, steps_per_epoch=steps_per_epoch)
             total_steps = epochs * steps_per_epoch
-        if total_steps < 1 or not 0.0 <= pct_start <= 1.0:
+        check_numbers("OneCycleLR", total_steps=total_steps)
+        if not 1 <= total_steps < math.inf or not 0.0 <= pct_start <= 1.0:
             raise OptionError(
                 f"OneCycleLR: total_steps={total_steps} must be ≥ 1 and pct_start={pct_start} "
                 "must lie in [0, 1]"
             )
-        if anneal_strategy not in ("cos", "linear"):
+        if not isinstance(anneal_strategy, str) or anneal_strategy not in ("cos", "linear"):
             raise unknown("anneal_strategy", anneal_strategy, ("cos", "linear"))
         groups = optimizer.param_groups
         if cycle_momentum and not all("betas" in g or g.get("momentum") for g in groups):
@@ -387,7 +416,10 @@ class OneCycleLR(LRScheduler):
                 "OneCycleLR: cycle_momentum needs an optimizer with momentum; pass "
                 "cycle_momentum=False"
             )
-        peaks = [max_lr] * len(groups) if isinstance(max_lr, (int, float)) else list(max_lr)
+        given: Any = max_lr
+        peaks = list(given) if isinstance(given, (list, tuple)) else [given] * len(groups)
+        for peak in peaks:
+            check_numbers("OneCycleLR", max_lr=peak)
         if len(peaks) != len(groups):
             raise OptionError(f"OneCycleLR: {len(peaks)} values of max_lr for {len(groups)} groups")
         self.total_steps, self.cycle_momentum = total_steps, cycle_momentum

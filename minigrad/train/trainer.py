@@ -21,7 +21,7 @@ from minigrad.amp import GradScaler, autocast
 from minigrad.backend import Device
 from minigrad.data import DataLoader
 from minigrad.errors import DataError, MinigradError, OptionError, StateError, brief, unknown
-from minigrad.loading import Entries, load_together
+from minigrad.loading import Entries, check_numbers, load_together
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn import functional as F
@@ -118,6 +118,8 @@ class Trainer:
     ) -> None:
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
+        if clip_grad is not None:
+            check_numbers("Trainer", clip_grad=clip_grad)
         if isinstance(optimizer, str):
             optimizer = optim.create(optimizer, model.parameters())
         loss = _loss(loss)
