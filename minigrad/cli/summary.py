@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 
 from minigrad.cli.build import add_model_options, model_from, sample_shape
@@ -24,12 +25,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table, with rich on a terminal that has it."""
+    """Print the table, with rich on a terminal that has it and is wide enough for all numbers."""
     if args.depth < 0:
         raise OptionError(f"--depth must be 0 or more, got {args.depth}")
     shape = sample_shape(args)  # refused before a model is built
     table = summary(model_from(args), shape, args.depth)
-    if sys.stdout.isatty():
+    width = max(map(len, str(table).splitlines()))
+    if sys.stdout.isatty() and width < shutil.get_terminal_size().columns:
         try:
             from rich.console import Console
         except ImportError:

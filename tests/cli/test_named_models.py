@@ -67,6 +67,17 @@ def test_a_named_model_keeps_its_own_sizes(capsys: pytest.CaptureFixture[str]) -
     assert f"{sum(p.numel() for p in own.parameters()):,} parameters" in out
 
 
+def test_a_narrow_terminal_loses_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What rich would cut is printed plainly."""
+    words = ["summary", "convnext", "--depths", "1", "--dims", "4", "--size", "8"]
+    _, plain, _ = run(capsys, *words)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run(capsys, *words)[1] == plain
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

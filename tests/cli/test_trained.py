@@ -14,6 +14,7 @@ import pytest
 from minigrad import io
 from minigrad.cli import main
 from minigrad.data import read_nifti
+from tests.data.test_fashion import idx
 from tests.heads import write_head
 
 TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
@@ -260,3 +261,50 @@ def test_a_run_that_is_done_is_only_evaluated(
     assert (status, err) == (0, "")
     assert out.splitlines()[0].endswith(", done already")
     assert (runs / "runs/digits/log.csv").read_text() == before
+
+
+def test_pictures_are_segmented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scenes of made-up garments: train, val from elsewhere, predict with masks, explain."""
+    clothes = tmp_path / "clothes"
+    clothes.mkdir()
+    rng = np.random.default_rng(0)
+    for part, number in (("train", 20), ("t10k", 10)):
+        images = np.zeros((number, 28, 28), np.uint8)
+        images[:, 6:22, 6:22] = rng.integers(100, 255, (number, 16, 16))
+        (clothes / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (clothes / f"{part}-labels-idx1-ubyte").write_bytes(
+            idx(np.arange(number, dtype=np.uint8) % 10)
+        )
+    small = "--samples 8 --held-out 4 --batch-size 4 --epochs 1 --image-size 36 --depths 1 1 1"
+    small += " --dims 4 8 8 --decoder-filters 8 8 4 --kernel-size 3"
+    status, _, err = run(capsys, "segment", "--root", "clothes", *small.split())
+    assert (status, err) == (0, "")
+    scores = (tmp_path / "runs/fashion-scenes/scores.csv").read_text()
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    trained = ["--checkpoint", "../runs/fashion-scenes"]
+    status, out, err = run(capsys, "val", *trained)
+    assert (status, err) == (0, "")
+    mean = [float(x) for x in scores.splitlines()[-1].split(",")[1:]]
+    said = re.findall(r"mean +IoU ([\d.]+)  Dice ([\d.]+)", out)[0]
+    assert [float(x) for x in said] == pytest.approx(mean, abs=5.1e-5)
+    for name, side in (("a", (36, 36)), ("b", (50, 41))):  # of any size
+        Path("pictures", name).mkdir(parents=True)
+        np.save(Path("pictures", name, "x.npy"), rng.random(side, np.float32))
+    status, out, err = run(capsys, "predict", "pictures", *trained, "--top", "6", "--masks", "m")
+    assert (status, err) == (0, "")
+    for name, side in (("a", (36, 36)), ("b", (50, 41))):
+        mask = np.load(Path("m", name, "x-mask.npy"))
+        assert mask.shape == side
+        assert Path("m", name, "x-mask.png").read_bytes()[:4] == b"\x89PNG"
+        line = next(line for line in out.splitlines() if f"/{name}/" in line)
+        assert re.search(rf"background +{100 * (mask == 0).mean():.1f} %", line)
+    status, _, err = run(capsys, "predict", "pictures/a/x.npy", "pictures/b/x.npy", *trained,
+                         "--masks", "m")  # fmt: skip
+    assert status == 2
+    assert "two files would both be written to x-mask.npy" in err
+    status, out, err = run(capsys, "explain", "pictures/a/x.npy", *trained, "--class", "dress")
+    assert (status, err) == (0, "")
+    assert Path("pictures/a/x-explained.png").is_file()
