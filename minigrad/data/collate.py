@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.dtypes import int64, promote_types, uint8
-from minigrad.errors import DataError, MinigradError
+from minigrad.dtypes import bool_, float64, int64, promote_types, to_dtype, uint8
+from minigrad.errors import DataError, DTypeError
 from minigrad.ops.shape import stack
 from minigrad.tensor import Tensor
 
@@ -26,6 +26,8 @@ _KINDS: dict[str, tuple[type, ...]] = {  # the first that fits
     "a mapping": (Mapping,),
     "a sequence": (Sequence,),
 }
+
+_PYTHON = {bool: bool_, int: int64, float: float64}
 
 
 def default_collate(samples: Sequence[Any]) -> Any:
@@ -61,9 +63,10 @@ def collate(samples: Sequence[Any], numbers: Sequence[int], place: str = "") -> 
     """Do what `default_collate` does; messages call the samples by their `numbers`."""
     first = samples[0]
     kind = _kind(first, f"sample {numbers[0]}{place}")
-    for number, sample in zip(numbers, samples, strict=True):
-        if _kind(sample, f"sample {number}{place}") != kind:
-            raise _differ(numbers[0], first, number, sample, place)
+    if len(set(map(type, samples))) > 1:
+        for number, sample in zip(numbers, samples, strict=True):
+            if _kind(sample, f"sample {number}{place}") != kind:
+                raise _differ(numbers[0], first, number, sample, place)
     if kind == "text":
         return list(samples)
     if kind == "a mapping":
@@ -131,39 +134,57 @@ def _kind(value: Any, what: str) -> str:
 
 
 def _stack(values: Sequence[Any], numbers: Sequence[int], place: str) -> Tensor:
-    tensors = all(isinstance(value, Tensor) for value in values)
-    items: Sequence[Any] = (
-        values if tensors else [_array(v, n, place) for v, n in zip(values, numbers, strict=True)]
-    )
-    first = items[0]
-    for number, item in zip(numbers, items, strict=True):
-        if item.shape != first.shape:
-            raise DataError(
-                f"what is stacked must have one shape: sample {number}{place} has {item.shape}, "
-                f"sample {numbers[0]}{place} has {first.shape}; for pictures add transforms.Resize "
-                "or RandomResizedCrop to the DataLoader's transform, else give it a collate_fn"
-            )
-    if tensors:
+    types = set(map(type, values))
+    if types <= _PYTHON.keys():
+        dtype = reduce(promote_types, map(_PYTHON.__getitem__, types))
+        try:
+            return Tensor(np.array(values, dtype))
+        except OverflowError:
+            n = next(n for n, v in zip(numbers, values, strict=True) if abs(v) >= 1 << 63)
+            raise DataError(f"sample {n}{place} is a number beyond 64 bits") from None
+    items: Sequence[Any] = values
+    if types != {Tensor} and types != {np.ndarray}:
+        items = [_array(v, n, place) for v, n in zip(values, numbers, strict=True)]
+    if len({item.shape for item in items}) > 1:
+        raise _ragged(items, numbers, place)
+    if types == {Tensor}:
         return stack(items)
-    dtype = reduce(promote_types, {item.dtype for item in items})
-    return Tensor(np.stack(items).astype(dtype, copy=False))
+    wanted = {item.dtype: item.dtype for item in items}
+    for dtype in wanted:
+        try:
+            wanted[dtype] = _element(dtype)
+        except DTypeError as error:
+            n = next(n for n, item in zip(numbers, items, strict=True) if item.dtype == dtype)
+            raise DataError(f"sample {n}{place} is of {dtype}: {error}") from None
+    dtype = reduce(promote_types, wanted.values())
+    batch = np.stack(items if len(wanted) == 1 else [item.astype(dtype) for item in items])
+    if batch.dtype == np.uint64 and batch.size and batch.max() >= 1 << 63:
+        n = next(n for n, item in zip(numbers, items, strict=True) if item.max() >= 1 << 63)
+        raise DataError(f"sample {n}{place} is beyond int64: no tensor has uint64")
+    return Tensor(batch.astype(dtype, copy=False))
+
+
+def _element(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the element type that a tensor has for it."""
+    native = dtype.newbyteorder("=")
+    return int64 if native.kind == "u" and native != uint8 else to_dtype(native)
 
 
 def _array(value: Any, number: int, place: str) -> NDArray[Any]:
-    """Return a number or an array as an array that a Tensor can be made of."""
     try:
-        array = np.asarray(as_array(value))
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        if array.dtype.kind == "u" and array.dtype != uint8:
-            if array.size and array.max() > np.iinfo(np.int64).max:
-                raise OverflowError("beyond int64")
-            array = array.astype(int64)
-        Tensor(array)
-    except (MinigradError, OverflowError, TypeError, ValueError) as error:
-        found = getattr(value, "dtype", None)
-        what = "a number beyond 64 bits" if found is None else f"of {found}: {error}"
-        raise DataError(f"sample {number}{place} is {what}") from None
-    return array
+        return np.asarray(as_array(value))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sample {number}{place} is no array: {error}") from None
+
+
+def _ragged(items: Sequence[Any], numbers: Sequence[int], place: str) -> DataError:
+    shape = items[0].shape
+    n, other = next((n, i.shape) for n, i in zip(numbers, items, strict=True) if i.shape != shape)
+    return DataError(
+        f"what is stacked must have one shape: sample {n}{place} has {other}, sample "
+        f"{numbers[0]}{place} has {shape}; for pictures add transforms.Resize or RandomResizedCrop "
+        "to the DataLoader's transform, else give it a collate_fn"
+    )
 
 
 def _differ(first: int, like: Any, number: int, other: Any, place: str) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,6 +47,7 @@ def whole_number(what: str, value: Any, least: int) -> int:
     return int(value)
 
 
+@cache
 def pixel_scale(dtype: np.dtype[Any]) -> int:
     """Return what pixels of a type are divided by: the largest value, where it is a pixel's type.
 

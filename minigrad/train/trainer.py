@@ -20,6 +20,7 @@ from minigrad import optim, random
 from minigrad.amp import GradScaler, autocast
 from minigrad.backend import Device
 from minigrad.data import DataLoader
+from minigrad.data.dataset import whole_number
 from minigrad.errors import DataError, MinigradError, OptionError, StateError, brief, unknown
 from minigrad.loading import Entries, check_numbers, load_together
 from minigrad.modes import no_grad
@@ -177,8 +178,7 @@ class Trainer:
         KeyboardInterrupt
             After Ctrl-C or SIGTERM, between two steps.
         """
-        if epochs < 0:
-            raise OptionError(f"fit: epochs must be 0 or more, got {epochs}")
+        epochs = whole_number("fit: epochs", epochs, 0)
         check_loader(train)
         if val is not None:
             check_loader(val)

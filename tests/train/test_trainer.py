@@ -300,3 +300,11 @@ def test_float_targets_train_a_regression() -> None:
     row = subject.fit(loader, epochs=200)[-1]
     assert row["train_loss"] < 1e-3
     assert "train_accuracy" not in row  # targets are no classes
+
+
+@pytest.mark.parametrize("epochs", [-1, 2.5, "2", None, True])
+def test_epochs_are_a_whole_number(epochs: Any) -> None:
+    subject = Trainer(nn.Sequential(nn.Flatten(), nn.Linear(1, 2)), "sgd")
+    with pytest.raises(OptionError, match="fit: epochs must be"):
+        subject.fit(_loader(8, 8), epochs=epochs)
+    assert (subject.step, subject.epochs) == (0, 0)
