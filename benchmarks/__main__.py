@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from minigrad.errors import MinigradError, unknown
 
 COMMANDS = {
+    "against": "this checkout beside another one: what a change did to the speed",
     "all": "everything that the page of benchmarks shows, recorded",
     "cpu": "kernels, inference and training on the CPU beside PyTorch, onnxruntime, OpenVINO, JAX",
     "fashion": "the default training on Fashion-MNIST beside the same in PyTorch: step and epoch",

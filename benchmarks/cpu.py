@@ -31,7 +31,7 @@ from benchmarks.kernels import measure
 from benchmarks.machine import moment
 from benchmarks.peers import PRODUCT, PRODUCTS, RECOMPUTING, peers
 from benchmarks.results import Section, add_option, record
-from benchmarks.turns import TRIES, Worker, environment, middle, ratio, take_turns
+from benchmarks.turns import TRIES, Worker, environment, middle, python, ratio, take_turns
 from benchmarks.work import product_flops
 from minigrad.errors import unknown
 
@@ -57,7 +57,8 @@ def compare(
         text = json.dumps(options | {"folder": folder})
         workers = {
             (kind, name): Worker(
-                "benchmarks.peers", [kind, name, text], environment(threads) | peer.environment
+                python("benchmarks.peers", kind, name, text),
+                environment(threads) | peer.environment,
             )
             for kind, group in ((task, chosen), ("product", limits))
             for name, peer in group.items()
@@ -91,7 +92,7 @@ def _compile(task: str) -> None:
             text = json.dumps(options | {"folder": folder, "threads": 2})
             for peer in ("minigrad", RECOMPUTING):
                 if peer in peers(task):
-                    Worker("benchmarks.peers", [task, peer, text], environment(2)).close()
+                    Worker(python("benchmarks.peers", task, peer, text), environment(2)).close()
 
 
 def _limits(workers: Mapping[str, Worker]) -> dict[str, float]:

@@ -31,7 +31,17 @@ from benchmarks.mkl import unlocked
 from benchmarks.networks import Options, load_torch, weights
 from benchmarks.peers import KEEP_MEMORY, TUNED, UNLOCKED, Peer
 from benchmarks.results import Section, add_option, record
-from benchmarks.turns import TRIES, Run, Worker, environment, middle, ratio, serve, take_turns
+from benchmarks.turns import (
+    TRIES,
+    Run,
+    Worker,
+    environment,
+    middle,
+    python,
+    ratio,
+    serve,
+    take_turns,
+)
 from minigrad.errors import DataError, unknown
 
 TASKS = ("step", "epoch")
@@ -222,7 +232,7 @@ def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> Secti
         text = json.dumps({"threads": threads, "folder": folder})
         workers = {
             name: Worker(
-                "benchmarks.fashion", ["--worker", task, name, text],
+                python("benchmarks.fashion", "--worker", task, name, text),
                 environment(threads) | peer.environment,
             )
             for name, peer in chosen.items()

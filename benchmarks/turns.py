@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,12 +114,14 @@ def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
 class Worker:
     """A process that makes its peer, says when it is warm, and runs it when asked."""
 
-    def __init__(self, module: str, words: list[str], environment: Mapping[str, str]) -> None:
-        self.what = " ".join(words[:2])
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
+    ) -> None:
+        self.what = " ".join(command[3:5]) or command[-1]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self.errors, text=True, env={**os.environ, **environment},
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            env={**os.environ, **environment}, cwd=folder,
         )  # fmt: skip
         self.taken: dict[int, dict[str, float]] = {}  # round -> answer
         self.turns: dict[int, dict[str, float]] = {}  # those of them that are kept
@@ -152,6 +155,11 @@ class Worker:
         last = "\n".join(self.errors.read().splitlines()[-15:])
         self.close()
         raise MinigradError(f"the worker of {self.what} ended; the last it said was\n{last}")
+
+
+def python(module: str, *words: str) -> list[str]:
+    """Return the command that runs a module."""
+    return [sys.executable, "-m", module, *words]
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -149,3 +149,15 @@ def test_claims_without_figures_are_not_measured(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()[1:]
     assert lines
     assert all(line.endswith("not measured") for line in lines)
+
+
+def test_against_another_checkout(capsys, repo, tmp_path):
+    assert main(["against", str(repo), "forward", "--rounds", "3"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["ms", "before", "after", "before/after", "quartiles"]
+    assert row.startswith("forward ")
+    assert 0.1 < float(row.split()[3]) < 10.0  # it is the same checkout
+    assert main(["against", str(tmp_path)]) == 2
+    assert "no checkout of minigrad" in capsys.readouterr().err
+    assert main(["against", str(repo), "forwards"]) == 2
+    assert "did you mean 'forward'?" in capsys.readouterr().err
