@@ -22,7 +22,7 @@ from minigrad.kernels.reference._arrays import (
     constant,
 )
 
-__all__ = ["max_pool", "outside", "pool_gather", "pool_scatter"]
+__all__ = ["max_pool", "pool_gather", "pool_scatter"]
 
 
 def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
