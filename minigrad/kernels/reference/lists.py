@@ -58,6 +58,8 @@ def is_changeable(array: Array) -> bool:
     >>> is_changeable(one), is_changeable(np.broadcast_to(one, 4))
     (True, False)
     """
+    if array.__class__ is np.ndarray and array.flags.carray:  # as a rule: in C order, writeable
+        return True
     if not is_writeable(array):
         return False
     if array.flags.c_contiguous or not array.size:
