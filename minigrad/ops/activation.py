@@ -66,10 +66,9 @@ class Elu(Function):
 
     def backward(self, g: Any, x: Any) -> Any:
         xp = get_xp(g)
-        positive = (x > 0).astype(g.dtype)
         z = xp.where(x < 0, x, 0.0) * self.steepness
         slope = (self.alpha * self.steepness) * xp.exp(z)
-        return g * (positive * self.scale + (1.0 - positive) * slope)
+        return g * xp.where(x <= 0, slope, xp.full_like(x, self.scale))
 
 
 class Mish(Function):
@@ -98,7 +97,7 @@ class Hardtanh(Function):
         return get_xp(x).clip(x, self.low, self.high)
 
     def backward(self, g: Any, x: Any) -> Any:
-        return g * ((x > self.low) & (x < self.high)).astype(g.dtype)
+        return get_xp(g).where((x <= self.low) | (x >= self.high), 0.0, g)
 
 
 class HardSigmoid(Function):

@@ -243,8 +243,9 @@ class Div(Binary):
         return x / y
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        gx = g / y
-        return _both(self, gx, None if self.next[1] is None else -gx * x / y)
+        p, q = self.next
+        gx = None if p is None else g / y
+        return _both(self, gx, None if q is None else -g * (x / y / y))
 
 
 def _both(node: Any, gx: Any, gy: Any) -> tuple[Any, Any]:
@@ -351,7 +352,7 @@ class Remainder(Binary):
     def backward(self, g: Any, x: Any, y: Any) -> Any:
         gy = None
         if self.needs[1]:
-            gy = -g * get_xp(g).floor(x / y)
+            gy = -g * (x // y)
         return _both(self, g, gy)
 
 

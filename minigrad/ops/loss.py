@@ -385,8 +385,8 @@ def kl_div(
     if log_target:
         loss = exp(t) * (t - x)
     else:
-        positive = wrap(t.array > 0)
-        loss = where(positive, t * log(where(positive, t, 1.0)), 0.0) - t * x
+        zero = wrap(t.array == 0)
+        loss = where(zero, 0.0, t * log(where(zero, 1.0, t))) - t * x
     if reduction == "batchmean":
         return div(sum(loss), x.shape[0] if x.ndim else 1)
     return _reduce(loss, reduction)
@@ -429,7 +429,9 @@ def smooth_l1_loss(
     def loss(x: Tensor, t: Tensor) -> Tensor:
         d = x - t
         size: Any = abs(d)
-        return _reduce(where(size < beta, square(d) * (0.5 / beta), size - 0.5 * beta), reduction)
+        far = size >= beta
+        near = square(where(far, 0.0, d)) * (0.5 / beta)  # not of far ones: 0 * inf as gradient
+        return _reduce(where(far, size - 0.5 * beta, near), reduction)
 
     return rounded_once(loss, x, t)
 
@@ -452,7 +454,8 @@ def huber_loss(
     def loss(x: Tensor, t: Tensor) -> Tensor:
         d = x - t
         size: Any = abs(d)
-        near = square(d) * 0.5
-        return _reduce(where(size <= delta, near, (size - 0.5 * delta) * delta), reduction)
+        far = size > delta
+        near = square(where(far, 0.0, d)) * 0.5
+        return _reduce(where(far, (size - 0.5 * delta) * delta, near), reduction)
 
     return rounded_once(loss, x, t)

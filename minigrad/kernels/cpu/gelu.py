@@ -100,7 +100,8 @@ def _gelu_of(y, x):  # type: ignore[no-untyped-def]
 def _gelu_vjp_of(y, x, g):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         cdf, density = normal(x[i])
-        y[i] = g[i] * (cdf + x[i] * density)
+        near = min(max(x[i], x.dtype.type(-40)), x.dtype.type(40))  # beyond, density is 0
+        y[i] = g[i] * (cdf + near * density)
 
 
 @parallel
