@@ -270,6 +270,7 @@ cupy = Namespace(
     get_default_memory_pool=lambda: devices.default_pool,
     lib=types.SimpleNamespace(stride_tricks=stride_tricks),
     linalg=Namespace("cupy.linalg", "linalg"),
+    may_share_memory=_checked("may_share_memory", may_share_memory),
     ndarray=ndarray,
     ufunc=ufunc,
 )
