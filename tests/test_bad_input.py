@@ -210,7 +210,7 @@ OPTIONS = [
      r"one_hot: class 5 is out of range for 3 classes; use 0 to 2"),
     ("F.binary_cross_entropy(mg.tensor([2.0]), mg.tensor([1.0]))", "OptionError",
      r"binary_cross_entropy: input must be probabilities.*apply sigmoid first"),
-    ("mg.relu(mg.ones(2), inplace=True)", "TypeError", r"relu\(\).*keyword argument 'inplace'"),
+    ("mg.relu(mg.ones(2), in_place=True)", "TypeError", r"relu\(\).*keyword argument 'in_place'"),
     ("nn.Linear(3, 2, bia=False)", "TypeError", r"keyword argument 'bia'"),
     ("train.TrainConfig.from_values({'epoch': 3})", "OptionError",
      r"unknown training option 'epoch'; did you mean 'epochs'\?"),
@@ -272,7 +272,7 @@ COMMANDS = [
     ("minigrad summary convnext_tinny", r"unknown model 'convnext_tinny'.*'convnext_tiny'\?"),
     ("minigrad predict picture.png", r"no trained model below runs/; .*'minigrad train'"),
     ("minigrad val --checkpoint truncated.safetensors", r"not a whole safetensors file"),
-    ("minigrad predict x.png --checkpoint weights.safetensors", r"no checkpoint of a Trainer"),
+    ("minigrad predict broken.png --checkpoint weights.safetensors", r"no checkpoint of a Trainer"),
 ]  # fmt: skip
 
 CALLS = [*SHAPES, *TYPES, *DEVICES, *GRAPH, *OPTIONS, *FILES]

@@ -314,13 +314,13 @@ class FCMAE(Module):
                 f"FCMAE: the decoder needs 0 or more blocks of 1 or more channels, got "
                 f"decoder_depth={decoder_depth}, decoder_embed_dim={decoder_embed_dim}"
             )
+        self.encoder = MaskedEncoder(encoder, grn_statistic)
         if norm_pix_loss and encoder.reduction**encoder.spatial_dims * encoder.in_channels < 2:
             raise OptionError(
                 "FCMAE: norm_pix_loss divides by the deviation of a patch's pixels, but a patch of "
                 "this encoder is one pixel of one channel; set norm_pix_loss=False, or take more "
                 "stages or a larger patch_size"
             )
-        self.encoder = MaskedEncoder(encoder, grn_statistic)
         self.in_channels, self.patch_size = encoder.in_channels, encoder.reduction
         self.spatial_dims = d = encoder.spatial_dims
         self.mask_ratio, self.norm_pix_loss = mask_ratio, norm_pix_loss
