@@ -20,7 +20,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minigrad.errors import DataError
+from minigrad.errors import DataError, brief
 
 __all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason"]
 
@@ -83,15 +83,17 @@ class Source:
             try:
                 array = np.empty(shape, dtype, order)
             except (ValueError, MemoryError) as error:
-                raise DataError(f"{self.path}: no array has the shape {shape} ({error})") from None
+                raise DataError(
+                    f"{self.path}: no array has the shape {brief(shape)} ({error})"
+                ) from None
             numbers = array.reshape(-1, order=order).view(np.uint8)
             found = self._fill(numbers.data)
         if found < expected:
             at_most = "at most " if self.packed and expected > left else ""
             raise DataError(
-                f"{self.path}: expected {expected} bytes of data for shape {shape} after byte "
-                f"{start}; found {at_most}{found}; the file was cut short or is damaged: fetch it "
-                "again"
+                f"{self.path}: expected {brief(expected)} bytes of data for shape {brief(shape)} "
+                f"after byte {start}; found {at_most}{found}; the file was cut short or is "
+                "damaged: fetch it again"
             )
         if dtype.kind == "b":
             np.minimum(numbers, 1, out=numbers)  # a bool of another value is neither True nor False

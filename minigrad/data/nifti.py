@@ -58,6 +58,7 @@ _TYPES = {
 _COLOURS = {128: 3, 2304: 4}  # bytes per voxel: RGB, RGBA
 _OTHERS = {1: "single bits", 32: "complex64", 1536: "float128", 1792: "complex128",
            2048: "complex256"}  # fmt: skip
+_EXTENSIONS = 1 << 26  # bytes between header and image at most: they are unpacked to be skipped
 _NIBABEL = (".hdr", ".img", ".mgh", ".mgz", ".mnc", ".par", ".rec", ".head", ".brik")
 
 
@@ -137,7 +138,8 @@ def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
         )
     shape = tuple(int(n) for n in header["dim"][1 : axes + 1])
     least = header.dtype.itemsize + 4  # the bytes that announce extensions
-    place = math.isfinite(offset) and offset.is_integer() and least <= offset <= source.limit
+    most = min(source.limit, _EXTENSIONS)
+    place = math.isfinite(offset) and offset.is_integer() and least <= offset <= most
     if not 1 <= axes <= 7 or min(shape) < 1:
         raise DataError(
             f"{path}: no image has {axes} axes and the shape {shape}; fetch the file again"

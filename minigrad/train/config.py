@@ -22,7 +22,7 @@ from minigrad.files import opened
 __all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml", "synonyms"]
 
 
-TOML_LIMIT = 100_000  # bytes of a file of options
+TOML_LIMIT = 16_000  # bytes of a file of options; the parser takes their square
 PRECISIONS = ("float32", "bfloat16", "float16")
 PATHS = ("data", "root", "init_from")  # options that may name a file or a folder
 SYNONYMS = {  # what other programs call an option: whoever writes that is told our name

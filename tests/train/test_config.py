@@ -72,6 +72,32 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         read_toml(tmp_path / "bad.toml")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a = " + b"[" * 5000, r"not a TOML file \(maximum recursion depth"),
+        (b"a = " + b"9" * 5000, r"not a TOML file \(Exceeds the limit"),
+        (b"#" * 20_000, r"not a TOML file \(it is larger than 16,000 bytes"),
+        ('data = "é"'.encode("latin-1"), "not a TOML file .*; save it as UTF-8"),
+        ('data = "x"'.encode("utf-16"), "not a TOML file .*; save it as UTF-8"),
+        (b'data = "a\0b"', "not a TOML file"),
+    ],
+)
+def test_whatever_is_wrong_with_a_toml_file_is_said(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "a.toml").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_toml(tmp_path / "a.toml")
+    with pytest.raises(DataError, match="is a folder; name a file"):
+        read_toml(tmp_path)
+
+
+def test_a_toml_file_may_begin_with_the_mark_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert read_toml(tmp_path / "a.toml") == {"epochs": 3}
+
+
 def test_names_of_other_programs_lead_to_ours() -> None:
     for name, others in SYNONYMS.items():
         for other in others.split():
