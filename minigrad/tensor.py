@@ -31,6 +31,8 @@ class Tensor(TensorMethods):
     ----------
     array : numpy.ndarray or cupy.ndarray
         The values; kept as they are, not copied. `minigrad.tensor` builds one from Python data.
+        As in PyTorch, a list becomes floats of the default dtype, and several integers are a
+        shape: ``Tensor(2, 3)`` (zeros here), ``Tensor()``.
     requires_grad : bool, default False
         Record the operations on this tensor, so that `backward` can fill `grad`.
 
@@ -72,8 +74,9 @@ class Tensor(TensorMethods):
     __array_priority__ = 1000  # ndarray + Tensor reaches Tensor.__radd__
     __array_ufunc__ = None
 
-    def __init__(self, array: Any, requires_grad: bool = False) -> None:
+    def __init__(self, *values: Any, requires_grad: bool = False) -> None:
         version: list[Any] = [0, None]
+        array, requires_grad = _arguments(values, requires_grad)
         if isinstance(array, Tensor):  # two tensors on one memory see each other's changes
             array, version = array.array, array._version
         else:
@@ -221,8 +224,18 @@ class Tensor(TensorMethods):
             raise DTypeError(
                 f"x.data takes a Tensor, not {type(value).__name__}; wrap it: mg.tensor(…)"
             )
-        self.array = value.array
-        self._version[0] += 1
+        if self._node is not None:
+            if not dtypes.is_floating(value.dtype):
+                raise DTypeError(
+                    f"x.data: x requires grad, which {value.dtype} cannot; convert: value.float()"
+                )
+            if not self.is_leaf and (value.shape, value.dtype) != (self.shape, self.dtype):
+                raise GraphError(
+                    f"x.data: {self._node.name} made x, {self.dtype} of shape {self.shape}, and "
+                    f"{value.dtype} of shape {value.shape} does not fit; take x.detach() first"
+                )
+        self._version[0] += 1  # who saved the old values learns of it
+        self.array, self._version, self._view = value.array, value._version, None
         if self._node is not None and self._node.is_leaf:
             self._node.describe(self)
 
@@ -437,6 +450,19 @@ def tensor(
     else:
         array = backend.to_device(np.array(data, wanted), device)
     return Tensor(array, requires_grad)
+
+
+def _arguments(given: tuple[Any, ...], requires_grad: bool) -> tuple[Any, bool]:
+    """Return array and `requires_grad` from the arguments of ``Tensor(…)``."""
+    first: Any = given[0] if given else 0
+    dtype = dtypes.default_dtype[0]
+    if len(given) == 2 and isinstance(given[1], (bool, np.bool_)):
+        requires_grad = bool(given[1])
+    elif len(given) != 1:
+        if any(type(n) is not int or n < 0 for n in given):
+            raise ShapeError(f"Tensor{given}: several arguments are the lengths of axes, ints >= 0")
+        return np.zeros(given or 0, dtype), requires_grad
+    return (tensor(first, dtype) if isinstance(first, (list, tuple)) else first), requires_grad
 
 
 def _as_array(data: Any) -> Any:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import backend, modes
-from minigrad.autograd.node import Function, count_nan, user_line
+from minigrad import backend, dtypes, modes
+from minigrad.autograd.node import Cast, Function, count_nan, user_line
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.tensor import Tensor, wrap
 
@@ -162,7 +162,9 @@ def _pair(
         elif g.shape != t.shape:
             raise ShapeError(f"{where}: the gradient has shape {g.shape}, its tensor {t.shape}")
         elif g.dtype != t.dtype:
-            raise DTypeError(f"{where}: the gradient is {g.dtype}, its tensor {t.dtype}")
+            if not dtypes.is_floating(g.dtype):
+                raise DTypeError(f"{where}: the gradient is {g.dtype}, its tensor {t.dtype}")
+            g = Cast(t.dtype)(g)
         pairs.append((t, g))
     return pairs
 
@@ -240,7 +242,7 @@ def _walk(
             if h.shape != parent.out_shape or (
                 h.dtype is not parent.out_dtype and h.dtype != parent.out_dtype
             ):
-                raise _misfit(node, parent, h)
+                h = _fitted(node, parent, h)
             total = pending.get(parent)
             if total is None:
                 pending[parent] = h
@@ -360,6 +362,13 @@ def _call_hooks(hooks: list[Any], g: Any, create_graph: bool) -> Any:
             )
         value = result
     return value if create_graph else value.array
+
+
+def _fitted(node: Function, parent: Any, h: Any) -> Any:
+    """Cast the gradient that a user's operation returned in another float dtype, or refuse it."""
+    if node.foreign and h.shape == parent.out_shape and dtypes.is_floating(h.dtype):
+        return Cast(parent.out_dtype)(h)
+    raise _misfit(node, parent, h)
 
 
 def _misfit(node: Function, parent: Any, h: Any) -> GraphError:

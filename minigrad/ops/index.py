@@ -25,7 +25,7 @@ from minigrad.ops.elementwise import cast, where
 from minigrad.ops.precision import WIDEST, obey
 from minigrad.ops.reduce import ValuesIndices
 from minigrad.ops.shape import Reshape, broadcast_tensors, flatten, meeting_shape
-from minigrad.tensor import Tensor, tensor
+from minigrad.tensor import Tensor, as_tensor, tensor
 
 Index = tuple[Any, ...]
 FULL = slice(None)
@@ -313,7 +313,7 @@ def fit(x: Tensor, basic: Index, advanced: Index, value: Any) -> Any:
             dtypes.check_fits("setitem", value, kind)
             return value
         value = value if hasattr(value, "dtype") else tensor(value)
-        value = value if isinstance(value, Tensor) else Tensor(value)
+        value = value if isinstance(value, Tensor) else as_tensor(value)
     xp = get_xp(x.array)
     place = xp.broadcast_to(xp.zeros(()), x.shape)[basic]
     shape = place[advanced].shape if advanced else place.shape

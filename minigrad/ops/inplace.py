@@ -19,7 +19,7 @@ from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.ops import create, elementwise
 from minigrad.ops.declare import operation
 from minigrad.ops.index import IndexPut, Slice, assign, fit, parse
-from minigrad.tensor import Tensor, is_recording, wrap
+from minigrad.tensor import Tensor, as_tensor, is_recording, wrap
 
 
 def _replay(steps: tuple[Function, ...], x: Any) -> Any:
@@ -204,7 +204,7 @@ div_ = _ufunc("div_", "divide", elementwise.div)
 @operation("Tensor")
 def copy_(self: Tensor, source: Any) -> Tensor:
     """Copy the values of `source`, broadcast and cast, into the tensor; returns it."""
-    source = source if isinstance(source, Tensor) else Tensor(source)
+    source = source if isinstance(source, Tensor) else as_tensor(source)
 
     def compute(x: Tensor, value: Tensor) -> Tensor:
         return elementwise.cast(value, x.dtype).to(x.device).expand(x.shape)

@@ -99,6 +99,9 @@ def view_as(x: Tensor, other: Tensor) -> Tensor:
 def view(x: Tensor, *shape: Any) -> Tensor:
     """Return `x` under another shape on the same memory, or refuse where a copy would be needed.
 
+    The results of convolutions and poolings lie channels-last in memory, which PyTorch's programs
+    need not know: their view is a copy, and read-only, so that no change of it can be lost.
+
     Raises
     ------
     ShapeError
@@ -115,11 +118,19 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     wanted = infer_shape("view", sizes("view", shape), x.array.size, x.shape)
     out = Reshape(wanted)(x)
     if x.array.size and not get_xp(x.array).may_share_memory(out.array, x.array):
+        if isinstance(out.array, np.ndarray) and _is_channels_last(x.array):
+            out.array.flags.writeable = False
+            return out
         raise ShapeError(
             f"view: shape {wanted} needs a copy of this tensor of shape {x.shape} and strides "
             f"{x.stride()}; use reshape, or contiguous() first"
         )
     return out
+
+
+def _is_channels_last(array: Any) -> bool:
+    order = (0, *range(2, array.ndim), 1)
+    return array.ndim > 2 and bool(array.transpose(order).flags.c_contiguous)
 
 
 @operation()
