@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import types
@@ -10,11 +11,13 @@ from contextlib import nullcontext
 from contextvars import copy_context
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from minigrad.errors import DeviceError, MissingExtra, OptionError, missing_extra, unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
     "Device",
@@ -34,6 +37,7 @@ __all__ = [
     "namespace",
     "new_stream",
     "quiet",
+    "quietly",
     "register",
     "synchronize",
     "tf32_allowed",
@@ -427,6 +431,16 @@ def quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     context = copy_context()
     context.run(np.seterr, all="ignore")
     return context.run(function, *args, **kwargs)
+
+
+def quietly(function: F) -> F:
+    """Let every call of a function be `quiet`: a decorator."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return quiet(function, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
 
 
 class use_kernels:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.backend import get_xp
+from minigrad.backend import get_xp, quietly
 from minigrad.errors import DataError
 from minigrad.kernels import pick
 from minigrad.tensor import Tensor
@@ -22,6 +22,7 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in params if p.grad is not None]
 
 
+@quietly
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -71,18 +72,17 @@ def clip_grad_norm_(
             f"clip_grad_norm_: the gradients' norm is {total}; lower the learning rate or the "
             "loss scale, and look for the cause with autograd.detect_anomaly"
         )
-    with np.errstate(invalid="ignore"):  # inf / inf
-        factor = max_norm / (total + 1e-6)
+    # an infinite norm: inf / inf
+    factor = max_norm / (total + 1e-6)
     # A GPU multiplies always: to look at the factor would be to wait for it.
     if xp is not np or not factor >= 1.0:
         factor = xp.minimum(factor, 1.0)  # NaN stays, as in PyTorch: a broken gradient is visible
-        with np.errstate(invalid="ignore"):
-            for grad in grads:
-                if dtypes.is_narrow(grad.dtype):  # as float16 a small factor would be 0
-                    grad.array[...] = grad.array.astype(np.float32) * factor.astype(np.float32)
-                else:
-                    grad.array *= factor.astype(grad.dtype)
-                grad._version[0] += 1
+        for grad in grads:
+            if dtypes.is_narrow(grad.dtype):  # as float16 a small factor would be 0
+                grad.array[...] = grad.array.astype(np.float32) * factor.astype(np.float32)
+            else:
+                grad.array *= factor.astype(grad.dtype)
+            grad._version[0] += 1
     return Tensor(xp.asarray(total, dtype=arrays[0].dtype))
 
 
@@ -97,8 +97,8 @@ def _norm(xp: Any, array: Any, order: float) -> Any:
         return (size.max() if order > 0 else size.min()).astype(np.float64)
     if order == 0.0:
         return (size != 0).sum().astype(np.float64)
-    with np.errstate(divide="ignore", over="ignore"):  # 0 to a negative power
-        return (size.astype(np.float64) ** order).sum() ** (1.0 / order)
+    # 0 to a negative power is infinite
+    return (size.astype(np.float64) ** order).sum() ** (1.0 / order)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import dtypes
-from minigrad.autograd.node import Function
+from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
 from minigrad.modes import state
-from minigrad.ops.arguments import check_dim, check_floating, check_tensor
+from minigrad.ops.arguments import check_dim, check_floating, check_same_dtype, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import Sigmoid, cast, sigmoid, where
+from minigrad.ops.elementwise import Sigmoid, cast, sigmoid
 from minigrad.ops.inplace import change
 from minigrad.ops.precision import FLOAT32, HALF, obey
 from minigrad.ops.shape import chunk, reshape
@@ -110,7 +110,7 @@ class HardSigmoid(Function):
         return get_xp(x).clip(x + 3.0, 0.0, 6.0) / 6.0
 
     def backward(self, g: Any, x: Any) -> Any:
-        return get_xp(g).where((x > -3.0) & (x < 3.0), g / 6.0, 0.0)
+        return get_xp(g).where((x <= -3.0) | (x >= 3.0), 0.0, g / 6.0)
 
 
 class HardSwish(Function):
@@ -124,7 +124,21 @@ class HardSwish(Function):
 
     def backward(self, g: Any, x: Any) -> Any:
         where = get_xp(g).where
-        return where(x < -3.0, 0.0, where(x > 3.0, g, g * (x / 3.0 + 0.5)))
+        return where(x < -3.0, 0.0, where(x <= 3.0, g * (x / 3.0 + 0.5), g))
+
+
+class Prelu(Function):
+    """``x`` where positive, ``weight * x`` elsewhere."""
+
+    several_steps = True
+    saves = (0, 1)
+
+    def forward(self, x: Any, weight: Any) -> Any:
+        return get_xp(x).where(x > 0, x, x * weight)
+
+    def backward(self, g: Any, x: Any, weight: Any) -> Any:
+        where = get_xp(g).where
+        return where(x > 0, g, g * weight), sum_to(where(x > 0, 0.0, g * x), weight.shape)
 
 
 class Silu(Function):
@@ -439,7 +453,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         )
     if weight.numel() > 1:
         weight = reshape(weight, (-1, *(1,) * (x.ndim - 2)))
-    return where(x > 0, x, x * weight)  # type: ignore[no-any-return]
+    check_same_dtype("prelu", x, weight)
+    return Prelu()(x, weight)
 
 
 @operation("functional")

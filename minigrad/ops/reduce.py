@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad import dtypes
 from minigrad.autograd.node import Function
-from minigrad.backend import get_xp
+from minigrad.backend import get_xp, quietly
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.modes import state
@@ -139,24 +139,21 @@ class Var(Function):
         freedom = count(shape, self.dims) - self.correction
         return 1.0 / freedom if freedom > 0 else math.inf
 
+    @quietly
     def forward(self, x: Any) -> Any:
-        with np.errstate(over="ignore"):
-            return self.wide(x).astype(x.dtype, copy=False)
+        return self.wide(x).astype(x.dtype, copy=False)
 
     def wide(self, x: Any) -> Any:
         """Return the variance in double precision, as PyTorch takes it on a CPU."""
-        if isinstance(x, np.ndarray):
-            x = x.astype(np.float64, copy=False)
+        x = x.astype(np.float64, copy=False)
         centred: Any = Centre(self.dims)(x)  # an array: arrays in, array out
         total = (centred * centred).sum(self.dims, keepdims=self.keepdim)
-        with np.errstate(invalid="ignore"):  # no freedom and no distance: 0 * inf is NaN
-            return total * self.scale(x.shape)
+        # no freedom and no distance: 0 * inf is NaN
+        return total * self.scale(x.shape)
 
+    @quietly
     def backward(self, g: Any, x: Any) -> Any:
-        with np.errstate(invalid="ignore"):
-            return spread(g, x.shape, self.dims) * (
-                Centre(self.dims)(x) * (2.0 * self.scale(x.shape))
-            )
+        return spread(g, x.shape, self.dims) * (Centre(self.dims)(x) * (2.0 * self.scale(x.shape)))
 
 
 class Std(Var):
@@ -627,12 +624,12 @@ class Norm(Function):
     def __init__(self, p: float, dims: Dims, keepdim: bool) -> None:
         self.p, self.dims, self.keepdim = p, dims, keepdim
 
+    @quietly
     def forward(self, x: Any) -> Any:
-        with np.errstate(over="ignore", under="ignore", divide="ignore"):
-            total = self.powers(x).sum(self.dims, keepdims=self.keepdim)
-            out = total ** (1.0 / self.p)
-            if isinstance(x, np.ndarray) and not ((total > 1e-30) & (total < math.inf)).all():
-                return self.scaled(x)
+        total = self.powers(x).sum(self.dims, keepdims=self.keepdim)
+        out = total ** (1.0 / self.p)
+        if isinstance(x, np.ndarray) and not ((total > 1e-30) & (total < math.inf)).all():
+            return self.scaled(x)
         return out
 
     def powers(self, x: Any) -> Any:
@@ -646,13 +643,14 @@ class Norm(Function):
         out = unit * total ** (1.0 / self.p)
         return out if self.keepdim else out.squeeze(self.dims)
 
+    @quietly
     def backward(self, g: Any, x: Any, out: Any) -> Any:
         xp = get_xp(g)
         zero = out == 0
         direction = x / spread(xp.where(zero, 1.0, out), x.shape, self.dims)
         if self.p != 2:  # |x / norm|^(p-1) with the sign of x; 0 at 0, not an infinite power
-            with np.errstate(divide="ignore"):  # a finite part of an infinite norm
-                power = xp.where(x == 0, 1.0, abs(direction)) ** (self.p - 1.0)
+            # a finite part of an infinite norm
+            power = xp.where(x == 0, 1.0, abs(direction)) ** (self.p - 1.0)
             direction = xp.where(x == 0, direction, xp.where(x < 0, -power, power))
         direction = xp.where(spread(zero, x.shape, self.dims), 0.0, direction)
         return spread(g, x.shape, self.dims) * direction
@@ -725,6 +723,7 @@ class LogSumExp(Function):
     def __init__(self, dims: Dims, keepdim: bool) -> None:
         self.dims, self.keepdim = dims, keepdim
 
+    @quietly
     def forward(self, x: Any) -> Any:
         xp = get_xp(x)
         if not x.size:
@@ -732,8 +731,8 @@ class LogSumExp(Function):
         peak = x.max(self.dims, keepdims=True)
         peak = xp.where(xp.isfinite(peak), peak, 0.0)
         total = xp.exp(x - peak).sum(self.dims, dtype=accumulator(x.dtype), keepdims=True)
-        with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
-            out = (xp.log(total) + peak).astype(x.dtype, copy=False)
+        # log(0) is -inf, as it should be
+        out = (xp.log(total) + peak).astype(x.dtype, copy=False)
         return out if self.keepdim else out.squeeze(self.dims)
 
     def backward(self, g: Any, x: Any, out: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Device, get_xp, to_device
+from minigrad.backend import Device, get_xp, quiet, quietly, to_device
 from minigrad.errors import DTypeError, GraphError, OptionError
 from minigrad.loading import Entries, integer, number
 from minigrad.modes import no_grad
@@ -143,8 +143,7 @@ class GradScaler:
                 f"GradScaler.scale: a loss is a Tensor, not {type(outputs).__name__}; scale it "
                 "before item() or float()"
             )
-        with np.errstate(over="ignore"):
-            return outputs * self._factor(outputs.device)[0]
+        return quiet(outputs.__mul__, self._factor(outputs.device)[0])
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients of an optimizer's parameters by the scale, in place.
@@ -353,11 +352,11 @@ class GradScaler:
         return commit
 
 
+@quietly
 def _unscale(array: Any, inverse: Any) -> Any:
     """Multiply in place; return, in the array's memory, whether an element is infinite or NaN."""
     xp = get_xp(array)
-    with np.errstate(over="ignore", invalid="ignore"):
-        xp.multiply(array, inverse.astype(array.dtype, copy=False), out=array)
+    xp.multiply(array, inverse.astype(array.dtype, copy=False), out=array)
     return ~xp.isfinite(array).all()
 
 

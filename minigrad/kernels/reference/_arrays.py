@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import quietly
 from minigrad.kernels.threads import alone, share
 
 __all__ = [
@@ -188,6 +189,7 @@ def sum_rows(xp: Any, x: Array) -> Array:
     return sums[0] if len(sums) == 1 else np.sum(sums, axis=0)
 
 
+@quietly
 def inverse_deviation(
     xp: Any, centred: Array, mean: Callable[[Array], Array], eps: float
 ) -> tuple[Array, Array]:
@@ -197,16 +199,14 @@ def inverse_deviation(
     which eps is nothing. (Not on a GPU, which would have to wait for the answer whether there are
     such: its kernels look row by row.)
     """
-    with np.errstate(over="ignore"):
-        var = mean(centred * centred)
+    var = mean(centred * centred)
     scale = 1.0 / xp.sqrt(var + eps)
     array = getattr(var, "array", var)
     if not isinstance(array, np.ndarray) or not np.isinf(array).any():
         return scale, var
     unit = unit_of(array.dtype)
     small = centred * unit
-    with np.errstate(invalid="ignore", over="ignore"):
-        return xp.where(var == math.inf, unit / xp.sqrt(mean(small * small)), scale), var
+    return xp.where(var == math.inf, unit / xp.sqrt(mean(small * small)), scale), var
 
 
 def unit_of(dtype: Any) -> float:

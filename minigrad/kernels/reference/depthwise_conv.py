@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.backend import quietly
 from minigrad.kernels.reference._arrays import Array, channels_first, channels_last, in_float32
 from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
 from minigrad.kernels.threads import share
@@ -161,6 +162,7 @@ def _channel_groups(n: int, channels: int, axes: Sequence[_Axis]) -> list[slice]
 
 
 @in_float32
+@quietly
 def depthwise_conv(
     xp: Any,
     x: Array,
@@ -192,8 +194,7 @@ def depthwise_conv(
         target = tiles[c]
         target[...] = part.reshape(target.shape)
 
-    with np.errstate(invalid="ignore"):
-        share(xp, convolve, _channel_groups(n, channels, axes))
+    share(xp, convolve, _channel_groups(n, channels, axes))
     y = y[(slice(None), *map(slice, out))]
     if isinstance(y, np.ndarray) and not np.isfinite(y).all():
         _by_shifts(y, x, w, bias, stride, padding, dilation)
@@ -232,9 +233,8 @@ def _by_shifts(
     """Write the convolution of channels-last x to y, one tap of the filter after the other."""
     y[...] = 0.0 if bias is None else bias
     size, out = x.shape[1:-1], y.shape[1:-1]
-    with np.errstate(invalid="ignore", over="ignore"):
-        for tap, pixels, outputs in _taps(size, out, w.shape[2:], stride, padding, dilation):
-            y[(slice(None), *outputs)] += x[(slice(None), *pixels)] * w[(slice(None), 0, *tap)]
+    for tap, pixels, outputs in _taps(size, out, w.shape[2:], stride, padding, dilation):
+        y[(slice(None), *outputs)] += x[(slice(None), *pixels)] * w[(slice(None), 0, *tap)]
 
 
 def _tiles_of(y: Array, axes: Sequence[_Axis]) -> Array:
@@ -267,6 +267,7 @@ def depthwise_conv_input_grad(
 
 
 @in_float32
+@quietly
 def depthwise_conv_weight_grad(
     xp: Any,
     g: Array,
@@ -294,14 +295,12 @@ def depthwise_conv_weight_grad(
         diagonals = _diagonals(xp, whole, kernel, stride, dilation)
         return diagonals.sum(axis=tuple(range(1 + len(kernel), diagonals.ndim)))
 
-    with np.errstate(invalid="ignore"):
-        gw = xp.concatenate(share(xp, correlate, _channel_groups(n, channels, axes)))
+    gw = xp.concatenate(share(xp, correlate, _channel_groups(n, channels, axes)))
     gw = gw.reshape(channels, 1, *kernel)
     if isinstance(gw, np.ndarray) and not np.isfinite(gw).all():
         gw[...] = 0.0
         everywhere = tuple(range(len(size) + 1))
-        with np.errstate(invalid="ignore", over="ignore"):
-            for tap, pixels, outputs in _taps(size, out, kernel, stride, padding, dilation):
-                products = x[(slice(None), *pixels)] * g[(slice(None), *outputs)]
-                gw[(slice(None), 0, *tap)] = products.sum(everywhere)
+        for tap, pixels, outputs in _taps(size, out, kernel, stride, padding, dilation):
+            products = x[(slice(None), *pixels)] * g[(slice(None), *outputs)]
+            gw[(slice(None), 0, *tap)] = products.sum(everywhere)
     return gw

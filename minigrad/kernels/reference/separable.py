@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import quietly
 from minigrad.kernels.reference._arrays import (
     Array,
     channels_first,
@@ -68,6 +69,7 @@ class AxisMap:
             used = np.flatnonzero(self.matrix[rows].any(axis=0))
             yield rows, slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
 
+    @quietly
     def __call__(self, xp: Any, x: Array, axis: int) -> Array:
         """Apply the map along `axis` of a contiguous array."""
         before, after = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
@@ -85,8 +87,8 @@ class AxisMap:
                     xp.matmul(matrix[rows, columns], x3[b, columns], out=y[b, rows])
 
         step = max(1, TASK // max(1, max(out, size) * after))
-        with np.errstate(invalid="ignore"):  # 0 * inf: see _confine
-            share(xp, part, range(0, before, step))
+        # 0 * inf: see _confine
+        share(xp, part, range(0, before, step))
         if isinstance(y, np.ndarray) and not np.isfinite(y).all():
             y = _confine(self.matrix.astype(x.dtype), x3)
         return y.reshape(*x.shape[:axis], out, *x.shape[axis + 1 :])

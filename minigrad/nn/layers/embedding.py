@@ -49,7 +49,8 @@ class Embedding(Module):
         init.normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight[wrap(check_index("embedding", x, self.weight.shape, 0))]
+        index = check_index("embedding", x, self.weight.shape, 0)
+        return self.weight[wrap(index, x._version)]  # a change of x is seen in backward
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"

@@ -139,7 +139,7 @@ MUTANTS = {
     "the variance is taken about 0": Mutant(
         "layer_norm", norm, "fma(x[i] - mean, x[i] - mean, squares)", "fma(x[i], x[i], squares)"
     ),
-    "eps is forgotten": Mutant("layer_norm", norm, "/ columns + eps)", "/ columns + 0.1f)"),
+    "eps is forgotten": Mutant("layer_norm", norm, "rsqrt(var + eps)", "rsqrt(var + 0.1f)"),
     "the right border is one too far": Mutant(
         "depthwise_conv", walk, "left + j < width", "left + j <= width"
     ),
