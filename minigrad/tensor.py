@@ -256,7 +256,18 @@ class Tensor(TensorMethods):
             if not force:
                 raise GraphError(f"numpy(): the tensor is on {self.device}; write x.cpu().numpy()")
             return backend.to_device(self.array, "cpu")  # type: ignore[no-any-return]
+        return self._lent()  # type: ignore[no-any-return]
+
+    def _lent(self) -> Any:
+        """Return the array to somebody who may change it without a word: nothing keeps a cast."""
+        if type(self._version) is list and not self._is_lent:
+            self._version.append(True)
         return self.array
+
+    @property
+    def _is_lent(self) -> bool:
+        """True once the memory was handed out, as by `numpy`: changes there go uncounted."""
+        return type(self._version) is list and len(self._version) > 2
 
     def item(self) -> Any:
         """Return the only element as a Python number."""
@@ -282,7 +293,7 @@ class Tensor(TensorMethods):
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:
             raise GraphError("__dlpack__: the tensor requires grad; write x.detach()")
-        return self.array.__dlpack__(**kwargs)
+        return self._lent().__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:
         return self.array.__dlpack_device__()
@@ -538,7 +549,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
         raise DTypeError(
             f"from_numpy takes a numpy.ndarray, not {type(array).__name__}; use mg.tensor(…)"
         )
-    return Tensor(array)
+    return _borrowed(array)
 
 
 def from_dlpack(source: Any) -> Tensor:
@@ -554,8 +565,14 @@ def from_dlpack(source: Any) -> Tensor:
     if kind == 2:  # kDLCUDA
         number = source.__dlpack_device__()[1]
         with backend.guard(f"cuda:{number}"):
-            return Tensor(backend.namespace(f"cuda:{number}").from_dlpack(source))
-    return Tensor(np.from_dlpack(source))
+            return _borrowed(backend.namespace(f"cuda:{number}").from_dlpack(source))
+    return _borrowed(np.from_dlpack(source))
+
+
+def _borrowed(array: Any) -> Tensor:
+    result = Tensor(array)
+    result._lent()
+    return result
 
 
 def is_recording(*tensors: Any) -> bool:

@@ -63,10 +63,13 @@ def _counts(x: Any) -> bool:
 
 
 def _to(x: Any, dtype: dtypes.DType, cache: dict[Any, Any] | None) -> Any:
-    """Return `x` as `dtype`; a parameter from the cache, while it is unchanged."""
+    """Return `x` as `dtype`; a parameter from the cache, while it is unchanged.
+
+    A cast of memory that somebody holds as an array is not kept: its changes are not counted.
+    """
     if not _counts(x) or x.dtype == dtype:
         return x
-    if cache is None or not (x.is_leaf and x.requires_grad):
+    if cache is None or x._is_lent or not (x.is_leaf and x.requires_grad):
         return Cast(dtype)(x)
     # Recorded and unrecorded casts differ: the latter would cut the parameter off.
     key = (id(x), dtype, current().flags & GRAD)

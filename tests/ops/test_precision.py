@@ -414,3 +414,25 @@ def test_an_operation_of_the_user_gets_what_it_is_given() -> None:
 
     with mg.autocast("cpu", mg.float16):
         assert Double()(mg.ones(2)).dtype == mg.float32
+
+
+@pytest.mark.parametrize("lend", ["numpy", "asarray", "dlpack", "from_numpy"])
+def test_a_change_through_an_array_is_seen_within_the_region(lend: str) -> None:
+    weight = mg.nn.Parameter(mg.ones(2, 2))
+    if lend == "from_numpy":
+        array = np.ones((2, 2), np.float32)
+        weight = mg.nn.Parameter(mg.from_numpy(array))
+    elif lend == "asarray":
+        array = np.asarray(weight.detach())
+    elif lend == "dlpack":
+        array = np.from_dlpack(weight.detach())
+    else:
+        array = weight.detach().numpy()
+    if not array.flags.writeable:
+        pytest.skip("this NumPy makes memory from DLPack read-only")
+    x = mg.ones(1, 2)
+    with mg.autocast("cpu", mg.float16):
+        before = (x @ weight).tolist()
+        array[...] = 3.0
+        after = (x @ weight).tolist()
+    assert (before, after) == ([[2.0, 2.0]], [[6.0, 6.0]])
