@@ -18,9 +18,17 @@ if "numpy" not in sys.modules:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
 
-# The machine may be busy: nothing is held against the clock on the wall.
+# The machine may be busy: nothing is held against the clock on the wall. Every run draws the same
+# cases; ``--hypothesis-profile=explore`` draws others, and more of them.
 settings.register_profile(
-    "minigrad", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "minigrad",
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "explore", settings.get_profile("minigrad"), max_examples=300, derandomize=False
 )
 settings.load_profile("minigrad")
 

@@ -256,6 +256,8 @@ APART: dict[str, str] = {
     "instance_norm": "as layer_norm",
     "batch_norm": "as layer_norm",
     "global_response_norm": "as layer_norm",
+    "addcdiv": "PyTorch squares the divisor, which may be too small for it",
+    "normalize": "as norm",
     "topk": "which of several equal infinities comes first is open in PyTorch",
     "scaled_dot_product_attention": "PyTorch's kernel rescales whole rows, so NaN spreads in them",
     "kl_div": "PyTorch's gradient of a target of 0 or NaN",

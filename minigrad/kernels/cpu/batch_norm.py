@@ -93,5 +93,6 @@ def batch_norm_vjp(
         return reference.batch_norm_vjp(np, *whole, weight, eps)  # type: ignore[no-any-return]
     scale = 1.0 / np.sqrt(squares * inverse + x.dtype.type(eps))
     a = scale if weight is None else scale * weight
-    _affine(out, g, x, mean, a, -a * scale * scale * product * inverse, -a * total * inverse)
+    slope = scale * product * inverse * scale  # in this order nothing leaves the range
+    _affine(out, g, x, mean, a, -a * slope, -a * total * inverse)
     return gx, product * scale, total

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
-from minigrad.kernels.cpu.compile import compiled, parallel
+from minigrad.kernels.cpu.compile import compiled, in_order, parallel
 from minigrad.kernels.cpu.exp import exp
 from minigrad.kernels.reference import softmax as reference
 
@@ -46,15 +46,19 @@ def _softmax(y, x):  # type: ignore[no-untyped-def]
                 row[c] /= total
 
 
+@in_order  # most + log_total is most, where that is huge
+def _subtract(row, source, most, log_total):  # type: ignore[no-untyped-def]
+    for c in range(row.size):
+        row[c] = (source[c] - most) - log_total
+
+
 @parallel
 def _log_softmax(y, x):  # type: ignore[no-untyped-def]
     for tile in prange(-(-len(x) // TILE)):
         for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
             row, source = y[m], x[m]
             most, total = exp_of_row(row, source)
-            shift = most + np.log(total)
-            for c in range(row.size):
-                row[c] = source[c] - shift
+            _subtract(row, source, most, np.log(total))
 
 
 @parallel
