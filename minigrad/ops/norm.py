@@ -125,6 +125,17 @@ def _affine(name: str, x: Tensor, shape: tuple[int, ...], **parameters: Any) -> 
     return found
 
 
+def _last_axes(name: str, x: Tensor, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the lengths of the axes that are normalised, in which the shape of x must end."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or x.shape[x.ndim - len(shape) :] != shape:
+        raise ShapeError(
+            f"{name}: input of shape {x.shape} must end in normalized_shape {shape}; for "
+            "images (N, C, H, W) normalise channels with x.permute(0, 2, 3, 1)"
+        )
+    return shape
+
+
 def _check_eps(name: str, eps: float) -> None:
     if not eps >= 0.0:
         raise OptionError(f"{name}: eps must not be negative, got {eps}")
@@ -178,12 +189,7 @@ def layer_norm(
     if state.autocast is not None:
         x, weight, bias = obey("layer_norm", x, weight, bias)
     check_floating("layer_norm", x)
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or x.shape[x.ndim - len(shape) :] != shape:
-        raise ShapeError(
-            f"layer_norm: input of shape {x.shape} must end in normalized_shape {shape}; for "
-            "images (N, C, H, W) normalise channels with x.permute(0, 2, 3, 1)"
-        )
+    shape = _last_axes("layer_norm", x, normalized_shape)
     weight, bias = _affine("layer_norm", x, shape, weight=weight, bias=bias)
     _check_eps("layer_norm", eps)
     if 0 in shape:
@@ -238,9 +244,9 @@ def rms_norm(
     """
     x = check_tensor("rms_norm", input)
     check_floating("rms_norm", x)
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or 0 in shape or x.shape[x.ndim - len(shape) :] != shape:
-        raise ShapeError(f"rms_norm: input of shape {x.shape} must end in normalized_shape {shape}")
+    shape = _last_axes("rms_norm", x, normalized_shape)
+    if 0 in shape:
+        raise ShapeError(f"rms_norm: nothing has no mean; normalized_shape {shape} has a 0")
     (weight,) = _affine("rms_norm", x, shape, weight=weight)
     eps = dtypes.spacing(x.dtype) if eps is None else eps
     _check_eps("rms_norm", eps)

@@ -257,6 +257,8 @@ def var(
         A floating tensor.
     dim : int or tuple of int, optional
         Axes to reduce; None (default) means all.
+    unbiased : bool, optional
+        PyTorch's older form: True is ``correction=1``, False is ``correction=0``.
     correction : float, default 1
         Subtracted from the number of elements: 1 (Bessel) estimates the variance of the population
         from a sample, 0 gives that of the values themselves.
