@@ -38,7 +38,8 @@ def modules(extra: str) -> Iterator[str]:
         if re.search(rf"""extra == ["']{extra}["']""", line):
             package = re.split(r"[\[<>=!~; ]", line)[0]
             wanted = _plain(package)
-            found = [module for module, owners in provided if wanted in map(_plain, owners)]
+            public = (item for item in provided if not item[0].startswith("_"))  # not its parts
+            found = [module for module, owners in public if wanted in map(_plain, owners)]
             assert found, f"{package} is not installed, or holds no module"
             yield from found
 
