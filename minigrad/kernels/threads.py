@@ -24,7 +24,7 @@ import numpy as np
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["alone", "openblas", "share"]
+__all__ = ["alone", "openblas", "run_tasks"]
 
 Controls = tuple[Callable[[], int], Callable[[int], None]]
 
@@ -71,19 +71,19 @@ if hasattr(os, "register_at_fork"):
 
 def alone(function: Callable[..., Any], *args: Any) -> Any:
     """Return ``function(*args)``; BLAS has one thread meanwhile."""
-    return share(np, lambda given: function(*given), (args,))[0]
+    return run_tasks(np, lambda given: function(*given), (args,))[0]
 
 
-def share(xp: Any, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
+def run_tasks(xp: Any, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
     """Return ``[work(task) for task in tasks]``, with NumPy by as many threads as BLAS may use.
 
-    One caller at a time has the threads; for others, for tasks that share tasks themselves, and
+    One caller at a time has the threads; for others, for tasks that have tasks themselves, and
     for other libraries than NumPy, this is the list comprehension above.
 
     Examples
     --------
     >>> import numpy as np
-    >>> share(np, len, ["a", "bc"])
+    >>> run_tasks(np, len, ["a", "bc"])
     [1, 2]
     """
     controls, mine = openblas() if xp is np else None, _free

@@ -14,7 +14,7 @@ import pytest
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick, threads
 from minigrad.kernels.reference import _arrays, mlp
-from minigrad.kernels.threads import openblas, share
+from minigrad.kernels.threads import openblas, run_tasks
 from tests.clock import HANG
 
 rng = np.random.default_rng(0)
@@ -40,8 +40,8 @@ def count() -> int:
 
 
 def test_results_are_in_order() -> None:
-    assert share(np, lambda i: i * i, range(50)) == [i * i for i in range(50)]
-    assert share(np, len, []) == []
+    assert run_tasks(np, lambda i: i * i, range(50)) == [i * i for i in range(50)]
+    assert run_tasks(np, len, []) == []
 
 
 @needs_openblas
@@ -53,7 +53,7 @@ def test_tasks_run_on_several_threads_with_one_of_blas_each(blas: Any) -> None:
         both.wait()
         return threading.get_ident(), count()
 
-    results = share(np, task, range(2))
+    results = run_tasks(np, task, range(2))
     assert len({name for name, _ in results}) == 2
     assert [inside for _, inside in results] == [1, 1]
     assert count() == 2
@@ -62,18 +62,18 @@ def test_tasks_run_on_several_threads_with_one_of_blas_each(blas: Any) -> None:
 @needs_openblas
 def test_one_blas_thread_means_one_thread(blas: Any) -> None:
     blas(1)
-    assert set(share(np, lambda _: threading.get_ident(), range(8))) == {threading.get_ident()}
+    assert set(run_tasks(np, lambda _: threading.get_ident(), range(8))) == {threading.get_ident()}
 
 
 @needs_openblas
 def test_tasks_may_share_tasks_and_errors_come_through(blas: Any) -> None:
     blas(2)
-    nested = share(np, lambda i: share(np, lambda j: 10 * i + j, range(3)), range(4))
+    nested = run_tasks(np, lambda i: run_tasks(np, lambda j: 10 * i + j, range(3)), range(4))
     assert nested == [[10 * i + j for j in range(3)] for i in range(4)]
     with pytest.raises(ZeroDivisionError):
-        share(np, lambda i: 1 // i, range(8))
+        run_tasks(np, lambda i: 1 // i, range(8))
     assert count() == 2
-    assert share(np, str, range(3)) == ["0", "1", "2"]
+    assert run_tasks(np, str, range(3)) == ["0", "1", "2"]
 
 
 @needs_openblas
@@ -86,9 +86,9 @@ def test_helpers_know_which_warnings_to_raise(blas: Any) -> None:
         return np.divide(1.0, np.zeros(3))
 
     with np.errstate(divide="ignore"):
-        share(np, task, range(2))
+        run_tasks(np, task, range(2))
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        share(np, task, range(2))
+        run_tasks(np, task, range(2))
 
 
 @needs_openblas
@@ -117,10 +117,10 @@ def test_several_callers_at_once(blas: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own(blas: Any) -> None:
     blas(2)
-    share(np, lambda _: time.sleep(0.01), range(2))  # the pool has a thread
+    run_tasks(np, lambda _: time.sleep(0.01), range(2))  # the pool has a thread
     child = os.fork()
     if not child:
-        ok = share(np, lambda i: i + 1, range(9)) == list(range(1, 10))
+        ok = run_tasks(np, lambda i: i + 1, range(9)) == list(range(1, 10))
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -128,12 +128,14 @@ def test_a_forked_child_has_threads_of_its_own(blas: Any) -> None:
 def test_other_libraries_get_a_plain_loop() -> None:
     import minigrad as mg
 
-    assert set(share(mg.ops, lambda _: threading.get_ident(), range(8))) == {threading.get_ident()}
+    assert set(run_tasks(mg.ops, lambda _: threading.get_ident(), range(8))) == {
+        threading.get_ident()
+    }
 
 
 def test_without_openblas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "openblas", lambda: None)
-    assert share(np, str, range(3)) == ["0", "1", "2"]
+    assert run_tasks(np, str, range(3)) == ["0", "1", "2"]
 
 
 # ---- kernels ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import quietly
-from minigrad.kernels.threads import alone, share
+from minigrad.kernels.threads import alone, run_tasks
 
 __all__ = [
     "add_up",
@@ -92,7 +92,7 @@ def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
                 return more
 
             sums = block(0)
-            for more in share(np, block, range(step, rows, step)):
+            for more in run_tasks(np, block, range(step, rows, step)):
                 sums = [None if s is None else s + m for s, m in zip(sums, more, strict=True)]
             out = out.reshape(lead + out.shape[1:])
             return (out, *(_narrow(s, x.dtype) for s in sums)) if sums else out
@@ -120,7 +120,7 @@ def elementwise(formula: Kernel) -> Kernel:
             part = slice(start, start + BLOCK)
             result[part] = whole(np, *(a[part] for a in flat))
 
-        share(np, block, range(0, x.size, BLOCK))
+        run_tasks(np, block, range(0, x.size, BLOCK))
         return out
 
     return run

@@ -22,7 +22,7 @@ from minigrad.kernels.reference._arrays import (
     channels_last,
     in_float32,
 )
-from minigrad.kernels.threads import share
+from minigrad.kernels.threads import run_tasks
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "out_size", "pad"]
 
@@ -164,7 +164,7 @@ def conv(
         if bias is not None:
             part += bias
 
-    share(xp, convolve, tiles)
+    run_tasks(xp, convolve, tiles)
     return channels_first(y)
 
 
@@ -204,7 +204,7 @@ def conv_input_grad(
 
     together = len(tiles) if dilation[0] * (kernel[0] - 1) < stride[0] else 1  # else tiles overlap
     for i in range(0, len(tiles), max(1, together)):
-        share(xp, scatter, tiles[i : i + together])
+        run_tasks(xp, scatter, tiles[i : i + together])
     inside = tuple(slice(lo, lo + s) for s, (lo, _) in zip(size, padding, strict=True))
     return channels_first(gx[(slice(None), *inside)])
 
@@ -236,6 +236,6 @@ def conv_weight_grad(
         return xp.matmul(part.swapaxes(1, 2), columns)
 
     for i in range(0, len(tiles), AT_ONCE):
-        for part in share(xp, correlate, tiles[i : i + AT_ONCE]):
+        for part in run_tasks(xp, correlate, tiles[i : i + AT_ONCE]):
             gw += part
     return channels_first(gw.reshape(channels, *kernel, inner))

@@ -36,7 +36,7 @@ import numpy as np
 from minigrad.backend import quietly
 from minigrad.kernels.reference._arrays import Array, channels_first, channels_last, in_float32
 from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
-from minigrad.kernels.threads import share
+from minigrad.kernels.threads import run_tasks
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
 
@@ -194,7 +194,7 @@ def depthwise_conv(
         target = tiles[c]
         target[...] = part.reshape(target.shape)
 
-    share(xp, convolve, _channel_groups(n, channels, axes))
+    run_tasks(xp, convolve, _channel_groups(n, channels, axes))
     y = y[(slice(None), *map(slice, out))]
     if isinstance(y, np.ndarray) and not np.isfinite(y).all():
         _by_shifts(y, x, w, bias, stride, padding, dilation)
@@ -295,7 +295,7 @@ def depthwise_conv_weight_grad(
         diagonals = _diagonals(xp, whole, kernel, stride, dilation)
         return diagonals.sum(axis=tuple(range(1 + len(kernel), diagonals.ndim)))
 
-    gw = xp.concatenate(share(xp, correlate, _channel_groups(n, channels, axes)))
+    gw = xp.concatenate(run_tasks(xp, correlate, _channel_groups(n, channels, axes)))
     gw = gw.reshape(channels, 1, *kernel)
     if isinstance(gw, np.ndarray) and not np.isfinite(gw).all():
         gw[...] = 0.0

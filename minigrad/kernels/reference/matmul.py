@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.reference._arrays import Array, in_float32
-from minigrad.kernels.threads import share
+from minigrad.kernels.threads import run_tasks
 
 __all__ = ["matmul"]
 
@@ -44,5 +44,5 @@ def _in_parts(x: Array, y: Array) -> Array:
         else:
             np.matmul(x[at], y, out=out[at])
 
-    share(np, part, range(0, longer, step))
+    run_tasks(np, part, range(0, longer, step))
     return out

@@ -19,7 +19,7 @@ from minigrad.kernels.reference.gelu import gelu, gelu_vjp
 from minigrad.kernels.reference.grn import grn, grn_vjp
 from minigrad.kernels.reference.layer_norm import layer_norm, layer_norm_vjp
 from minigrad.kernels.reference.matmul import matmul
-from minigrad.kernels.threads import share
+from minigrad.kernels.threads import run_tasks
 
 __all__ = ["Parameters", "mlp", "mlp_vjp"]
 
@@ -127,7 +127,7 @@ def _in_tiles(
         part = None if factor is None else factor[at]
         out[at] = _formula(np, x[at], skip[at], p, part, eps, grn_eps)
 
-    share(np, tile, range(0, len(x), step))
+    run_tasks(np, tile, range(0, len(x), step))
     return y
 
 

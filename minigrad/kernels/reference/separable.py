@@ -21,7 +21,7 @@ from minigrad.kernels.reference._arrays import (
     constant,
     in_float32,
 )
-from minigrad.kernels.threads import share
+from minigrad.kernels.threads import run_tasks
 
 __all__ = ["AxisMap", "separable"]
 
@@ -88,7 +88,7 @@ class AxisMap:
 
         step = max(1, TASK // max(1, max(out, size) * after))
         # 0 * inf: see _confine
-        share(xp, part, range(0, before, step))
+        run_tasks(xp, part, range(0, before, step))
         if isinstance(y, np.ndarray) and not np.isfinite(y).all():
             y = _confine(self.matrix.astype(x.dtype), x3)
         return y.reshape(*x.shape[:axis], out, *x.shape[axis + 1 :])
