@@ -9,7 +9,7 @@ from minigrad.backend import get_xp
 from minigrad.dtypes import DType, float32, float64
 from minigrad.errors import ShapeError
 from minigrad.kernels import is_compiled, pick
-from minigrad.kernels.reference.mlp import Parameters
+from minigrad.kernels.reference.mlp import Weights
 from minigrad.modes import is_grad_enabled, state
 from minigrad.ops.arguments import check_same_dtype
 from minigrad.ops.declare import operation
@@ -19,10 +19,10 @@ from minigrad.tensor import Tensor, is_recording
 
 
 class PointwiseMLP(Function):
-    """See `pointwise_mlp`; inputs are x, skip, factor, and the fields of `Parameters`."""
+    """See `pointwise_mlp`; inputs are x, skip, factor, and the fields of `Weights`."""
 
     gpu_bfloat16 = True
-    saves = (0, 2, *range(3, 3 + len(Parameters._fields)))
+    saves = (0, 2, *range(3, 3 + len(Weights._fields)))
 
     def __init__(self, eps: float, grn_eps: float, keep: bool) -> None:
         self.eps, self.grn_eps, self.keep = eps, grn_eps, keep
@@ -30,7 +30,7 @@ class PointwiseMLP(Function):
     def forward(self, x: Any, skip: Any, factor: Any, *parameters: Any) -> Any:
         kernel = pick("mlp", x)
         y, self.kept = kernel(
-            x, skip, Parameters(*parameters), factor, self.eps, self.grn_eps, self.keep
+            x, skip, Weights(*parameters), factor, self.eps, self.grn_eps, self.keep
         )
         return y
 
@@ -40,7 +40,7 @@ class PointwiseMLP(Function):
         if isinstance(g, Tensor) and narrow != parameters[0].dtype:  # the formula takes one type
             g, x, factor = (_as(t, parameters[0].dtype) for t in (g, x, factor))
         gx, g_parameters = pick("mlp_vjp", g)(
-            g, x, Parameters(*parameters), kept, factor, self.eps, self.grn_eps
+            g, x, Weights(*parameters), kept, factor, self.eps, self.grn_eps
         )
         return (_as(gx, narrow), _as(g, skip), None, *g_parameters)
 

@@ -21,7 +21,7 @@ import minigrad as mg
 from minigrad import kernels
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
-from minigrad.kernels.reference.mlp import Parameters
+from minigrad.kernels.reference.mlp import Weights
 from minigrad.ops import resize
 from tests.laws.cases import Call, calls
 from tests.laws.table import TABLE, Row
@@ -87,8 +87,8 @@ def _windows(n: int) -> Array:
     return np.arange(n - 2)[:, None] + np.arange(3)
 
 
-def _parameters(m: Maker, grn: bool) -> Parameters:
-    return Parameters(
+def _parameters(m: Maker, grn: bool) -> Weights:
+    return Weights(
         m.plain(6),
         m.plain(6),
         m.plain(24, 6),

@@ -197,7 +197,7 @@ def test_tiles_equal_the_formula(
     monkeypatch.setattr(mlp, "ROWS", 16)
     x, skip = rng.standard_normal((2, *shape))
     c, h = 24, 96
-    p = mlp.Parameters(
+    p = mlp.Weights(
         *rng.standard_normal((2, c)), rng.standard_normal((h, c)), rng.standard_normal(h),
         rng.standard_normal((c, h)), *rng.standard_normal((2, c)),
         *(rng.standard_normal((2, h)) if grn else ()),

@@ -37,7 +37,7 @@ from minigrad.kernels.cpu.grn import Response
 from minigrad.kernels.cpu.layer_norm import gradient_of_row, normalize_row, statistics
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.reference import mlp as reference
-from minigrad.kernels.reference.mlp import Parameters
+from minigrad.kernels.reference.mlp import Weights
 
 __all__ = ["Saved", "mlp", "mlp_vjp"]
 
@@ -570,14 +570,14 @@ def _memory(cut: _Cut, channels: int, dtype: np.dtype) -> Array:
     return empty((threads(), cut.tile * (2 * (channels + pad) + cut.chunk + pad)), dtype)
 
 
-def _packed(p: Parameters, cut: _Cut) -> tuple[Array, Array]:
+def _packed(p: Weights, cut: _Cut) -> tuple[Array, Array]:
     hidden, channels = p.w1.shape
     p1, p2 = empty(p.w1.size, p.w1.dtype), empty(p.w2.size, p.w2.dtype)
     _pack(p1, p2, p.w1.reshape(-1), p.w2.reshape(-1), channels, hidden, cut.chunk)
     return p1, p2
 
 
-def _fits(x: Array, p: Parameters, factor: Array | None) -> bool:
+def _fits(x: Array, p: Weights, factor: Array | None) -> bool:
     if x.ndim < 2:
         return False
     row, wide = x.shape[-1:], p.w1.shape[:1]
@@ -595,7 +595,7 @@ def _fits(x: Array, p: Parameters, factor: Array | None) -> bool:
 def mlp(
     x: Array,
     skip: Array,
-    parameters: Parameters,
+    parameters: Weights,
     factor: Array | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
@@ -607,7 +607,7 @@ def mlp(
     ----------
     x, skip : array, (N, *spatial, C)
         The output of the depthwise convolution and the input of the block, channels-last.
-    parameters : Parameters
+    parameters : Weights
         Without `grn_weight` there is no GRN, without `scale` no layer scale.
     factor : array, (N,), optional
         Factor of every sample's branch: drop path.
@@ -681,13 +681,13 @@ def _sums(slab: _Slab, cut: _Cut, *shape: Any) -> Array:
     return empty((slab.samples * -(-slab.positions // cut.tile), *size), dtype)
 
 
-def _complete(p: Parameters) -> Parameters:
+def _complete(p: Weights) -> Weights:
     """Put neutral values where parameters are missing, and everything in C order."""
     channels, hidden = p.w2.shape
     neutral = _neutral(channels, hidden, p.w1.dtype)
     given = (p.scale, p.grn_weight, p.grn_bias)
     optional = [n if v is None else v for n, v in zip(neutral, given, strict=True)]
-    return Parameters(*map(contiguous, (*p[:6], *optional)))
+    return Weights(*map(contiguous, (*p[:6], *optional)))
 
 
 @functools.lru_cache(maxsize=64)
@@ -703,12 +703,12 @@ def _neutral(channels: int, hidden: int, dtype: np.dtype) -> tuple[Array, Array,
 def mlp_vjp(
     g: Array,
     x: Array,
-    parameters: Parameters,
+    parameters: Weights,
     saved: Saved | None = None,
     factor: Array | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
-) -> tuple[Array, Parameters]:
+) -> tuple[Array, Weights]:
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
     if saved is None:  # forward was the formula
         _, saved = mlp(x, x, parameters, factor, eps, grn_eps, keep=False)
@@ -784,7 +784,7 @@ def mlp_vjp(
     gb1, g_norm_weight, g_norm_bias, g_branch = np.split(
         total, [hidden, hidden + channels, hidden + 2 * channels]
     )
-    return gx, Parameters(
+    return gx, Weights(
         g_norm_weight, g_norm_bias, gw1, gb1, gw2, g_branch * p.scale,
         None if parameters.scale is None else gscale + g_branch * p.b2,
         *(g_grn if grn else (None, None)),

@@ -24,7 +24,7 @@ from minigrad.kernels.cuda.layer_norm import layer_norm, layer_norm_vjp
 from minigrad.kernels.cuda.reduce import sum_parts
 from minigrad.kernels.cuda.table import MOST_SAMPLES, Table
 from minigrad.kernels.reference import mlp as reference
-from minigrad.kernels.reference.mlp import Parameters
+from minigrad.kernels.reference.mlp import Weights
 
 __all__ = ["Saved", "mlp", "mlp_vjp"]
 
@@ -36,7 +36,7 @@ class Saved(NamedTuple):
     squares: Array | None  # (samples, H)
 
 
-def _known(x: Array, skip: Array, p: Parameters, factor: Array | None) -> bool:
+def _known(x: Array, skip: Array, p: Weights, factor: Array | None) -> bool:
     """Return True if the kernels know the types; `skip` may also be the gradient of the result."""
     return (
         x.size > 0
@@ -61,11 +61,11 @@ def _product(x: Array, w: Array) -> Array:
     return get_xp(x).matmul(x, w)
 
 
-def _first_product(x: Array, p: Parameters, eps: float) -> Array:
+def _first_product(x: Array, p: Weights, eps: float) -> Array:
     return _product(_rows(layer_norm(x, p.norm_weight, p.norm_bias, eps)), p.w1.T)
 
 
-def _hidden(x: Array, x1: Array, p: Parameters, grn_eps: float) -> Hidden:
+def _hidden(x: Array, x1: Array, p: Weights, grn_eps: float) -> Hidden:
     values = _samples(x, x1, p.grn_weight is not None)
     return Hidden(values, p.b1, p.grn_weight, p.grn_bias, grn_eps, gelu=True)
 
@@ -73,7 +73,7 @@ def _hidden(x: Array, x1: Array, p: Parameters, grn_eps: float) -> Hidden:
 def mlp(
     x: Array,
     skip: Array,
-    parameters: Parameters,
+    parameters: Weights,
     factor: Array | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
@@ -99,12 +99,12 @@ def mlp(
 def mlp_vjp(
     g: Array,
     x: Array,
-    parameters: Parameters,
+    parameters: Weights,
     saved: Saved | None = None,
     factor: Array | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
-) -> tuple[Array, Parameters]:
+) -> tuple[Array, Weights]:
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
     if not _known(x, g, parameters, factor):
         return reference.mlp_vjp(get_xp(x), g, x, parameters, None, factor, eps, grn_eps)
@@ -122,12 +122,12 @@ def mlp_vjp(
     )
     g_w1 = _product(g1.T, normed).astype(parameters.w1.dtype, copy=False)
     g_w2, g_b2, g_scale = _second_layer(_product(kept.T, _rows(z)), total, parameters)
-    return gx, Parameters(
+    return gx, Weights(
         g_weight, g_bias, g_w1, g_b1, g_w2, g_b2, g_scale, g_gamma, g_beta,
     )  # fmt: skip
 
 
-def _second_layer(product: Array, total: Array, p: Parameters) -> tuple[Array, Array, Array | None]:
+def _second_layer(product: Array, total: Array, p: Weights) -> tuple[Array, Array, Array | None]:
     """Return the gradients of w2, b2 and the scale, from those of w2 and b2 without the scale.
 
     What w2 gets before it is scaled holds also what the scale gets, so no product is made twice.
@@ -145,7 +145,7 @@ def _second_layer(product: Array, total: Array, p: Parameters) -> tuple[Array, A
 
 
 def _branch_vjp(
-    g: Array, dtype: Any, p: Parameters, factor: Array | None
+    g: Array, dtype: Any, p: Weights, factor: Array | None
 ) -> tuple[Array, Array, Array]:
     """Return g * factor and g * factor * scale, as rows, and the sum over rows of the first."""
     values = _samples(g, g, factor is not None)
@@ -163,7 +163,7 @@ def _branch_vjp(
     return _rows(kept), _rows(kept if scaled is None else scaled), total
 
 
-def _prepared(p: Parameters, dtype: Any) -> Parameters:
+def _prepared(p: Weights, dtype: Any) -> Weights:
     """Return the two matrices in the type of the products, and the vectors in C order."""
-    vectors = Parameters(*(a if a is None or a.ndim > 1 else contiguous(a) for a in p))
+    vectors = Weights(*(a if a is None or a.ndim > 1 else contiguous(a) for a in p))
     return vectors._replace(w1=p.w1.astype(dtype, copy=False), w2=p.w2.astype(dtype, copy=False))

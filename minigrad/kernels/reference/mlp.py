@@ -21,15 +21,15 @@ from minigrad.kernels.reference.layer_norm import layer_norm, layer_norm_vjp
 from minigrad.kernels.reference.matmul import matmul
 from minigrad.kernels.threads import run_tasks
 
-__all__ = ["Parameters", "mlp", "mlp_vjp"]
+__all__ = ["Weights", "mlp", "mlp_vjp"]
 
 TILE = 1 << 18  # hidden values of a tile, about
 ROWS = 192  # of a tile at least, for the sake of the products
 FEW = 4  # tiles, of which the steps share out the work better
 
 
-class Parameters(NamedTuple):
-    """The parameters; the scale and those of GRN may be missing."""
+class Weights(NamedTuple):
+    """Weights and biases; the scale and those of GRN may be missing."""
 
     norm_weight: Array  # (C,)
     norm_bias: Array
@@ -66,7 +66,7 @@ def _per_sample(xp: Any, factor: Array, x: Array) -> Array:
     return xp.reshape(factor, (len(factor), *(1 for _ in x.shape[1:])))
 
 
-def _hidden(xp: Any, x: Array, p: Parameters, eps: float, grn_eps: float) -> tuple[Array, ...]:
+def _hidden(xp: Any, x: Array, p: Weights, eps: float, grn_eps: float) -> tuple[Array, ...]:
     """Return the values between the steps, which both directions need."""
     normed = layer_norm(xp, x, p.norm_weight, p.norm_bias, eps)
     h = _product(xp, normed, xp.transpose(p.w1, (1, 0))) + p.b1
@@ -79,7 +79,7 @@ def mlp(
     xp: Any,
     x: Array,
     skip: Array,
-    parameters: Parameters,
+    parameters: Weights,
     factor: Array | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
@@ -96,7 +96,7 @@ def mlp(
 
 
 def _formula(
-    xp: Any, x: Array, skip: Array, p: Parameters, factor: Array | None, eps: float, grn_eps: float
+    xp: Any, x: Array, skip: Array, p: Weights, factor: Array | None, eps: float, grn_eps: float
 ) -> Array:
     *_, z = _hidden(xp, x, p, eps, grn_eps)
     branch = _product(xp, z, xp.transpose(p.w2, (1, 0))) + p.b2
@@ -108,7 +108,7 @@ def _formula(
 
 
 def _in_tiles(
-    x: Array, skip: Array, p: Parameters, factor: Array | None, eps: float, grn_eps: float
+    x: Array, skip: Array, p: Weights, factor: Array | None, eps: float, grn_eps: float
 ) -> Array:
     y = np.empty(x.shape, np.result_type(x, skip, p.w1))
     out, hidden = y, len(p.w1)
@@ -135,12 +135,12 @@ def mlp_vjp(
     xp: Any,
     g: Array,
     x: Array,
-    parameters: Parameters,
+    parameters: Weights,
     saved: Any = None,
     factor: Array | None = None,
     eps: float = 1e-6,
     grn_eps: float = 1e-6,
-) -> tuple[Array, Parameters]:
+) -> tuple[Array, Weights]:
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
     p = parameters
     normed, h, a, z = _hidden(xp, x, p, eps, grn_eps)
@@ -160,7 +160,7 @@ def mlp_vjp(
     g_h = gelu_vjp(xp, g_a, h)
     g_normed = _product(xp, g_h, p.w1)
     gx, g_weight, g_bias = layer_norm_vjp(xp, g_normed, x, p.norm_weight, eps)
-    return gx, Parameters(
+    return gx, Weights(
         g_weight, g_bias, _outer(xp, g_h, normed), sum_rows(xp, g_h), _outer(xp, g, z),
         sum_rows(xp, g), g_scale, *g_grn,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from minigrad import kernels
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.cpu import conv
-from minigrad.kernels.reference.mlp import Parameters
+from minigrad.kernels.reference.mlp import Weights
 from minigrad.ops import pool, resize
 
 DTYPES = ("float32", "float64")
@@ -356,7 +356,7 @@ def block(
             dtype
         )
 
-    parameters = Parameters(
+    parameters = Weights(
         normal(channels) + 1, normal(channels), normal(hidden, channels), normal(hidden),
         normal(channels, hidden), normal(channels), normal(channels) if scale else None,
         normal(hidden) if grn else None, normal(hidden) if grn else None,
@@ -407,7 +407,7 @@ def test_block_with_another_width_and_layout() -> None:
     check_block(x.swapaxes(1, 2), skip.swapaxes(1, 2), g.swapaxes(1, 2), turned, factor)
 
 
-def check_block(x: Any, skip: Any, g: Any, p: Parameters, factor: Any) -> None:
+def check_block(x: Any, skip: Any, g: Any, p: Weights, factor: Any) -> None:
     with use_kernels("reference"):
         y, _ = pick("mlp", x)(x, skip, p, factor)
         gradients = flatten(pick("mlp_vjp", x)(g, x, p, None, factor))

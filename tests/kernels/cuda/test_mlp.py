@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import pick
-from minigrad.kernels.reference.mlp import Parameters
+from minigrad.kernels.reference.mlp import Weights
 from tests.kernels.cuda.tools import (
     DTYPES,
     TOLERANCE,
@@ -18,7 +18,7 @@ from tests.kernels.cuda.tools import (
 )
 
 
-def parameters(rng: np.random.Generator, channels: int, version: str) -> Parameters:
+def parameters(rng: np.random.Generator, channels: int, version: str) -> Weights:
     hidden = 4 * channels
     made = [
         *rng.normal(1, 0.5, (2, channels)), rng.normal(0, channels**-0.5, (hidden, channels)),
@@ -27,7 +27,7 @@ def parameters(rng: np.random.Generator, channels: int, version: str) -> Paramet
     ]  # fmt: skip
     scale = rng.normal(1, 0.3, channels) if version == "V1" else None
     gamma, beta = rng.normal(0, 1, (2, hidden)) if version == "V2" else (None, None)
-    return Parameters(*made, scale, gamma, beta)
+    return Weights(*made, scale, gamma, beta)
 
 
 def check(cupy: Any, rng: np.random.Generator, shape: Any, version: str, dropping: bool) -> None:
@@ -59,12 +59,12 @@ def test_what_forward_keeps_serves_backward(
     outside = kept if wide_skip else narrow
     x = rng.normal(0, 1, (2, 4, 4, 8)).astype(narrow)
     skip, g = (a.astype(outside) for a in rng.normal(0, 1, (2, 2, 4, 4, 8)))
-    p = Parameters(*(None if a is None else a.astype(kept) for a in parameters(rng, 8, version)))
+    p = Weights(*(None if a is None else a.astype(kept) for a in parameters(rng, 8, version)))
     factor = np.array([1.25, 2.5], outside)
     wide = [a.astype(np.float64) for a in (x, skip, g, factor)]
-    wide_p = Parameters(*(None if a is None else a.astype(np.float64) for a in p))
+    wide_p = Weights(*(None if a is None else a.astype(np.float64) for a in p))
     one, device = cupy.empty(1), [upload(cupy, a) for a in (x, skip, g, factor)]
-    device_p = Parameters(*(upload(cupy, a) for a in p))
+    device_p = Weights(*(upload(cupy, a) for a in p))
 
     y, saved = pick("mlp", one)(device[0], device[1], device_p, device[3])
     gx, gp = pick("mlp_vjp", one)(device[2], device[0], device_p, saved, device[3])
