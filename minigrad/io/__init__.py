@@ -1,7 +1,7 @@
-"""Files: atomic writes, safetensors, checkpoints."""
+"""Files: atomic writes, safetensors, nested state."""
 
 from minigrad.io.atomic import atomic_write, remove_leftovers, write_text
-from minigrad.io.checkpoint import building, load, load_weights, save
+from minigrad.io.nested import building, load, load_weights, save
 from minigrad.io.safetensors import load_file, save_file
 
 __all__ = [

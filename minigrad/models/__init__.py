@@ -1,6 +1,6 @@
 """Models: ConvNeXt V1 and V2, and the registry that knows them by name."""
 
-from minigrad.models.checkpoints import from_fcmae
+from minigrad.models.weight_names import from_fcmae
 from minigrad.models.convnext import Block, ConvNeXt, ConvNeXtV2
 from minigrad.models.fcmae import FCMAE
 from minigrad.models.features import ConvNeXtFeatures, Feature, FeatureInfo

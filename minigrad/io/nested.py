@@ -1,6 +1,6 @@
 """Saving and loading nested state: `save` and `load`.
 
-A checkpoint is an ordinary safetensors file. Its tensors bear the path that leads to them
+The file is an ordinary safetensors file. Each tensor is named by the path that leads to it
 (``model.stages.0.0.dwconv.weight``), and the metadata entry ``minigrad`` holds the rest as JSON:
 the nesting, numbers, strings. Nothing in it is code, so loading a stranger's file is safe.
 """
