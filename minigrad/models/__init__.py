@@ -1,6 +1,5 @@
 """Models: ConvNeXt V1 and V2, and the registry that knows them by name."""
 
-from minigrad.models.weight_names import from_fcmae
 from minigrad.models.convnext import Block, ConvNeXt, ConvNeXtV2
 from minigrad.models.fcmae import FCMAE
 from minigrad.models.features import ConvNeXtFeatures, Feature, FeatureInfo
@@ -15,6 +14,7 @@ from minigrad.models.sliding_window import sliding_window_inference
 from minigrad.models.unet import AttentionUNet, UNet, UNetPlusPlus
 from minigrad.models.variants import *  # noqa: F403
 from minigrad.models.variants import __all__ as _variants
+from minigrad.models.weight_names import from_fcmae
 
 __all__ = [
     "FCMAE",
