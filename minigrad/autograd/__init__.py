@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from minigrad.autograd import functional as functional
     from minigrad.autograd.checking import gradcheck as gradcheck
     from minigrad.autograd.checking import gradgradcheck as gradgradcheck
-    from minigrad.autograd.checkpointing import checkpoint as checkpoint
+    from minigrad.autograd.recompute import checkpoint as checkpoint
 
 __all__ = [
     "Function",
@@ -39,7 +39,7 @@ __all__ = [
 
 # These stand above the operations in the layer order, which stand above this package: they are
 # looked up on first use.
-_LATE = {"checkpoint": "checkpointing", "gradcheck": "checking", "gradgradcheck": "checking"}
+_LATE = {"checkpoint": "recompute", "gradcheck": "checking", "gradgradcheck": "checking"}
 
 
 def __getattr__(name: str) -> Any:

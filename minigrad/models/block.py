@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.autograd.checkpointing import checkpoint
+from minigrad.autograd.recompute import checkpoint
 from minigrad.errors import OptionError
 from minigrad.nn import functional as F
 from minigrad.nn import init
