@@ -27,6 +27,7 @@ extensions = [
     "mathml",
     "plain_docstrings",
     "benchmark_tables",
+    "house",
     "variant_pages",
 ]
 exclude_patterns = ["_build", "_ext", "_templates"]
