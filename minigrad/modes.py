@@ -108,7 +108,7 @@ def replace(flags: int, autocast: Casting | None) -> Modes:
 class _State:
     """The modes of this thread or task by name."""
 
-    _tape: ContextVar[Any] = ContextVar("minigrad.tape", default=None)
+    _capture: ContextVar[Any] = ContextVar("minigrad.capture", default=None)
 
     @property
     def flags(self) -> int:
@@ -119,13 +119,13 @@ class _State:
         return current().autocast
 
     @property
-    def tape(self) -> Any:
-        """The CUDA graph that is being captured (`minigrad.train.graph`)."""
-        return self._tape.get()
+    def capture(self) -> Any:
+        """The capture of a CUDA graph that is under way (`minigrad.train.capture`), or None."""
+        return self._capture.get()
 
-    @tape.setter
-    def tape(self, graph: Any) -> None:
-        self._tape.set(graph)
+    @capture.setter
+    def capture(self, capture: Any) -> None:
+        self._capture.set(capture)
 
 
 state = _State()

@@ -42,8 +42,8 @@ def _mask(x: Tensor, shape: tuple[int, ...], keep: float) -> Any:
     def draw() -> Any:
         return np.asarray(default_generator().random(shape) < keep)
 
-    if state.tape is not None:  # a CUDA graph: a new mask for every launch
-        return state.tape.input(shape, np.dtype(bool), draw)
+    if state.capture is not None:  # a CUDA graph: a new mask for every launch
+        return state.capture.input(shape, np.dtype(bool), draw)
     return backend.to_device(draw(), x.device)
 
 

@@ -83,7 +83,7 @@ class Adam(Optimizer):
             alike.setdefault((state["step"], p.dtype.char, type(p)), []).append(row)
         for rows in alike.values():
             *arrays, counts = map(list, zip(*rows, strict=True))
-            if modes.state.tape is None:
+            if modes.state.capture is None:
                 pick("adam_many", arrays[0][0])(*arrays, *self._numbers(counts, group))
             else:
                 numbers = self._later(counts, group)
@@ -103,7 +103,7 @@ class Adam(Optimizer):
 
     def _later(self, states: list[dict[str, Any]], group: Group) -> Any:
         """Return device memory with the numbers of the step in which a CUDA graph is launched."""
-        return modes.state.tape.input((7,), float64, lambda: self._numbers(states, group))
+        return modes.state.capture.input((7,), float64, lambda: self._numbers(states, group))
 
     def _numbers(self, states: list[dict[str, Any]], group: Group) -> tuple[float, ...]:
         """Count the step; return the numbers of the kernel for it."""

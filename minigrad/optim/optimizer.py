@@ -307,7 +307,7 @@ class Optimizer:
 
     def _begin(self) -> None:
         """Refuse to make state inside a CUDA graph, where every launch would make it anew."""
-        if modes.state.tape is not None:
+        if modes.state.capture is not None:
             raise GraphError(
                 f"{self._name}: a parameter has no state yet, and it must not begin inside a CUDA "
                 "graph; take one ordinary step with gradients for all parameters first"

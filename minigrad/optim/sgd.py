@@ -98,6 +98,6 @@ class SGD(Optimizer):
             ahead = momentum if group["nesterov"] else 0.0
             numbers = (keep, take, ahead, group["weight_decay"])
             lr: Any = float(group["lr"])
-            if modes.state.tape is not None:  # a CUDA graph: that of the step of each launch
-                lr = modes.state.tape.input((), rows[0][0].dtype, lambda: group["lr"])
+            if modes.state.capture is not None:  # a CUDA graph: that of the step of each launch
+                lr = modes.state.capture.input((), rows[0][0].dtype, lambda: group["lr"])
             pick("sgd_many", rows[0][0])(*arrays, lr, *map(float, numbers))

@@ -1,7 +1,6 @@
 """Training: the loop, its callbacks, and the configuration of a run."""
 
 from minigrad.train.callbacks import Callback
-from minigrad.train.checkpoint import Checkpoint, load_checkpoint
 from minigrad.train.config import Config, TrainConfig, read_toml
 from minigrad.train.confusion import ConfusionMatrix, mean_dice, mean_iou
 from minigrad.train.initial import initial_sizes, load_initial
@@ -16,6 +15,7 @@ from minigrad.train.segment import (
     prepare_segmentation,
 )
 from minigrad.train.setup import Experiment, prepare
+from minigrad.train.state import Checkpoint, load_checkpoint
 from minigrad.train.trainer import Trainer
 
 __all__ = [

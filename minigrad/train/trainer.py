@@ -28,8 +28,8 @@ from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.tensor import Tensor
 from minigrad.train.callbacks import Callback
+from minigrad.train.capture import CapturedStep, check_gpu
 from minigrad.train.config import PRECISIONS
-from minigrad.train.graph import CapturedStep, check_gpu
 from minigrad.train.interrupt import Interrupt
 from minigrad.train.metrics import Means, accuracy
 from minigrad.train.outputs import smoothing_of, warn_of_outputs
@@ -140,7 +140,7 @@ class Trainer:
             dict.fromkeys(("over", "invalid"), "ignore") if self.scaler.is_enabled() else {}
         )
         self.cuda_graph = cuda_graph
-        self._graphs: dict[Any, CapturedStep] = {}  # by the kind of batch
+        self._captured: dict[Any, CapturedStep] = {}  # by the kind of batch
         self._warm: set[Any] = set()  # the kinds that had an ordinary step
         if cuda_graph:
             check_gpu(self._device())
@@ -199,7 +199,7 @@ class Trainer:
         self.model.train()
         device = self._device()
         inputs, targets = inputs.to(device), targets.to(device)
-        graph = self._graph_for(inputs, targets) if self.cuda_graph else None
+        graph = self._captured_step(inputs, targets) if self.cuda_graph else None
         if graph is None:
             outputs, loss = self._gradients(inputs, targets)
         else:
@@ -246,15 +246,15 @@ class Trainer:
         if self.ema is not None:
             self.ema.update(self.model)
 
-    def _graph_for(self, inputs: Tensor, targets: Tensor) -> CapturedStep | None:
+    def _captured_step(self, inputs: Tensor, targets: Tensor) -> CapturedStep | None:
         """Return the captured step for such a batch; None if this step is still an ordinary one."""
         check_gpu(inputs.device)
         kind = _kind(inputs, targets)
         if kind not in self._warm:  # the first step compiles kernels and makes Adam's state
             return None
-        graph = self._graphs.get(kind)
+        graph = self._captured.get(kind)
         if graph is None or not graph.fits(self):
-            graph = self._graphs[kind] = CapturedStep(self, inputs, targets)
+            graph = self._captured[kind] = CapturedStep(self, inputs, targets)
         return graph
 
     def _fit_epoch(self, train: DataLoader, interrupt: Interrupt) -> None:
@@ -393,7 +393,7 @@ class Trainer:
             (part, state.get(name, {})) for name, part in parts.items() if part is not None
         )
         go_back()
-        self._graphs.clear()
+        self._captured.clear()
         self._warm.clear()
         self.epoch, self.batch, self.step = epoch, batch, step
         self.means, self.seconds, self.history = means, seconds, history

@@ -77,7 +77,7 @@ def test_replay_is_the_ordinary_step(cupy: Any, precision: str) -> None:
     assert rows == run(other, batches())
     assert numbers == mg.get_rng_state().tolist()
     same(ours, other)
-    assert len(ours._graphs) == 1
+    assert len(ours._captured) == 1
     steps = {s["step"] for s in ours.optimizer.state.values()}
     assert steps == {STEPS}
 
@@ -106,7 +106,7 @@ def test_batches_of_two_sizes_and_gradients(cupy: Any) -> None:
     ours, other = trainer(True), trainer(False)
     assert run(ours, data) == run(other, data)
     same(ours, other)
-    assert len(ours._graphs) == 2
+    assert len(ours._captured) == 2
     for p, q in zip(ours.model.parameters(), other.model.parameters(), strict=True):
         np.testing.assert_array_equal(p.grad.cpu(), q.grad.cpu())
 
@@ -122,10 +122,10 @@ def test_a_loaded_state_is_captured_anew(cupy: Any) -> None:
     run(other, batches(3))
     same(again, other)
     optimizer_state = again.optimizer.state_dict()
-    graph = next(iter(again._graphs.values()))
+    graph = next(iter(again._captured.values()))
     again.optimizer.load_state_dict(optimizer_state)  # other memory than that of the graph
     run(again, batches(2))
-    assert next(iter(again._graphs.values())) is not graph
+    assert next(iter(again._captured.values())) is not graph
     run(other, batches(2))
     same(again, other)
 

@@ -1,4 +1,4 @@
-"""CUDA graphs: a training step noted once and launched as one.
+"""Capture: a training step noted once as a CUDA graph and launched as one.
 
 A small model keeps a GPU waiting: a step is hundreds of kernels, and each is started from Python.
 A CUDA graph starts all of them at once, on the same memory every time. What changes from step to
@@ -23,10 +23,10 @@ from minigrad.tensor import Tensor
 if TYPE_CHECKING:
     from minigrad.train.trainer import Trainer
 
-__all__ = ["CapturedStep", "Graph", "check_gpu"]
+__all__ = ["Capture", "CapturedStep", "check_gpu"]
 
 
-class Graph:
+class Capture:
     """Work of a GPU that is noted and not done, to be launched as often as one likes.
 
     Parameters
@@ -51,12 +51,12 @@ class Graph:
         MinigradError
             If it waits for the GPU or copies from the host.
         """
-        cupy, before = self._cupy, state.tape
+        cupy, before = self._cupy, state.capture
         with backend.guard(self._device):
             stream = backend.new_stream()
             with cupy.cuda.using_allocator(self._pool.malloc), stream:
                 stream.begin_capture()
-                state.tape = self
+                state.capture = self
                 try:
                     result = work()
                     self._graph = stream.end_capture()
@@ -68,7 +68,7 @@ class Graph:
                         "and drop path cannot be part of it: train with cuda_graph=False"
                     ) from error
                 finally:
-                    state.tape = before
+                    state.capture = before
         return result
 
     def input(self, shape: tuple[int, ...], dtype: Any, values: Callable[[], Any]) -> Any:
@@ -124,7 +124,7 @@ class CapturedStep:
             trainer._change()
             return found
 
-        first, second = Graph(str(inputs.device)), Graph(str(inputs.device))
+        first, second = Capture(str(inputs.device)), Capture(str(inputs.device))
         if scaler.is_enabled():
             self.outputs, self.loss = first.capture(gradients)
             self._progress = scaler._optimizers.pop(trainer.optimizer)

@@ -1,4 +1,4 @@
-"""Checkpoint: saves the trainer at every epoch and every so many steps."""
+"""The state of a trainer in a file: Checkpoint saves it at every epoch and every so many steps."""
 
 from __future__ import annotations
 
