@@ -1,9 +1,10 @@
 """Plain arrays in, plain arrays out: the arithmetic under the operations.
 
-`reference` holds every kernel as a formula ``name(xp, …)`` over NumPy's names. A compiled version
-of the same name may stand in a sibling folder (`cpu`: Numba, `cuda`: CUDA), in a file of the same
-name and with the same arguments without ``xp``; it must agree with the formula. `pick` is the one
-place where a version is chosen.
+Every kernel is there as ``name(xp, …)`` over NumPy's names: `formulas` has the mathematics, which
+serves tensors too, `arrays` how NumPy and CuPy carry out the rest. A compiled version of the same
+name may stand in a sibling folder (`cpu`: Numba, `cuda`: CUDA), in a file of the same name and with
+the same arguments without ``xp``; it must agree with the first. `pick` is the one place where a
+version is chosen.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ _FILES = {
     "sgd": "sgd sgd_many",
     "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
 }
+_FORMULAS = set(
+    "batch_norm cross_entropy drop_path gelu grn group_norm layer_norm mlp softmax".split()
+)
 _file_of = {name: file for file, names in _FILES.items() for name in names.split()}
 
 # namespace -> folder of its compiled kernels. Tensors have none: they always take the formula,
@@ -56,7 +60,7 @@ def pick(name: str, x: Any) -> Callable[..., Any]:
     name : str
         A kernel, for example ``"layer_norm"`` or ``"layer_norm_vjp"``.
     x : numpy.ndarray, cupy.ndarray or Tensor
-        Tells by its type where the kernel will run. For a Tensor the reference formula is
+        Tells by its type where the kernel will run. For a Tensor the formula is
         returned over `minigrad.ops`, so its result can be differentiated again.
 
     Returns
@@ -83,8 +87,9 @@ def _find(name: str, xp: Any) -> Callable[..., Any]:
     compiled = _compiled(file, xp.__name__)
     if hasattr(compiled, name):
         return getattr(compiled, name)  # type: ignore[no-any-return]
-    reference = importlib.import_module(f"{__name__}.reference.{file}")
-    return partial(getattr(reference, name), xp)
+    room = "formulas" if file in _FORMULAS else "arrays"
+    plain = importlib.import_module(f"{__name__}.{room}.{file}")
+    return partial(getattr(plain, name), xp)
 
 
 def _compiled(file: str, namespace: str) -> Any:

@@ -190,7 +190,7 @@ class Logsigmoid(Function):
 
 
 class Gelu(Function):
-    """``x * Phi(x)``, or its tanh approximation; see `minigrad.kernels.reference.gelu`."""
+    """``x * Phi(x)``, or its tanh approximation; see `minigrad.kernels.formulas.gelu`."""
 
     gpu_bfloat16 = True
     saves = (0,)

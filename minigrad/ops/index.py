@@ -17,7 +17,7 @@ from minigrad import dtypes
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, RangeError, ShapeError
-from minigrad.kernels.reference._arrays import add_up
+from minigrad.kernels.arrays.running import add_up
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_tensor, constant
 from minigrad.ops.declare import operation

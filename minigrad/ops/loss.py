@@ -27,7 +27,7 @@ _REDUCTIONS = ("none", "mean", "sum")
 
 
 class CrossEntropy(Function):
-    """``-sum(q * log_softmax(x))`` of every row; see `minigrad.kernels.reference.cross_entropy`."""
+    """``-sum(q * log_softmax(x))`` of every row; see `minigrad.kernels.formulas.cross_entropy`."""
 
     saves = (0, 1)
 

@@ -9,7 +9,7 @@ from minigrad.backend import get_xp
 from minigrad.dtypes import DType, float32, float64
 from minigrad.errors import ShapeError
 from minigrad.kernels import is_compiled, pick
-from minigrad.kernels.reference.mlp import Weights
+from minigrad.kernels.formulas.mlp import Weights
 from minigrad.modes import is_grad_enabled, state
 from minigrad.ops.arguments import check_same_dtype
 from minigrad.ops.declare import operation

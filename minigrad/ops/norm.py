@@ -1,6 +1,6 @@
 """Normalisation: layer, group, instance, batch, and global response normalisation.
 
-The formulas stand in `minigrad.kernels.reference`. They normalise channels-last arrays, so images
+The formulas stand in `minigrad.kernels.formulas`. They normalise channels-last arrays, so images
 (N, C, *spatial) are permuted first: a view, because that is how they lie in memory.
 """
 

@@ -1,6 +1,6 @@
 """Average, maximum and adaptive pooling in one to three dimensions.
 
-Average pooling is a linear map along each axis (see `minigrad.kernels.reference.separable`), so
+Average pooling is a linear map along each axis (see `minigrad.kernels.arrays.separable`), so
 its gradient is the transposed map. Max pooling remembers where the maxima stood: its gradient
 scatters to these places, and the gradient of that gathers from them.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.autograd.node import Function
 from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
-from minigrad.kernels.reference.separable import AxisMap
+from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.ops.declare import operation
 from minigrad.ops.spatial import check_images, one_image, per_axis
 from minigrad.tensor import Tensor, wrap

@@ -1,6 +1,6 @@
 """Interpolation of images: nearest, linear, bilinear, trilinear, bicubic, area.
 
-Every mode is one small matrix per axis (see `minigrad.kernels.reference.separable`): row i holds
+Every mode is one small matrix per axis (see `minigrad.kernels.arrays.separable`): row i holds
 the weights of the input pixels that output pixel i is made of.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import OptionError, ShapeError, unknown
-from minigrad.kernels.reference.separable import AxisMap
+from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
 from minigrad.ops.pool import Separable, adaptive_map

@@ -13,7 +13,7 @@ import numpy as np
 from minigrad import dtypes, modes
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, GraphError, OptionError, ShapeError, StateError, unknown
-from minigrad.kernels.reference.lists import extent, is_changeable, overlap
+from minigrad.kernels.arrays.lists import extent, is_changeable, overlap
 from minigrad.loading import Entries, array_for, integer, number, number_array
 from minigrad.modes import enable_grad
 from minigrad.tensor import Tensor, wrap

@@ -21,7 +21,7 @@ import minigrad as mg
 from minigrad import kernels
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
-from minigrad.kernels.reference.mlp import Weights
+from minigrad.kernels.formulas.mlp import Weights
 from minigrad.ops import resize
 from tests.laws.cases import Call, calls
 from tests.laws.table import TABLE, Row

@@ -11,9 +11,10 @@ import pytest
 
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
-from minigrad.kernels.reference import conv, depthwise_conv, gelu
-from minigrad.kernels.reference._arrays import BLOCK
-from minigrad.kernels.reference.separable import AxisMap
+from minigrad.kernels.arrays import conv, depthwise_conv
+from minigrad.kernels.arrays.running import BLOCK
+from minigrad.kernels.arrays.separable import AxisMap
+from minigrad.kernels.formulas import gelu
 
 rng = np.random.default_rng(0)
 ROWS = 2 * BLOCK // 48 + 7  # two blocks and a rest

@@ -13,7 +13,8 @@ import pytest
 
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick, threads
-from minigrad.kernels.reference import _arrays, mlp
+from minigrad.kernels.arrays import running
+from minigrad.kernels.formulas import mlp
 from minigrad.kernels.threads import openblas, run_tasks
 from tests.clock import HANG
 
@@ -148,7 +149,7 @@ def pick_reference(name: str) -> Any:
 
 def calls() -> dict[str, tuple[Any, ...]]:
     """Return arguments that are enough for several tasks."""
-    size = 3 * _arrays.BLOCK // 96 // 4 * 4
+    size = 3 * running.BLOCK // 96 // 4 * 4
     rows, w = rng.standard_normal((size, 96)), rng.standard_normal(96)
     x = np.moveaxis(rng.standard_normal((8, 28, 28, 96)), -1, 1)
     filters, dense = rng.standard_normal((96, 1, 7, 7)), rng.standard_normal((40, 96, 2, 2))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from minigrad.kernels.arrays import adam as reference
 from minigrad.kernels.cpu.arrays import Array, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
-from minigrad.kernels.reference import adam as reference
 
 __all__ = ["adam", "adam_many"]
 
@@ -52,7 +52,7 @@ def adam(
     shrink: float = 1.0,
     penalty: float = 0.0,
 ) -> None:
-    """Change p, m and v; see `minigrad.kernels.reference.adam`."""
+    """Change p, m and v; see `minigrad.kernels.arrays.adam`."""
     numbers = (step_size, v_scale, beta1, beta2, eps, shrink, penalty)
     adam_many([p], [g], [m], [v], *numbers)
 
@@ -61,7 +61,7 @@ def adam(
 def adam_many(
     p: list[Array], g: list[Array], m: list[Array], v: list[Array], *numbers: float
 ) -> None:
-    """Change all p, m and v; see `minigrad.kernels.reference.adam`."""
+    """Change all p, m and v; see `minigrad.kernels.arrays.adam`."""
     over_lists(_many, _one, (p, g, m, v), *_numbers(p[0].dtype, *numbers))
 
 

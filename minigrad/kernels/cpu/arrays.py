@@ -10,9 +10,9 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from minigrad.kernels import fall_back
+from minigrad.kernels.arrays.running import channels_first, channels_last
 from minigrad.kernels.cpu.buffers import empty
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
-from minigrad.kernels.reference._arrays import channels_first, channels_last
 
 __all__ = [
     "Array",
@@ -97,7 +97,7 @@ def instead_of(
     Parameters
     ----------
     formula : callable
-        The kernel of the same name in `minigrad.kernels.reference`.
+        The kernel of the same name in `minigrad.kernels.formulas` or `.arrays`.
     fits : callable, optional
         Takes the arguments; returns whether their shapes belong together. Left out where there is
         only one array, or the kernel asks by itself.

@@ -7,7 +7,7 @@ from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.reference import batch_norm as reference
+from minigrad.kernels.formulas import batch_norm as reference
 
 __all__ = ["batch_norm", "batch_norm_vjp"]
 

@@ -4,7 +4,7 @@ With a small weight, reordered from (channel, tap) to (tap, channel), a channels
 matrix as it lies, line by line: the windows of neighbouring results overlap in memory. Elsewhere
 windows are gathered to rows, and a tile of rows is multiplied while it is in the cache, with large
 weights tap by tap. A photo of three channels, in planes, is read as it is, rows (channel, tap).
-Arguments are those of `minigrad.kernels.reference.conv`, which also takes over for groups.
+Arguments are those of `minigrad.kernels.arrays.conv`, which also takes over for groups.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numba import get_thread_id, prange
 
+from minigrad.kernels.arrays import conv as reference
+from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
@@ -30,8 +32,6 @@ from minigrad.kernels.cpu.arrays import (
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gemm import multiply, transpose
 from minigrad.kernels.cpu.simd import copy_short
-from minigrad.kernels.reference import conv as reference
-from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad"]
 

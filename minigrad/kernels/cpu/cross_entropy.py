@@ -8,7 +8,7 @@ from numba import get_thread_id, prange
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import parallel, threads
 from minigrad.kernels.cpu.softmax import TILE, exp_of_row
-from minigrad.kernels.reference import cross_entropy as reference
+from minigrad.kernels.formulas import cross_entropy as reference
 
 __all__ = ["cross_entropy", "cross_entropy_vjp"]
 

@@ -6,7 +6,7 @@ strip of rows and pair of channel vectors the input is copied to a buffer of the
     buffer[vector][row][column][lane]        with zeros around: padding costs nothing more
 
 which is small enough for the cache, and read seven times from there. Every other filter takes the
-plain loops at the end. Arguments are those of `minigrad.kernels.reference.conv`.
+plain loops at the end. Arguments are those of `minigrad.kernels.arrays.conv`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
+from minigrad.kernels.arrays import depthwise_conv as reference
+from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
@@ -42,8 +44,6 @@ from minigrad.kernels.cpu.simd import (
     copy_vectors,
     correlate_columns,
 )
-from minigrad.kernels.reference import depthwise_conv as reference
-from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
 

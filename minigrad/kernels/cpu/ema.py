@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numba import prange
 
+from minigrad.kernels.arrays import ema as reference
 from minigrad.kernels.cpu.arrays import Array, instead_of
 from minigrad.kernels.cpu.compile import parallel
 from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
-from minigrad.kernels.reference import ema as reference
 
 __all__ = ["ema_many"]
 
@@ -33,5 +33,5 @@ def _one(average: Array, value: Array, decay: float) -> None:
 
 @instead_of(reference.ema_many)
 def ema_many(averages: list[Array], values: list[Array], decay: float) -> None:
-    """Change the averages; see `minigrad.kernels.reference.ema`."""
+    """Change the averages; see `minigrad.kernels.arrays.ema`."""
     over_lists(_many, _one, (averages, values), averages[0].dtype.type(decay))

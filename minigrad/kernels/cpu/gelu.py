@@ -21,7 +21,7 @@ from numba.extending import overload
 
 from minigrad.kernels.cpu.arrays import Array, flat, instead_of
 from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel
-from minigrad.kernels.reference import gelu as reference
+from minigrad.kernels.formulas import gelu as reference
 
 __all__ = ["gelu", "gelu_vjp", "normal"]
 

@@ -12,7 +12,7 @@ from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.reference import grn as reference
+from minigrad.kernels.formulas import grn as reference
 
 __all__ = ["Response", "grn", "grn_vjp"]
 

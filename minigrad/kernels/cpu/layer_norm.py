@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from minigrad.kernels.arrays.running import unit_of
 from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.reference import layer_norm as reference
-from minigrad.kernels.reference._arrays import unit_of
+from minigrad.kernels.formulas import layer_norm as reference
 
 __all__ = ["gradient_of_row", "layer_norm", "layer_norm_vjp", "normalize_row", "statistics"]
 

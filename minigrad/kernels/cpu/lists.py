@@ -16,9 +16,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigrad.errors import GraphError
+from minigrad.kernels.arrays.lists import check, overlap
 from minigrad.kernels.cpu.arrays import Array, contiguous
 from minigrad.kernels.cpu.compile import compiled, serial
-from minigrad.kernels.reference.lists import check, overlap
 
 __all__ = ["BLOCK", "over_lists", "piece", "place"]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from numba import prange
 
+from minigrad.kernels.arrays import matmul as reference
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of, lanes
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.gemm import multiply, pack, panel_width
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
-from minigrad.kernels.reference import matmul as reference
 
 __all__ = ["matmul"]
 

@@ -36,8 +36,8 @@ from minigrad.kernels.cpu.gemm import VECTORS, multiply, pack, transpose_block
 from minigrad.kernels.cpu.grn import Response
 from minigrad.kernels.cpu.layer_norm import gradient_of_row, normalize_row, statistics
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
-from minigrad.kernels.reference import mlp as reference
-from minigrad.kernels.reference.mlp import Weights
+from minigrad.kernels.formulas import mlp as reference
+from minigrad.kernels.formulas.mlp import Weights
 
 __all__ = ["Saved", "mlp", "mlp_vjp"]
 

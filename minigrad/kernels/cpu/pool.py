@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from minigrad.kernels.arrays import pool as reference
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
@@ -20,7 +21,6 @@ from minigrad.kernels.cpu.arrays import (
     volume,
 )
 from minigrad.kernels.cpu.compile import parallel
-from minigrad.kernels.reference import pool as reference
 
 __all__ = ["max_pool", "pool_gather", "pool_scatter"]
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numba import prange
 
+from minigrad.kernels.arrays import separable as reference
+from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
@@ -21,8 +23,6 @@ from minigrad.kernels.cpu.arrays import (
     instead_of,
 )
 from minigrad.kernels.cpu.compile import parallel
-from minigrad.kernels.reference import separable as reference
-from minigrad.kernels.reference.separable import AxisMap
 
 __all__ = ["separable"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from minigrad.kernels.arrays import sgd as reference
 from minigrad.kernels.cpu.arrays import Array, instead_of
 from minigrad.kernels.cpu.compile import parallel
 from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
-from minigrad.kernels.reference import sgd as reference
 
 __all__ = ["sgd_many"]
 
@@ -36,7 +36,7 @@ def _many(ends, addresses, like, lr, keep, take, ahead, decay):  # type: ignore[
 
 @instead_of(reference.sgd_many)
 def sgd_many(p: list[Array], g: list[Array], b: list[Array], *numbers: float) -> None:
-    """Change all p and b; see `minigrad.kernels.reference.sgd`."""
+    """Change all p and b; see `minigrad.kernels.arrays.sgd`."""
     sums = b[0] is not p[0]
     lists = (p, g, b) if sums else (p, g)
     over_lists(_many, _one, lists, *map(p[0].dtype.type, numbers))

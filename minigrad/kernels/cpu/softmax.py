@@ -10,7 +10,7 @@ from numba import prange
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
 from minigrad.kernels.cpu.compile import compiled, in_order, parallel
 from minigrad.kernels.cpu.exp import exp
-from minigrad.kernels.reference import softmax as reference
+from minigrad.kernels.formulas import softmax as reference
 
 __all__ = [
     "exp_of_row",

@@ -113,7 +113,7 @@ def instead_of(formula: Kernel, arrays: int = 1) -> Callable[[Kernel], Kernel]:
     Parameters
     ----------
     formula : callable
-        The kernel of the same name in `minigrad.kernels.reference`.
+        The kernel of the same name in `minigrad.kernels.formulas` or `.arrays`.
     arrays : int, default 1
         How many of the first arguments have the dtype of the first. The others, parameters, may be
         float32 beside two-byte types: so they are in mixed precision.

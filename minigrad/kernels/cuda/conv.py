@@ -11,10 +11,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from minigrad.backend import get_xp
-from minigrad.kernels.cuda.arrays import Array, accumulator, contiguous, fits, zeros
-from minigrad.kernels.reference import conv as reference
-from minigrad.kernels.reference._arrays import channels_first, channels_last
-from minigrad.kernels.reference.conv import (
+from minigrad.kernels.arrays import conv as reference
+from minigrad.kernels.arrays.conv import (
     Padding,
     _windows,
     flip,
@@ -22,6 +20,8 @@ from minigrad.kernels.reference.conv import (
     out_size,
     pad,
 )
+from minigrad.kernels.arrays.running import channels_first, channels_last
+from minigrad.kernels.cuda.arrays import Array, accumulator, contiguous, fits, zeros
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, contiguous, empty, instead_of
 from minigrad.kernels.cuda.launcher import launch
-from minigrad.kernels.reference import cross_entropy as reference
+from minigrad.kernels.formulas import cross_entropy as reference
 
 __all__ = ["cross_entropy", "cross_entropy_vjp"]
 

@@ -9,6 +9,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.kernels.arrays import depthwise_conv as reference
+from minigrad.kernels.arrays.conv import Padding, flipped_padding, out_size
+from minigrad.kernels.arrays.running import channels_first, channels_last
 from minigrad.kernels.cuda.arrays import (
     THREADS,
     Array,
@@ -20,9 +23,6 @@ from minigrad.kernels.cuda.arrays import (
 )
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.reduce import sum_parts
-from minigrad.kernels.reference import depthwise_conv as reference
-from minigrad.kernels.reference._arrays import channels_first, channels_last
-from minigrad.kernels.reference.conv import Padding, flipped_padding, out_size
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
 

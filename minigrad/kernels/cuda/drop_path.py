@@ -5,7 +5,7 @@ from __future__ import annotations
 from minigrad.backend import get_xp
 from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, contiguous, empty, fits, vector
 from minigrad.kernels.cuda.launcher import launch
-from minigrad.kernels.reference import drop_path as reference
+from minigrad.kernels.formulas import drop_path as reference
 
 __all__ = ["scale_by_mask"]
 

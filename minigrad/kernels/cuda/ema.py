@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.backend import get_xp
+from minigrad.kernels.arrays import ema as reference
+from minigrad.kernels.arrays.lists import check
 from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, fits, in_memory_order, vector
 from minigrad.kernels.cuda.launcher import launch
-from minigrad.kernels.reference import ema as reference
-from minigrad.kernels.reference.lists import check
 
 __all__ = ["ema", "ema_many"]
 

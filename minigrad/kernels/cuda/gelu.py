@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, flat, instead_of, vector
 from minigrad.kernels.cuda.launcher import launch
-from minigrad.kernels.reference import gelu as reference
+from minigrad.kernels.formulas import gelu as reference
 
 __all__ = ["erf", "gelu", "gelu_tanh", "gelu_tanh_vjp", "gelu_vjp"]
 

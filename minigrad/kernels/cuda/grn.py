@@ -6,7 +6,7 @@ from minigrad.backend import get_xp
 from minigrad.kernels.cuda.arrays import Array, contiguous, instead_of, zeros
 from minigrad.kernels.cuda.hidden import Hidden
 from minigrad.kernels.cuda.table import MOST_SAMPLES
-from minigrad.kernels.reference import grn as reference
+from minigrad.kernels.formulas import grn as reference
 
 __all__ = ["grn", "grn_vjp"]
 

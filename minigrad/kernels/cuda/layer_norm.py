@@ -17,7 +17,7 @@ from minigrad.kernels.cuda.arrays import (
 )
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.reduce import parts_of, sum_parts
-from minigrad.kernels.reference import layer_norm as reference
+from minigrad.kernels.formulas import layer_norm as reference
 
 __all__ = ["layer_norm", "layer_norm_vjp"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minigrad.backend import get_xp
+from minigrad.kernels.arrays import matmul as reference
 from minigrad.kernels.cuda.arrays import Array
-from minigrad.kernels.reference import matmul as reference
 
 __all__ = ["matmul"]
 

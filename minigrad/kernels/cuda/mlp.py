@@ -23,8 +23,8 @@ from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.layer_norm import layer_norm, layer_norm_vjp
 from minigrad.kernels.cuda.reduce import sum_parts
 from minigrad.kernels.cuda.table import MOST_SAMPLES, Table
-from minigrad.kernels.reference import mlp as reference
-from minigrad.kernels.reference.mlp import Weights
+from minigrad.kernels.formulas import mlp as reference
+from minigrad.kernels.formulas.mlp import Weights
 
 __all__ = ["Saved", "mlp", "mlp_vjp"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.kernels.arrays import reduce as reference
 from minigrad.kernels.cuda.arrays import (
     THREADS,
     Array,
@@ -18,7 +19,6 @@ from minigrad.kernels.cuda.arrays import (
 )
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.table import Table
-from minigrad.kernels.reference import reduce as reference
 
 __all__ = ["parts_of", "sum_columns", "sum_parts", "sum_squares"]
 

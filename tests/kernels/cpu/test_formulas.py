@@ -16,7 +16,7 @@ from minigrad import kernels
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.cpu import conv
-from minigrad.kernels.reference.mlp import Weights
+from minigrad.kernels.formulas.mlp import Weights
 from minigrad.ops import pool, resize
 
 DTYPES = ("float32", "float64")

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minigrad.kernels.arrays.conv import out_size
 from minigrad.kernels.cuda import depthwise_conv
-from minigrad.kernels.reference.conv import out_size
 from tests.kernels.cuda.tools import DTYPES, assert_formula, dtype_of
 
 # (N, C, *size), kernel, stride, padding, dilation

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import pick
-from minigrad.kernels.reference.mlp import Weights
+from minigrad.kernels.formulas.mlp import Weights
 from tests.kernels.cuda.tools import (
     DTYPES,
     TOLERANCE,

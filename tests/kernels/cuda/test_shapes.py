@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from minigrad.kernels.reference.conv import out_size
+from minigrad.kernels.arrays.conv import out_size
 from tests.kernels.cuda import test_cross_entropy, test_depthwise_conv, test_grn, test_layer_norm
 
 few = settings(

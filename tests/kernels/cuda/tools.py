@@ -25,7 +25,9 @@ def dtype_of(name: str) -> np.dtype[Any]:
 
 def formula(name: str) -> Callable[..., Any]:
     """Return the formula of a kernel on NumPy arrays, never a compiled version."""
-    module = importlib.import_module(f"minigrad.kernels.reference.{kernels._file_of[name]}")
+    file = kernels._file_of[name]
+    room = "formulas" if file in kernels._FORMULAS else "arrays"
+    module = importlib.import_module(f"minigrad.kernels.{room}.{file}")
     return partial(getattr(module, name), np)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.errors import RangeError
-from minigrad.kernels.reference._arrays import (
+from minigrad.kernels.arrays.running import (
     Array,
     add_up,
     channels_first,

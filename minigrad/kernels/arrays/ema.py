@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array
-from minigrad.kernels.reference.lists import one_by_one
+from minigrad.kernels.arrays.lists import one_by_one
+from minigrad.kernels.arrays.running import Array
 
 __all__ = ["ema", "ema_many"]
 

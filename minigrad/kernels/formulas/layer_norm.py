@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from minigrad.kernels.reference._arrays import (
+from minigrad.kernels.arrays.running import (
     Array,
     in_blocks,
     inverse_deviation,

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, sum_rows
-from minigrad.kernels.reference.gelu import gelu, gelu_vjp
-from minigrad.kernels.reference.grn import grn, grn_vjp
-from minigrad.kernels.reference.layer_norm import layer_norm, layer_norm_vjp
-from minigrad.kernels.reference.matmul import matmul
+from minigrad.kernels.arrays.matmul import matmul
+from minigrad.kernels.arrays.running import Array, sum_rows
+from minigrad.kernels.formulas.gelu import gelu, gelu_vjp
+from minigrad.kernels.formulas.grn import grn, grn_vjp
+from minigrad.kernels.formulas.layer_norm import layer_norm, layer_norm_vjp
 from minigrad.kernels.threads import run_tasks
 
 __all__ = ["Weights", "mlp", "mlp_vjp"]

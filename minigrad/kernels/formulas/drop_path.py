@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array
+from minigrad.kernels.arrays.running import Array
 
 __all__ = ["scale_by_mask"]
 

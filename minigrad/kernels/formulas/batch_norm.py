@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, in_float32, inverse_deviation, sum_rows
+from minigrad.kernels.arrays.running import Array, in_float32, inverse_deviation, sum_rows
 
 __all__ = ["batch_norm", "batch_norm_vjp"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array, in_float32
+from minigrad.kernels.arrays.running import Array, in_float32
 
 __all__ = ["log_softmax", "log_softmax_vjp", "softmax", "softmax_vjp"]
 

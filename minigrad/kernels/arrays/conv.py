@@ -16,7 +16,7 @@ from itertools import product
 from typing import Any
 
 from minigrad.errors import ShapeError
-from minigrad.kernels.reference._arrays import (
+from minigrad.kernels.arrays.running import (
     Array,
     channels_first,
     channels_last,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array
-from minigrad.kernels.reference.adam import chunks
-from minigrad.kernels.reference.lists import one_by_one
+from minigrad.kernels.arrays.adam import chunks
+from minigrad.kernels.arrays.lists import one_by_one
+from minigrad.kernels.arrays.running import Array
 
 __all__ = ["sgd", "sgd_many"]
 

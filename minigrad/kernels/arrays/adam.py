@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array
-from minigrad.kernels.reference.lists import one_by_one
+from minigrad.kernels.arrays.lists import one_by_one
+from minigrad.kernels.arrays.running import Array
 
 __all__ = ["adam", "adam_flat", "adam_many", "chunks"]
 

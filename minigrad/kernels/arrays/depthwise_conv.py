@@ -34,8 +34,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backend import quietly
-from minigrad.kernels.reference._arrays import Array, channels_first, channels_last, in_float32
-from minigrad.kernels.reference.conv import Padding, flip, flipped_padding, out_size
+from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
+from minigrad.kernels.arrays.running import Array, channels_first, channels_last, in_float32
 from minigrad.kernels.threads import run_tasks
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]

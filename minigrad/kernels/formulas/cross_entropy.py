@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.backend import quietly
-from minigrad.kernels.reference._arrays import Array, in_blocks
+from minigrad.kernels.arrays.running import Array, in_blocks
 
 __all__ = ["cross_entropy", "cross_entropy_vjp"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, constant, elementwise
+from minigrad.kernels.arrays.running import Array, constant, elementwise
 
 __all__ = ["erf", "gelu", "gelu_tanh", "gelu_tanh_vjp", "gelu_vjp"]
 

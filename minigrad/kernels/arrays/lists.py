@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.backend import is_writeable
 from minigrad.errors import GraphError, ShapeError
-from minigrad.kernels.reference._arrays import Array
+from minigrad.kernels.arrays.running import Array
 
 __all__ = ["check", "extent", "is_changeable", "one_by_one", "overlap"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, in_float32
+from minigrad.kernels.arrays.running import Array, in_float32
 from minigrad.kernels.threads import run_tasks
 
 __all__ = ["matmul"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import quietly
-from minigrad.kernels.reference._arrays import (
+from minigrad.kernels.arrays.running import (
     Array,
     channels_first,
     channels_last,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import (
+from minigrad.kernels.arrays.running import (
     Array,
     in_blocks,
     inverse_deviation,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.reference._arrays import Array, in_blocks, mean_last, sum_positions, sum_rows
+from minigrad.kernels.arrays.running import Array, in_blocks, mean_last, sum_positions, sum_rows
 
 __all__ = ["grn", "grn_vjp"]
 

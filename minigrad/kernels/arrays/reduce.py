@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.reference._arrays import Array, in_float32, sum_rows
+from minigrad.kernels.arrays.running import Array, in_float32, sum_rows
 
 __all__ = ["sum_columns", "sum_squares"]
 
