@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.backend import to_device
+from minigrad.backend import quiet, to_device
 from minigrad.errors import DTypeError, OptionError, StateError, brief
 
 __all__ = [
@@ -196,8 +196,7 @@ def array_for(owner: str, name: str, array: Any, dtype: Any, device: Any) -> Any
             f"{owner}.load_state_dict: the value of {name!r} holds complex numbers, which {dtype} "
             "cannot; pass their real part"
         )
-    with np.errstate(invalid="ignore", over="ignore"):
-        kept = array.astype(dtype, copy=False)
+    kept = quiet(array.astype, dtype, copy=False)
     if not dtypes.is_floating(dtype) and not (kept == array).all():
         raise StateError(
             f"{owner}.load_state_dict: the value of {name!r} holds numbers that {dtype} cannot "

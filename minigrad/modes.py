@@ -245,6 +245,13 @@ class _Flags(_Block):
 class no_grad(_Flags):
     """Do not record operations: context manager (``with no_grad():``) and decorator.
 
+    Notes
+    -----
+    A Ctrl-C that Python delivers just as the block ends, before the first line of ``__exit__``,
+    leaves recording off, as in PyTorch: a ``with`` statement calls ``__exit__`` once. A decorated
+    function has no such moment, nor has ``no_grad().run(function, …)``; the package itself uses
+    these.
+
     Examples
     --------
     >>> import minigrad as mg

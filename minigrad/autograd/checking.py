@@ -138,8 +138,7 @@ def gradgradcheck(
     """
     args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if grad_outputs is None:
-        with no_grad():
-            out = function(*args)
+        out = no_grad().run(function, *args)
         rng = np.random.default_rng(options.get("seed", 0) + 1)
         outs = [out] if isinstance(out, Tensor) else list(out)
         grad_outputs = [

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io
+from minigrad.backend import quiet
 from minigrad.cli.parser import add_config_options, given_options, plain
 from minigrad.cli.runs import check_output, claimed, held, run_name
 from minigrad.data import ImageSpec, Split
@@ -212,8 +213,7 @@ class Task(ABC, Generic[C]):
             if trainer.epoch >= config.epochs:
                 went = ", done already"
             print(self.announce(experiment) + went, flush=True)
-            with np.errstate(over="ignore", invalid="ignore"):  # the trainer refuses such a loss
-                experiment.fit()
+            quiet(experiment.fit)  # the trainer refuses a loss that is no number
             with blas_threads(config.threads):
                 self.finish(experiment, folder)
             for file, what in self.files.items():

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.backend import quiet
 from minigrad.errors import DataError, missing_extra
 from minigrad.files import INFLATION, Source, opened, reason
 
@@ -162,11 +163,15 @@ def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
         array = source.array(header.dtype["size"].byteorder + _TYPES[kind], shape, "F")
     source.read(1 << 20)  # if this is the end, a packed file is checked against its checksum
     if scaled and (slope, shift) != (1.0, 0.0):
-        array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
-        with np.errstate(over="ignore"):
-            array *= slope
-            array += shift
+        array = quiet(_scaled, array, slope, shift)
     return array, affine, tuple(float(n) for n in spacing)
+
+
+def _scaled(array: NDArray[Any], slope: float, shift: float) -> NDArray[Any]:
+    array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
+    array *= slope
+    array += shift
+    return array
 
 
 def _header(source: Source) -> Any:

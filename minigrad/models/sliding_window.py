@@ -209,8 +209,7 @@ class _Predict:
         if training:
             self.predictor.eval()
         try:
-            with no_grad():
-                y = self.predictor(x)
+            y = no_grad().run(self.predictor, x)
         finally:
             if training:
                 self.predictor.train()

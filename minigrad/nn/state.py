@@ -123,10 +123,10 @@ def prepare(
         array = array_for(owner, name, arrays[name], target.dtype, target.device)
         ready.append((target, wrap(array)))
 
+    @no_grad()
     def copy() -> None:
-        with no_grad():
-            for target, value in ready:
-                target.copy_(value)
+        for target, value in ready:
+            target.copy_(value)
 
     return report, copy
 

@@ -10,7 +10,6 @@ from minigrad.dtypes import float32, float64
 from minigrad.errors import OptionError, StateError
 from minigrad.kernels import pick
 from minigrad.loading import check_numbers
-from minigrad.modes import no_grad
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -79,8 +78,7 @@ class ModelEma:
                 alike.setdefault(kind, []).append((average.array, value))
                 average._version[0] += 1
             elif average.is_floating_point():
-                with no_grad():
-                    average.mul_(self.decay).add_(current[name], alpha=1.0 - self.decay)
+                average.mul_(self.decay).add_(current[name], alpha=1.0 - self.decay)
             else:
                 average.copy_(current[name])
         for pairs in alike.values():

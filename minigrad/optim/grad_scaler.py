@@ -11,7 +11,6 @@ import numpy as np
 from minigrad.backend import Device, get_xp, quiet, quietly, to_device
 from minigrad.errors import DTypeError, GraphError, OptionError
 from minigrad.loading import Entries, integer, number
-from minigrad.modes import no_grad
 from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import Tensor, wrap
 
@@ -222,6 +221,10 @@ class GradScaler:
         progress.stage = STEPPED
         return None if progress.overflow() else optimizer.step(**kwargs)
 
+    def discard(self) -> None:
+        """Forget what was unscaled since the last `update`, as the step was not finished."""
+        self._optimizers.clear()
+
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Adapt the scale; call it once at the end of every step.
 
@@ -269,10 +272,9 @@ class GradScaler:
     def _set(self, scale: float) -> None:
         """Change the scale, where it lies in memory too: a captured step goes on reading there."""
         self._scale = float(np.float32(scale))
-        with no_grad():
-            for factor, inverse in self._factors.values():
-                factor.fill_(self._scale)
-                inverse.fill_(1.0 / self._scale)
+        for factor, inverse in self._factors.values():
+            factor.fill_(self._scale)
+            inverse.fill_(1.0 / self._scale)
 
     # ---- its numbers ----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from minigrad import optim, random
 from minigrad.amp import GradScaler, autocast
-from minigrad.backend import Device
+from minigrad.backend import Device, quietly
 from minigrad.data import DataLoader
 from minigrad.data.dataset import whole_number
 from minigrad.errors import DataError, MinigradError, OptionError, StateError, brief, unknown
@@ -135,10 +135,6 @@ class Trainer:
         self.precision = precision
         self._autocast()  # where bfloat16 is not installed, say so now
         self.scaler = GradScaler(self._device(), enabled=precision == "float16")
-        # An overflow in float16 is no accident to warn of: the scaler skips the step.
-        self._quiet: Any = (
-            dict.fromkeys(("over", "invalid"), "ignore") if self.scaler.is_enabled() else {}
-        )
         self.cuda_graph = cuda_graph
         self._captured: dict[Any, CapturedStep] = {}  # by the kind of batch
         self._warm: set[Any] = set()  # the kinds that had an ordinary step
@@ -232,11 +228,16 @@ class Trainer:
     def _gradients(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Run forward and backward; return outputs and loss."""
         self.optimizer.zero_grad()
-        with self._autocast(), np.errstate(**self._quiet):
-            outputs = self.model(inputs)
-            loss = self.loss(outputs, targets)
+        self.scaler.discard()  # the step before may have been interrupted
+        # An overflow in float16 is no accident to warn of: the scaler skips the step.
+        forward = quietly(self._forward) if self.scaler.is_enabled() else self._forward
+        outputs, loss = self._autocast().run(forward, inputs, targets)
         self.scaler.scale(loss).backward()
         return self._wide(outputs), loss
+
+    def _forward(self, inputs: Tensor, targets: Tensor) -> tuple[Any, Tensor]:
+        outputs = self.model(inputs)
+        return outputs, self.loss(outputs, targets)
 
     def _change(self) -> None:
         """Change weights and average by the gradients."""
@@ -320,8 +321,7 @@ class Trainer:
         try:
             for inputs, targets in map(_pair, loader.batches(epoch=0)):
                 inputs, targets = inputs.to(device), targets.to(device)
-                with no_grad(), self._autocast():
-                    outputs = model(inputs)
+                outputs = no_grad().run(self._autocast().run, model, inputs)
                 yield inputs, targets, self._wide(outputs)
         finally:
             model.train(training)

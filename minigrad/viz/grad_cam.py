@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minigrad.autograd.engine import grad
 from minigrad.errors import GraphError, OptionError, RangeError, ShapeError
-from minigrad.modes import enable_grad, no_grad
+from minigrad.modes import enable_grad
 from minigrad.nn import Module
 from minigrad.ops.elementwise import where
 from minigrad.tensor import Tensor
@@ -102,9 +102,8 @@ def grad_cam(
         handle.remove()
     assert gradient is not None  # grad raises where there is none
     positions = tuple(range(2, gradient.ndim))
-    with no_grad():
-        weights = gradient.mean(positions, keepdim=True)
-        cam = (weights * maps[-1]).sum(1).relu()
+    weights = gradient.mean(positions, keepdim=True)
+    cam = (weights * maps[-1].detach()).sum(1).relu()
     return np.asarray(cam.cpu().numpy(), dtype=np.float32)
 
 

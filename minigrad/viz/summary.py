@@ -138,8 +138,8 @@ def summary(model: nn.Module, input_shape: Sequence[int], depth: int = 3) -> Sum
     first = next(model.parameters(), None)
     dtype, device = (None, None) if first is None else (first.dtype, str(first.device))
     try:
-        with no_grad():
-            model.eval()(zeros(1, *input_shape, dtype=dtype, device=device))
+        image = zeros(1, *input_shape, dtype=dtype, device=device)
+        no_grad().run(model.eval(), image)
     finally:
         model.train(training)
         for handle in handles:
