@@ -1,28 +1,14 @@
-"""What a user sees after a wrong call of a model: the table of messages, each tested.
-
-As in `tests.test_bad_input`, whose calls these are: a wrong call says what is wrong and changes
-nothing. To read all messages as a user would::
-
-    python -m tests.test_bad_input_models
-"""
+"""Wrong calls of the models by name, their feature pyramids, and the other systems' entrances."""
 
 from __future__ import annotations
 
-import contextlib
-import re
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-import minigrad as mg
 from minigrad import models, nn
 from minigrad.compat import convnext, dl_techniques, edifice, keras, lucid, medicai
-from minigrad.errors import MinigradError
-from tests import test_bad_input
+from tests.bad_input import core
 
 S = "depths=(1, 1), dims=(4, 8)"
 
@@ -54,7 +40,7 @@ OPTIONS = [
      r"a named model sets depths and dims itself.*models\.ConvNeXt\(depths=…, dims=…\)"),
     ("models.ConvNeXtIsotropic(depth=0)", "OptionError", r"sizes must be positive.*depth=0"),
     ("models.ConvNeXtIsotropic(depths=(1,))", "OptionError", r"did you mean 'depth'"),
-]  # fmt: skip
+]  # fmt: skip  # fmt: skip
 
 NAMES = [
     ("models.create_model('convnext_tinny')", "OptionError",
@@ -75,7 +61,7 @@ NAMES = [
     ("dl_techniques.create_convnext_v2('small')", "OptionError",
      r"unknown ConvNeXtV2 variant 'small'"),
     ("edifice.build('convnet')", "OptionError", r"unknown architecture 'convnet'.*'convnext'"),
-]  # fmt: skip
+]  # fmt: skip  # fmt: skip
 
 PYRAMID = [
     ("models.ConvNeXtFeatures(model, out_indices=(0, 2))", "OptionError",
@@ -88,7 +74,7 @@ PYRAMID = [
     ("model.pyramid_shapes((1, 64, 64))", "ShapeError", r"must be \(batch, 3 channels.*in_channel"),
     ("models.create_model('convnextv2_atto', features_only=True, out_index=0)", "OptionError",
      r"unknown ConvNeXt option 'out_index'"),
-]  # fmt: skip
+]  # fmt: skip  # fmt: skip
 
 KERAS = [
     ("medicai.ConvNeXtTiny(input_shape=(96, 96, 96, 96, 4))", "OptionError",
@@ -120,66 +106,16 @@ KERAS = [
     ("lucid.ConvNeXt(layer_scale=1)", "OptionError", r"unknown ConvNeXt option 'layer_scale'"),
     ("edifice.build(image_size=16)", "ShapeError", r"image_size=16 vanishes.*lower patch_size"),
     ("edifice.output_size(dim=[4])", "OptionError", r"unknown option 'dim'; did you mean 'dims'"),
-]  # fmt: skip
+]  # fmt: skip  # fmt: skip
 
-CALLS = [*OPTIONS, *NAMES, *PYRAMID, *KERAS]
+TABLE = {"options": OPTIONS, "names": NAMES, "pyramid": PYRAMID, "keras": KERAS}
 
 
-def build_world() -> dict[str, Any]:
+def world() -> dict[str, Any]:
     """Return the names that the calls use."""
-    world = test_bad_input.build_world()
     cifar = dl_techniques.create_convnext_v2("cifar10", num_classes=2, input_shape=(8, 8, 3))
-    return world | {
+    return core.world() | {
         "models": models, "nn": nn, "medicai": medicai, "dl_techniques": dl_techniques,
         "convnext": convnext, "edifice": edifice, "lucid": lucid, "keras": keras, "cifar": cifar,
         "x": np.zeros((2, 8, 8, 3), np.float32), "y": np.zeros(2, np.int64),
     }  # fmt: skip
-
-
-def snapshot(world: dict[str, Any]) -> dict[str, Any]:
-    """Return everything that a wrong call must not change, the registry included."""
-    seen = test_bad_input.snapshot(world)
-    seen["models"] = list(models.list_models())
-    seen["policy"] = keras.mixed_precision.global_policy()
-    seen["trainer"] = world["cifar"].trainer
-    return seen
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.chdir(tmp_path)
-    return build_world()
-
-
-@pytest.mark.parametrize(("code", "kind", "message"), CALLS, ids=[c for c, _, _ in CALLS])
-def test_a_wrong_call_says_what_is_wrong_and_changes_nothing(
-    code: str, kind: str, message: str, world: dict[str, Any]
-) -> None:
-    before = snapshot(world)
-    error = test_bad_input.attempt(code, world)
-    assert error is not None, "nothing was raised"
-    assert type(error).__name__ in kind.split("|"), f"{type(error).__name__}: {error}"
-    assert re.search(message, str(error), re.DOTALL), str(error)
-    assert isinstance(error, MinigradError)
-    after = snapshot(world)
-    assert [k for k in before if before[k] != after[k]] == []
-
-
-def test_the_table_is_long_enough_and_has_no_row_twice() -> None:
-    codes = [code for code, *_ in CALLS]
-    assert len(codes) == len(set(codes)) >= 25
-
-
-def main() -> None:
-    """Print every wrong call and the message that a user sees."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        world = build_world()
-        for code, *_ in CALLS:
-            error = test_bad_input.attempt(code, world)
-            print(f">>> {code}\n{type(error).__name__}: {error}\n")
-    print(f"{len(CALLS)} calls", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    mg.manual_seed(0)
-    main()
