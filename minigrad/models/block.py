@@ -11,8 +11,8 @@ from minigrad.nn import init
 from minigrad.nn.layers import GRN, DropPath, Identity, LayerNorm, Linear
 from minigrad.nn.layers.spatial import CONVS
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.dropout import drop_path_factor
-from minigrad.ops.mlp import is_one_operation, pointwise_mlp
+from minigrad.ops.neural.dropout import drop_path_factor
+from minigrad.ops.neural.mlp import is_one_operation, pointwise_mlp
 from minigrad.tensor import Tensor
 
 __all__ = ["Block"]

@@ -15,25 +15,16 @@ import sys
 
 from minigrad import backend
 from minigrad.ops import (  # noqa: F401 (what they declare becomes known)
-    activation,
-    attention,
     compare,
-    conv,
     create,
-    dropout,
     elementwise,
     index,
     inplace,
     linalg,
-    loss,
     methods,
-    mlp,
-    norm,
+    neural,
     numpy_names,
-    pool,
     reduce,
-    resize,
-    segmentation,
     shape,
 )
 from minigrad.ops.declare import NAMES

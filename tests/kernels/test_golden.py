@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.ops import activation, norm
+from minigrad.ops.neural import activation, norm
 
 safetensors = pytest.importorskip("safetensors.numpy")
 

@@ -22,7 +22,7 @@ from minigrad import kernels
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.formulas.mlp import Weights
-from minigrad.ops import resize
+from minigrad.ops.neural import resize
 from tests.laws.cases import Call, calls
 from tests.laws.table import TABLE, Row
 from tests.laws.test_laws import convert, cotangents, gradients, is_floating, run, torch_run

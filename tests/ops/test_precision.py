@@ -169,7 +169,7 @@ def test_the_values_are_those_of_torch_in_bfloat16(case: str) -> None:
 
 
 def test_every_rule_is_one_of_an_operation() -> None:
-    homes = (mg, F, mg.ops.index, mg.ops.mlp)
+    homes = (mg, F, mg.ops.index, mg.ops.neural.mlp)
     assert [name for name in RULES if not any(hasattr(home, name) for home in homes)] == []
 
 

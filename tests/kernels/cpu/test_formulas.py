@@ -17,7 +17,7 @@ from minigrad.backend import use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.cpu import conv
 from minigrad.kernels.formulas.mlp import Weights
-from minigrad.ops import pool, resize
+from minigrad.ops.neural import pool, resize
 
 DTYPES = ("float32", "float64")
 LAYOUTS: dict[str, Callable[[Any], Any]] = {

@@ -10,7 +10,7 @@ from hypothesis import given
 
 import minigrad as mg
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.ops import conv
+from minigrad.ops.neural import conv
 from tests.ops.parity import agree, laid_out, layouts
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,7 @@ from hypothesis import given
 
 import minigrad as mg
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.ops.resize import interpolate
+from minigrad.ops.neural.resize import interpolate
 from tests.ops.parity import agree, laid_out, layouts, same_values
 
 torch = pytest.importorskip("torch")

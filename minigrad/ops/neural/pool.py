@@ -17,7 +17,7 @@ from minigrad.errors import OptionError, ShapeError
 from minigrad.kernels import pick
 from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.ops.declare import operation
-from minigrad.ops.spatial import check_images, one_image, per_axis
+from minigrad.ops.neural.spatial import check_images, one_image, per_axis
 from minigrad.tensor import Tensor, wrap
 
 Ints = tuple[int, ...]

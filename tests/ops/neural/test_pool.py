@@ -9,7 +9,7 @@ from hypothesis import assume, given
 
 import minigrad as mg
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.ops import pool
+from minigrad.ops.neural import pool
 from tests.ops.parity import agree, laid_out, layouts, same_values
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,7 @@ from hypothesis import given
 
 import minigrad as mg
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.ops import activation
+from minigrad.ops.neural import activation
 from tests.ops.parity import agree, arrays
 
 torch = pytest.importorskip("torch")

@@ -8,13 +8,13 @@ from typing import Any
 from minigrad import dtypes
 from minigrad.errors import DTypeError, OptionError, ShapeError
 from minigrad.modes import state
-from minigrad.ops.activation import softmax
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.create import ones
 from minigrad.ops.declare import operation
-from minigrad.ops.dropout import dropout
 from minigrad.ops.elementwise import where
 from minigrad.ops.linalg import matmul
+from minigrad.ops.neural.activation import softmax
+from minigrad.ops.neural.dropout import dropout
 from minigrad.ops.precision import HALF, obey
 from minigrad.ops.shape import tril
 from minigrad.tensor import Tensor

@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.errors import DTypeError, MinigradError, OptionError, ShapeError
 from minigrad.nn import functional as ours
-from minigrad.ops import segmentation as loss
+from minigrad.ops.neural import segmentation as loss
 from tests.ops.parity import agree
 
 torch = pytest.importorskip("torch")

@@ -17,7 +17,7 @@ from minigrad.errors import OptionError, ShapeError, unknown
 from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.pool import Separable, adaptive_map
+from minigrad.ops.neural.pool import Separable, adaptive_map
 from minigrad.ops.shape import clone
 from minigrad.tensor import Tensor
 

@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.ops.dropout import drop_path, dropout
+from minigrad.ops.neural.dropout import drop_path, dropout
 
 
 def test_dropout_keeps_the_expectation_and_scales() -> None:

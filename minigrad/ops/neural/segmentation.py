@@ -11,11 +11,11 @@ from minigrad import dtypes
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.modes import state
-from minigrad.ops.activation import softmax
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
 from minigrad.ops.elementwise import cast, clamp, log, sigmoid, where
-from minigrad.ops.loss import (
+from minigrad.ops.neural.activation import softmax
+from minigrad.ops.neural.loss import (
     _check_reduction,
     _class_indices,
     _class_weight,

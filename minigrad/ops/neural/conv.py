@@ -16,10 +16,10 @@ from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_same_dtype, check_tensor
 from minigrad.ops.declare import operation
+from minigrad.ops.neural.spatial import axes_names, check_images, one_image, per_axis
 from minigrad.ops.precision import HALF, obey
 from minigrad.ops.reduce import Sum
 from minigrad.ops.shape import pad
-from minigrad.ops.spatial import axes_names, check_images, one_image, per_axis
 from minigrad.tensor import Tensor
 
 Ints = tuple[int, ...]

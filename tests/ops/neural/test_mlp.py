@@ -13,7 +13,7 @@ from minigrad import backend
 from minigrad.errors import DTypeError, ShapeError
 from minigrad.models.convnext import Block
 from minigrad.nn import functional as F
-from minigrad.ops.mlp import pointwise_mlp
+from minigrad.ops.neural.mlp import pointwise_mlp
 
 KERNELS = ["reference"] + (["fast"] if backend.kernels_in_use() == "fast" else [])
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 
 import minigrad as mg
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.ops import norm
+from minigrad.ops.neural import norm
 from tests.ops.parity import agree, laid_out, layouts
 
 torch = pytest.importorskip("torch")
