@@ -45,11 +45,11 @@ from benchmarks.turns import (
 from minigrad.errors import DataError, unknown
 
 TASKS = ("step", "epoch")
-TEST_BATCH = 256  # as in minigrad.train.setup
+TEST_BATCH = 256  # as in minigrad.runs.experiment
 
 
 def _experiment() -> Any:
-    from minigrad.train import TrainConfig, prepare
+    from minigrad.runs import TrainConfig, prepare
 
     return prepare(TrainConfig.from_values({"data": "fashion-mnist"}))
 
@@ -111,7 +111,7 @@ class Twin:
 
         from benchmarks.convnext_torch import ConvNeXt
         from minigrad.optim import decays, warmup_cosine
-        from minigrad.train import TrainConfig
+        from minigrad.runs import TrainConfig
 
         torch.set_num_threads(options["threads"])
         config = TrainConfig.from_values({"data": "fashion-mnist"})

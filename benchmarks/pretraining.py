@@ -20,16 +20,8 @@ from typing import Any
 
 from minigrad import io
 from minigrad.models import from_fcmae
-from minigrad.train import (
-    Checkpoint,
-    Experiment,
-    PretrainConfig,
-    Progress,
-    TrainConfig,
-    load_checkpoint,
-    prepare,
-    prepare_pretraining,
-)
+from minigrad.runs import Experiment, PretrainConfig, TrainConfig, prepare, prepare_pretraining
+from minigrad.train import Checkpoint, Progress, load_checkpoint
 
 SIZES: dict[str, Any] = {"depths": (2, 2), "dims": (32, 64), "patch_size": 2}
 

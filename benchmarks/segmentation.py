@@ -20,7 +20,8 @@ import torch
 from torch.nn import functional as F
 
 from minigrad.cli.parser import add_config_options, given_options
-from minigrad.train import ConfusionMatrix, Experiment, SegmentConfig, prepare_segmentation
+from minigrad.runs import Experiment, SegmentConfig, prepare_segmentation
+from minigrad.train import ConfusionMatrix
 from tests.models.torch_unet import TorchUNet
 
 

@@ -70,7 +70,8 @@ channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
 _ROOMS = {"autograd", "errors", "ops", "random"}
-_PACKAGES = {"amp", "cli", "data", "io", "models", "nn", "optim", "train", "viz"}  # on first use
+# Imported on first use.
+_PACKAGES = {"amp", "cli", "data", "io", "models", "nn", "optim", "runs", "train", "viz"}
 
 globals().update(_NAMES["minigrad"])
 __all__ = sorted(

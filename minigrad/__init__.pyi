@@ -56,6 +56,7 @@ from minigrad import io as io
 from minigrad import models as models
 from minigrad import nn as nn
 from minigrad import optim as optim
+from minigrad import runs as runs
 from minigrad import train as train
 from minigrad import viz as viz
 from minigrad.ops.elementwise import abs as abs

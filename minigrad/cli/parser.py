@@ -8,8 +8,8 @@ import typing
 from typing import Any, NoReturn
 
 from minigrad.errors import OptionError, unknown
-from minigrad.train import Config, TrainConfig
-from minigrad.train.config import synonyms
+from minigrad.runs import Config, TrainConfig
+from minigrad.runs.config import synonyms
 
 __all__ = ["Parser", "add_config_options", "given_options", "plain"]
 

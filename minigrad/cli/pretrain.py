@@ -8,22 +8,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from minigrad import io, random
-from minigrad.cli.runs import PRETRAINING
 from minigrad.cli.task import Task, Trained, count
 from minigrad.data import DataLoader, ImageSpec, Split, load_split
 from minigrad.models import from_fcmae
 from minigrad.nn import Module
-from minigrad.train import (
-    Callback,
-    Experiment,
-    PretrainConfig,
-    Trainer,
-    prepare_pretraining,
-    reconstructions,
-)
-from minigrad.train.pretrain import FOLDER, RECIPES, build_autoencoder, loss_of
+from minigrad.runs import Experiment, PretrainConfig, prepare_pretraining, reconstructions
+from minigrad.runs.experiment import EVAL_BATCH, eval_transform
+from minigrad.runs.folders import PRETRAINING
+from minigrad.runs.pretraining import FOLDER, RECIPES, build_autoencoder, loss_of
+from minigrad.train import Callback, Trainer
 from minigrad.train.progress import describe
-from minigrad.train.setup import EVAL_BATCH, eval_transform
 from minigrad.viz import reconstructions_svg
 
 HELP = "Pre-train a ConvNeXt V2 without labels: it learns to fill in what a mask hides (FCMAE)."

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io
-from minigrad.cli.runs import SEGMENTATION
 from minigrad.cli.task import Task, Trained, count
 from minigrad.data import DataLoader, ImageSpec, Split, read_image, read_nifti
 from minigrad.data import transforms as T
@@ -18,17 +17,19 @@ from minigrad.data.npy import read_npy
 from minigrad.errors import DataError
 from minigrad.modes import no_grad
 from minigrad.nn import Module
-from minigrad.tensor import Tensor
-from minigrad.train import ConfusionMatrix, Experiment
-from minigrad.train.segment import (
+from minigrad.runs import Experiment
+from minigrad.runs.folders import SEGMENTATION
+from minigrad.runs.segmentation import (
     LOSSES,
     RECIPES,
-    SegmentationTrainer,
     SegmentConfig,
     build_unet,
     prepare_segmentation,
     segmentation_data,
 )
+from minigrad.tensor import Tensor
+from minigrad.train import ConfusionMatrix
+from minigrad.train.segmentation import SegmentationTrainer
 from minigrad.viz.masks import masks_svg
 
 HELP = "Train a U-Net to say what every pixel of an image or voxel of a volume is."

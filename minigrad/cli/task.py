@@ -23,22 +23,12 @@ from numpy.typing import NDArray
 from minigrad import io
 from minigrad.backend import quiet
 from minigrad.cli.parser import add_config_options, given_options, plain
-from minigrad.cli.runs import check_output, claimed, held, run_name
 from minigrad.data import ImageSpec, Split
 from minigrad.errors import MinigradError, OptionError
 from minigrad.nn import Module
-from minigrad.train import (
-    Callback,
-    Checkpoint,
-    Config,
-    Experiment,
-    Log,
-    Progress,
-    Trainer,
-    initial_sizes,
-    load_checkpoint,
-    read_toml,
-)
+from minigrad.runs import Config, Experiment, initial_sizes, read_toml
+from minigrad.runs.folders import check_output, claimed, held, run_name
+from minigrad.train import Callback, Checkpoint, Log, Progress, Trainer, load_checkpoint
 from minigrad.train.threads import blas_threads
 from minigrad.viz import curves_svg
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io
-from minigrad.cli.runs import CHECKPOINT
 from minigrad.cli.task import Task, Trained, count
 from minigrad.data import DataLoader, ImageSpec, Split, load_split, read_image, read_signal
 from minigrad.data import transforms as T
@@ -19,11 +18,13 @@ from minigrad.errors import DataError
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn import functional as F
+from minigrad.runs import Experiment, TrainConfig, prepare
+from minigrad.runs.config import FOLDER, RECIPES
+from minigrad.runs.experiment import EVAL_BATCH, build_model, eval_transform
+from minigrad.runs.folders import CHECKPOINT
 from minigrad.tensor import Tensor
-from minigrad.train import Experiment, TrainConfig, Trainer, prepare
-from minigrad.train.config import FOLDER, RECIPES
+from minigrad.train import Trainer
 from minigrad.train.progress import describe
-from minigrad.train.setup import EVAL_BATCH, build_model, eval_transform
 from minigrad.viz import predictions_svg
 
 HELP = "Train a model; the checkpoint, the log and the pictures go to runs/NAME/."

@@ -9,10 +9,10 @@ from typing import Any
 from minigrad import io
 from minigrad.backend import Device
 from minigrad.cli import pretrain, segment, train
-from minigrad.cli.runs import latest
 from minigrad.cli.task import Task, Trained
 from minigrad.data import ImageSpec
 from minigrad.errors import DataError
+from minigrad.runs.folders import latest
 from minigrad.train import load_checkpoint
 
 __all__ = ["TASKS", "add_trained_options", "find_trained", "load_trained"]

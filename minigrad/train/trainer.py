@@ -29,17 +29,17 @@ from minigrad.nn import functional as F
 from minigrad.tensor import Tensor
 from minigrad.train.callbacks import Callback
 from minigrad.train.capture import CapturedStep, check_gpu
-from minigrad.train.config import PRECISIONS
 from minigrad.train.interrupt import Interrupt
 from minigrad.train.metrics import Means, accuracy
 from minigrad.train.outputs import smoothing_of, warn_of_outputs
 
-__all__ = ["LOSSES", "Trainer"]
+__all__ = ["LOSSES", "PRECISIONS", "Trainer"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Metric = Callable[[Tensor, Tensor], float]
 Row = dict[str, float]
 
+PRECISIONS = ("float32", "bfloat16", "float16")
 LOSSES: dict[str, Loss] = {
     "binary_cross_entropy": F.binary_cross_entropy_with_logits,
     "cross_entropy": F.cross_entropy,

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 import minigrad as mg
-from minigrad import data, io, models, nn, optim, train
+from minigrad import data, io, models, nn, optim, runs, train
 from minigrad.nn import functional as F
 
 SHAPES = [
@@ -197,9 +197,9 @@ OPTIONS = [
      r"binary_cross_entropy: input must be probabilities.*apply sigmoid first"),
     ("mg.relu(mg.ones(2), in_place=True)", "TypeError", r"relu\(\).*keyword argument 'in_place'"),
     ("nn.Linear(3, 2, bia=False)", "TypeError", r"keyword argument 'bia'"),
-    ("train.TrainConfig.from_values({'epoch': 3})", "OptionError",
+    ("runs.TrainConfig.from_values({'epoch': 3})", "OptionError",
      r"unknown training option 'epoch'; did you mean 'epochs'\?"),
-    ("train.TrainConfig.from_values({'lr': 'fast'})", "OptionError",
+    ("runs.TrainConfig.from_values({'lr': 'fast'})", "OptionError",
      r"lr must be a number, got 'fast'"),
     ("data.DataLoader(digits, batch_size=0)", "OptionError",
      r"DataLoader: batch_size must be 1 or more, got 0"),
@@ -243,7 +243,7 @@ FILES = [
     ("data.idx.read_idx('labels.idx')", "DataError",
      r"labels\.idx: expected 10 bytes of data for shape \(10,\) after byte 8; found 3; .*again"),
     ("data.load_split('labels.idx')", "DataError", r"labels\.idx: a data set on disk is a folder"),
-    ("train.read_toml('broken.toml')", "DataError", r"broken\.toml: not a TOML file"),
+    ("runs.read_toml('broken.toml')", "DataError", r"broken\.toml: not a TOML file"),
 ]  # fmt: skip  # fmt: skip
 
 COMMANDS = [
@@ -308,7 +308,7 @@ def world() -> dict[str, Any]:
     Path("broken.toml").write_text("epochs = = 3")
     return {
         "mg": mg, "np": np, "nn": nn, "F": F, "models": models, "optim": optim, "io": io,
-        "data": data, "train": train, "copy": copy, "math": math,
+        "data": data, "train": train, "runs": runs, "copy": copy, "math": math,
         "full_disk": full_disk, "model": model, "linear": nn.Linear(3, 2), "param": param,
         "other": other, "plain": mg.ones(2, 3), "whole": mg.tensor([1, 2]), "loss": loss,
         "stale": stale, "inference": inference, "sgd": sgd, "state": state,

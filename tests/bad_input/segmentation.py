@@ -11,7 +11,8 @@ import minigrad as mg
 from minigrad import models, nn
 from minigrad.models import sliding_window_inference as sliding
 from minigrad.nn import functional as F
-from minigrad.train import ConfusionMatrix, SegmentConfig
+from minigrad.runs import SegmentConfig
+from minigrad.train import ConfusionMatrix
 
 ENCODER = [
     ("models.UNet('convnext_tiny', encoder_depth=5)", "OptionError",

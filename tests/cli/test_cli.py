@@ -10,9 +10,9 @@ import pytest
 
 from minigrad import backend
 from minigrad.cli import COMMANDS, main
-from minigrad.cli.runs import free_name
 from minigrad.data import list_datasets
 from minigrad.io import load_file
+from minigrad.runs.folders import free_name
 
 TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
 NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]

@@ -78,7 +78,7 @@ def test_a_key_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("minigrad.train.setup.load_split", pressed)
+        patch.setattr("minigrad.runs.experiment.load_split", pressed)
         assert main(["train", *TINY]) == 130
     out, err = capsys.readouterr()
     assert (out, err) == ("", "minigrad: interrupted\n")

@@ -14,7 +14,7 @@ import pytest
 from minigrad import cli
 from minigrad.data import load_split, mnist1d, read_signal, signals
 from minigrad.errors import DataError, MissingExtra, OptionError
-from minigrad.train import TrainConfig, prepare
+from minigrad.runs import TrainConfig, prepare
 from minigrad.viz import predictions_svg
 
 

@@ -12,7 +12,8 @@ import minigrad.models as models
 from minigrad import nn, optim
 from minigrad.errors import DeviceError, MinigradError, OptionError
 from minigrad.nn import functional as F
-from minigrad.train import TrainConfig, Trainer
+from minigrad.runs import TrainConfig
+from minigrad.train import Trainer
 from tests.emulated.conftest import REAL, counting
 from tests.emulated.shim.program import compiler
 

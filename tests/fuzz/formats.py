@@ -31,8 +31,8 @@ from minigrad import io
 from minigrad.cli.trained import load_trained
 from minigrad.compat._build import load_pretrained, read_weights
 from minigrad.errors import StateError
-from minigrad.train.initial import load_initial
-from minigrad.train.setup import build_model
+from minigrad.runs.experiment import build_model
+from minigrad.runs.initial import load_initial
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.same import same
 
@@ -373,7 +373,7 @@ def change_packed(content: bytes, rng: random.Random) -> bytes:
 
 
 def toml_files() -> list[bytes]:
-    config = mg.train.TrainConfig(epochs=2, depths=(1, 2), dims=(8, 16))
+    config = mg.runs.TrainConfig(epochs=2, depths=(1, 2), dims=(8, 16))
     return [config.to_toml().encode(), b'data = "fashion-mnist"\nepochs = 2\nlr = 1e-3 # rate\n']
 
 
@@ -393,8 +393,8 @@ def change_toml(content: bytes, rng: random.Random) -> bytes:
 
 
 def read_toml(path: Path) -> Any:
-    values = mg.train.read_toml(path)
-    return values, mg.train.TrainConfig.from_values(values)
+    values = mg.runs.read_toml(path)
+    return values, mg.runs.TrainConfig.from_values(values)
 
 
 def right_toml(path: Path, value: Any) -> bool:
@@ -402,7 +402,7 @@ def right_toml(path: Path, value: Any) -> bool:
     again = tomllib.loads(config.to_toml())
     return bool(
         values == tomllib.loads(path.read_text("utf-8-sig"))
-        and mg.train.TrainConfig.from_values(again) == config
+        and mg.runs.TrainConfig.from_values(again) == config
     )
 
 
@@ -483,7 +483,7 @@ def run_files() -> list[bytes]:
 
 def _trainer(average: float | None) -> tuple[Any, dict[str, Any]]:
     mg.manual_seed(0)
-    config = mg.train.TrainConfig(depths=(1,), dims=(4,), kernel_size=3)
+    config = mg.runs.TrainConfig(depths=(1,), dims=(4,), kernel_size=3)
     images = mg.data.ImageSpec(("a", "b"), 1, 8, (0.5,), (0.5,))
     model = build_model(config, images)
     ema = None if average is None else mg.optim.ModelEma(model, average)

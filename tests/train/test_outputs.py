@@ -16,7 +16,8 @@ from minigrad import nn
 from minigrad.compat.convnext import ConvNeXt
 from minigrad.data import ArrayDataset, DataLoader
 from minigrad.nn import functional as F
-from minigrad.train import Log, Progress, TrainConfig, Trainer, prepare
+from minigrad.runs import TrainConfig, prepare
+from minigrad.train import Log, Progress, Trainer
 from minigrad.viz import curves_svg
 
 SMALL: dict[str, Any] = {"num_classes": 2, "depths": (1,), "dims": (4,)}

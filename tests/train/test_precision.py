@@ -14,15 +14,9 @@ from minigrad import nn, optim
 from minigrad.data import ArrayDataset, DataLoader
 from minigrad.errors import DataError, MinigradError, OptionError
 from minigrad.nn import functional as F
-from minigrad.train import (
-    Callback,
-    Checkpoint,
-    TrainConfig,
-    Trainer,
-    load_checkpoint,
-    prepare,
-)
-from minigrad.train.pretrain import PretrainConfig, prepare_pretraining
+from minigrad.runs import TrainConfig, prepare
+from minigrad.runs.pretraining import PretrainConfig, prepare_pretraining
+from minigrad.train import Callback, Checkpoint, Trainer, load_checkpoint
 
 pytest.importorskip("ml_dtypes")
 HALF = ("bfloat16", "float16")

@@ -12,18 +12,15 @@ from minigrad.data import transforms as T
 from minigrad.data.catalog import list_datasets, sources
 from minigrad.errors import OptionError, unknown
 from minigrad.nn import functional as F
+from minigrad.runs.config import Config, option
+from minigrad.runs.experiment import OWN_SIZE, Experiment, check_machine, optimizer_and_schedule
+from minigrad.runs.initial import load_initial
 from minigrad.tensor import Tensor
 from minigrad.train.callbacks import Callback
-from minigrad.train.config import Config, option
-from minigrad.train.confusion import ConfusionMatrix
-from minigrad.train.initial import load_initial
-from minigrad.train.metrics import Means
-from minigrad.train.setup import OWN_SIZE, Experiment, check_machine, optimizer_and_schedule
-from minigrad.train.trainer import Row, Trainer
+from minigrad.train.segmentation import SegmentationTrainer
 
 __all__ = [
     "SegmentConfig",
-    "SegmentationTrainer",
     "build_unet",
     "prepare_segmentation",
     "segmentation_data",
@@ -168,30 +165,6 @@ def build_unet(config: SegmentConfig, spec: ImageSpec, init_from: str = "") -> m
         classifier_activation=None,
         pad=True,
     )
-
-
-class SegmentationTrainer(Trainer):
-    """A `Trainer` whose `evaluate` counts every position of the data once, whatever the batches."""
-
-    def evaluate(self, loader: DataLoader) -> Row:
-        """Return loss, mean IoU and mean Dice over all of `loader`, in evaluation mode."""
-        row, matrix = self.measured(loader)
-        return row | {"iou": matrix.mean_iou(), "dice": matrix.mean_dice()}
-
-    def confusion(self, loader: DataLoader) -> ConfusionMatrix:
-        """Return which class was taken for which, over all of `loader`, in evaluation mode."""
-        return self.measured(loader)[1]
-
-    def measured(self, loader: DataLoader) -> tuple[Row, ConfusionMatrix]:
-        """Return the loss, and which class was taken for which, in one pass over `loader`."""
-        means, matrix = Means(), None
-        for inputs, targets, outputs in self._outputs(loader):
-            means.add({"loss": float(self.val_loss(outputs, targets).item())}, len(inputs))
-            matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
-            matrix.update(outputs, targets)
-        if matrix is None:
-            raise OptionError("the loader has no batches, so there is nothing to measure")
-        return means.values(), matrix
 
 
 def prepare_segmentation(

@@ -8,8 +8,8 @@ import pytest
 
 from minigrad.data import list_datasets
 from minigrad.errors import DataError, OptionError
-from minigrad.train import PretrainConfig, SegmentConfig, TrainConfig, read_toml
-from minigrad.train.config import FOLDER, RECIPES, SYNONYMS
+from minigrad.runs import PretrainConfig, SegmentConfig, TrainConfig, read_toml
+from minigrad.runs.config import FOLDER, RECIPES, SYNONYMS
 
 
 def test_every_data_set_has_a_recipe_that_is_valid() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import data, io, models, train
+from minigrad import data, io, models, runs
 from minigrad.errors import DataError, OptionError
-from minigrad.train.pretrain import FOLDER, RECIPES
+from minigrad.runs.pretraining import FOLDER, RECIPES
 
 TINY = {"depths": (1, 1), "dims": (4, 8), "decoder_dim": 4, "batch_size": 512}
 
@@ -17,9 +17,9 @@ TINY = {"depths": (1, 1), "dims": (4, 8), "decoder_dim": 4, "batch_size": 512}
 def test_every_data_set_has_a_recipe_that_is_valid() -> None:
     assert sorted(RECIPES) == data.list_datasets()
     for recipe in (*RECIPES.values(), FOLDER):
-        train.PretrainConfig.from_values(recipe)
-    assert all(field.metadata["help"] for field in dataclasses.fields(train.PretrainConfig))
-    fashion = train.PretrainConfig.from_values({"data": "fashion-mnist"})
+        runs.PretrainConfig.from_values(recipe)
+    assert all(field.metadata["help"] for field in dataclasses.fields(runs.PretrainConfig))
+    fashion = runs.PretrainConfig.from_values({"data": "fashion-mnist"})
     assert 28 % (fashion.patch_size * 2 ** (len(fashion.dims) - 1)) == 0
 
 
@@ -33,8 +33,8 @@ def test_labels_are_never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
             pairs = [(image, (label + shift) % 10) for image, label in split.train]
             return dataclasses.replace(split, train=pairs)
 
-        monkeypatch.setattr("minigrad.train.pretrain.load_split", other)
-        experiment = train.prepare_pretraining(train.PretrainConfig(epochs=1, **TINY))
+        monkeypatch.setattr("minigrad.runs.pretraining.load_split", other)
+        experiment = runs.prepare_pretraining(runs.PretrainConfig(epochs=1, **TINY))
         monkeypatch.undo()
         experiment.fit()
         states.append(experiment.trainer.model.state_dict())
@@ -42,9 +42,9 @@ def test_labels_are_never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reconstructions_are_of_the_same_masks_each_time() -> None:
-    experiment = train.prepare_pretraining(train.PretrainConfig(epochs=1, **TINY))
+    experiment = runs.prepare_pretraining(runs.PretrainConfig(epochs=1, **TINY))
     state = mg.get_rng_state()
-    first, second = (train.reconstructions(experiment, 5) for _ in range(2))
+    first, second = (runs.reconstructions(experiment, 5) for _ in range(2))
     assert repr(mg.get_rng_state()) == repr(state)
     assert list(first) == ["image", "masked", "reconstruction"]
     for name in first:
@@ -54,9 +54,9 @@ def test_reconstructions_are_of_the_same_masks_each_time() -> None:
     assert hidden.reshape(5, -1).sum(1).tolist() == [48] * 5  # 3 of 4 patches of 4 × 4
     np.testing.assert_array_equal(first["reconstruction"][~hidden], first["image"][~hidden])
     assert not (first["reconstruction"] == first["image"]).all()
-    supervised = train.prepare(train.TrainConfig(epochs=1, depths=(1,), dims=(4,)))
+    supervised = runs.prepare(runs.TrainConfig(epochs=1, depths=(1,), dims=(4,)))
     with pytest.raises(OptionError, match="must be one of prepare_pretraining"):
-        train.reconstructions(supervised)
+        runs.reconstructions(supervised)
 
 
 def test_initial_weights_for_another_number_of_classes(tmp_path: Path) -> None:
@@ -64,13 +64,13 @@ def test_initial_weights_for_another_number_of_classes(tmp_path: Path) -> None:
     model, other = models.ConvNeXtV2(1, 3, **sizes), models.ConvNeXtV2(1, 5, **sizes)
     path = tmp_path / "weights.safetensors"
     io.save(model.state_dict(), path)
-    report = train.load_initial(other, path)
+    report = runs.load_initial(other, path)
     assert set(report.mismatched) == {"head.weight", "head.bias"}
     assert bool((other.stages[0][0].pwconv1.weight == model.stages[0][0].pwconv1.weight).all())
-    assert train.initial_sizes(path) == {}
+    assert runs.initial_sizes(path) == {}
     io.save({"epoch": 3}, path)
     with pytest.raises(DataError, match="but not of a model's weights"):
-        train.load_initial(other, path)
+        runs.load_initial(other, path)
 
 
 def test_stratified_subset() -> None:

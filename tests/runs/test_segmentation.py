@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from minigrad import cli, io, models
-from minigrad.cli.runs import SEGMENTATION
 from minigrad.data.fashion import find_fashion_mnist
 from minigrad.errors import DataError, OptionError
-from minigrad.train import SegmentConfig, load_checkpoint, prepare_segmentation
+from minigrad.runs import SegmentConfig, prepare_segmentation
+from minigrad.runs.folders import SEGMENTATION
+from minigrad.train import load_checkpoint
 from tests.heads import write_head
 
 SMALL = ["--dims", "8", "12", "16", "--decoder-filters", "8", "8", "4", "--image-size", "16"]

@@ -10,7 +10,7 @@ from minigrad.errors import DataError
 from minigrad.models import from_fcmae
 from minigrad.nn import Module
 from minigrad.nn.state import LoadReport
-from minigrad.train.config import read_toml
+from minigrad.runs.config import read_toml
 
 __all__ = ["initial_sizes", "load_initial"]
 

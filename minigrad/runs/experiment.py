@@ -18,10 +18,10 @@ from minigrad.errors import OptionError
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn import functional as F
+from minigrad.runs.config import Config, TrainConfig
+from minigrad.runs.initial import load_initial
 from minigrad.tensor import Tensor
 from minigrad.train.callbacks import Callback
-from minigrad.train.config import Config, TrainConfig
-from minigrad.train.initial import load_initial
 from minigrad.train.threads import blas_threads
 from minigrad.train.trainer import Trainer, check_loader
 

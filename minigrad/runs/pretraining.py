@@ -15,10 +15,8 @@ from minigrad.errors import OptionError
 from minigrad.models.convnext import ConvNeXt
 from minigrad.models.fcmae import FCMAE, patch_grid, random_mask
 from minigrad.modes import no_grad
-from minigrad.tensor import Tensor
-from minigrad.train.callbacks import Callback
-from minigrad.train.config import Config, option
-from minigrad.train.setup import (
+from minigrad.runs.config import Config, option
+from minigrad.runs.experiment import (
     EVAL_BATCH,
     Experiment,
     build_model,
@@ -27,6 +25,8 @@ from minigrad.train.setup import (
     optimizer_and_schedule,
     train_transform,
 )
+from minigrad.tensor import Tensor
+from minigrad.train.callbacks import Callback
 from minigrad.train.trainer import Trainer
 
 __all__ = [

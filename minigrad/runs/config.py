@@ -18,12 +18,12 @@ from minigrad.backend import Device
 from minigrad.data.catalog import sources
 from minigrad.errors import DataError, OptionError, brief, unknown
 from minigrad.files import opened
+from minigrad.train.trainer import PRECISIONS
 
 __all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml", "synonyms"]
 
 
 TOML_LIMIT = 16_000  # bytes of a file of options; the parser takes their square
-PRECISIONS = ("float32", "bfloat16", "float16")
 PATHS = ("data", "root", "init_from")  # options that may name a file or a folder
 SYNONYMS = {  # what other programs call an option: whoever writes that is told our name
     "batch_size": "batch bs train_batch_size",

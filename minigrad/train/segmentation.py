@@ -1,0 +1,35 @@
+"""SegmentationTrainer: a trainer whose evaluation counts every position once."""
+
+from __future__ import annotations
+
+from minigrad.data import DataLoader
+from minigrad.errors import OptionError
+from minigrad.train.confusion import ConfusionMatrix
+from minigrad.train.metrics import Means
+from minigrad.train.trainer import Row, Trainer
+
+__all__ = ["SegmentationTrainer"]
+
+
+class SegmentationTrainer(Trainer):
+    """A `Trainer` whose `evaluate` counts every position of the data once, whatever the batches."""
+
+    def evaluate(self, loader: DataLoader) -> Row:
+        """Return loss, mean IoU and mean Dice over all of `loader`, in evaluation mode."""
+        row, matrix = self.measured(loader)
+        return row | {"iou": matrix.mean_iou(), "dice": matrix.mean_dice()}
+
+    def confusion(self, loader: DataLoader) -> ConfusionMatrix:
+        """Return which class was taken for which, over all of `loader`, in evaluation mode."""
+        return self.measured(loader)[1]
+
+    def measured(self, loader: DataLoader) -> tuple[Row, ConfusionMatrix]:
+        """Return the loss, and which class was taken for which, in one pass over `loader`."""
+        means, matrix = Means(), None
+        for inputs, targets, outputs in self._outputs(loader):
+            means.add({"loss": float(self.val_loss(outputs, targets).item())}, len(inputs))
+            matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
+            matrix.update(outputs, targets)
+        if matrix is None:
+            raise OptionError("the loader has no batches, so there is nothing to measure")
+        return means.values(), matrix
