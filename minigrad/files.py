@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import gzip
 import math
+import mmap
 import os
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -42,11 +43,20 @@ class Source:
         How many bytes can come at most.
     packed : str, default ""
         In what they are packed, which leaves their number open.
+    memory : mmap, optional
+        The same bytes, as memory that the system fills when it is looked at.
     """
 
-    def __init__(self, path: Path | str, file: Any, limit: int, packed: str = "") -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        file: Any,
+        limit: int,
+        packed: str = "",
+        memory: mmap.mmap | None = None,
+    ) -> None:
         self.path, self.file, self.limit, self.packed = path, file, limit, packed
-        self.position = 0
+        self.memory, self.position = memory, 0
 
     def read(self, count: int) -> bytes:
         """Return the next `count` bytes; fewer where the file ends."""
@@ -63,12 +73,12 @@ class Source:
     ) -> NDArray[Any]:
         """Read an array, whose last axis (or first, in order F) runs fastest.
 
-        Memory is taken only if the file can fill it.
+        Memory is taken only if the file can fill it; none, if the file is mapped.
 
         Returns
         -------
         numpy.ndarray
-            Of the machine's own byte order, writeable.
+            Of the machine's own byte order; writeable, unless it is a view of a mapped file.
 
         Raises
         ------
@@ -81,13 +91,19 @@ class Source:
         found = left
         if expected <= left:
             try:
-                array = np.empty(shape, dtype, order)
+                if self.memory is None:
+                    array = np.empty(shape, dtype, order)
+                else:
+                    array = np.ndarray(shape, dtype, self.memory, start, order=order)
             except (ValueError, MemoryError) as error:
                 raise DataError(
                     f"{self.path}: no array has the shape {brief(shape)} ({error})"
                 ) from None
             numbers = array.reshape(-1, order=order).view(np.uint8)
-            found = self._fill(numbers.data)
+            if self.memory is None:
+                found = self._fill(numbers.data)
+            else:
+                found, self.position = expected, start + expected
         if found < expected:
             at_most = "at most " if self.packed and expected > left else ""
             raise DataError(
@@ -95,10 +111,10 @@ class Source:
                 f"after byte {start}; found {at_most}{found}; the file was cut short or is "
                 "damaged: fetch it again"
             )
-        if dtype.kind == "b":
-            np.minimum(numbers, 1, out=numbers)  # a bool of another value is neither True nor False
+        if dtype.kind == "b" and (numbers > 1).any():  # such a bool is neither True nor False
+            array = (array.view(np.uint8) != 0).view(dtype)
         if not dtype.isnative:
-            array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+            array = array.byteswap(inplace=self.memory is None).view(dtype.newbyteorder("="))
         return array
 
     def end(self) -> None:
@@ -132,8 +148,11 @@ class Source:
 
 
 @contextmanager
-def opened(path: str | Path, unpack: bool = False) -> Iterator[Source]:
-    """Open a file to read from; with `unpack`, a gzip file yields what is packed in it.
+def opened(path: str | Path, unpack: bool = False, mapped: bool = False) -> Iterator[Source]:
+    """Open a file to read from.
+
+    With `unpack`, a gzip file yields what is packed in it. With `mapped`, arrays are views of the
+    file, which stays mapped as long as one of them lives, and must not be changed so long.
 
     Raises
     ------
@@ -151,7 +170,7 @@ def opened(path: str | Path, unpack: bool = False) -> Iterator[Source]:
     with _open(path) as file:
         size = os.fstat(file.fileno()).st_size
         if not unpack:
-            yield Source(Path(path), file, size)
+            yield Source(Path(path), file, size, memory=_map(file) if mapped else None)
             return
         packed = file.read(2) == b"\x1f\x8b" or Path(path).suffix == ".gz"
         file.seek(0)
@@ -160,6 +179,13 @@ def opened(path: str | Path, unpack: bool = False) -> Iterator[Source]:
             return
         with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
             yield Source(Path(path), unpacked, size * INFLATION, "gzip")
+
+
+def _map(file: IO[bytes]) -> mmap.mmap | None:
+    """Return the bytes of a file as memory, where it has some and the system can."""
+    with suppress(OSError, ValueError):
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return None
 
 
 def _open(path: str | Path) -> IO[bytes]:

@@ -1,15 +1,18 @@
-"""Files: atomic writes, safetensors, nested state."""
+"""Files: atomic writes, safetensors, nested state, other programs' checkpoints."""
 
 from minigrad.io.atomic import atomic_write, remove_leftovers, write_text
+from minigrad.io.checkpoint import Checkpoint, read_checkpoint
 from minigrad.io.nested import building, load, load_weights, save
 from minigrad.io.safetensors import load_file, save_file
 
 __all__ = [
+    "Checkpoint",
     "atomic_write",
     "building",
     "load",
     "load_file",
     "load_weights",
+    "read_checkpoint",
     "remove_leftovers",
     "save",
     "save_file",

@@ -100,10 +100,11 @@ def load_file(path: str | Path) -> tuple[Arrays, dict[str, str]]:
         If the file is missing, truncated or malformed; the message says where.
     """
     with opened(path) as source:
-        return _read(source)
+        return read_safetensors(source)
 
 
-def _read(source: Source) -> tuple[Arrays, dict[str, str]]:
+def read_safetensors(source: Source) -> tuple[Arrays, dict[str, str]]:
+    """Read a file that is open: its arrays by name, and its metadata."""
     path, size = source.path, source.limit
     head = source.read(8)
     if len(head) < 8:
@@ -126,7 +127,7 @@ def _read(source: Source) -> tuple[Arrays, dict[str, str]]:
     for name, dtype, shape, start, _ in entries:
         source.seek(8 + length + start)
         array = source.array(_NAMES[dtype], shape)
-        arrays[name] = _from_bfloat16(array) if dtype == "BF16" else array
+        arrays[name] = from_bfloat16(array) if dtype == "BF16" else array
     return arrays, metadata
 
 
@@ -224,7 +225,8 @@ def _bytes(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[Any]:
+def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[Any]:
+    """Return bfloat16 numbers as their own type, or widened where there is none."""
     try:
         import ml_dtypes
     except ImportError:  # bfloat16 is the upper half of a float32

@@ -98,12 +98,11 @@ def test_sides_that_do_not_divide_by_32(version: int, dtype: Any) -> None:
 
 @both_versions
 def test_official_checkpoint(version: int) -> None:
-    torch = pytest.importorskip("torch")
-    container = torch.load(GOLDEN / f"v{version}_fb.pth", weights_only=True)
+    weights = mg.io.read_checkpoint(GOLDEN / f"v{version}_fb.pth").tensors
     model = MODELS[version](**TINY, dtype=mg.float64)
-    report = model.load_state_dict(container["model"])
+    report = model.load_state_dict(weights)
     assert report.complete
-    assert len(report.loaded) == len(container["model"])
+    assert len(report.loaded) == len(weights)
     with mg.no_grad():
         logits = model(mg.tensor(image("x", (2, 3, 64, 64))))
     np.testing.assert_allclose(logits, golden(f"v{version}_case")["logits"], rtol=0, atol=1e-9)

@@ -96,8 +96,7 @@ def test_the_statistics_differ() -> None:
 
 def test_official_training_checkpoint() -> None:
     """Its sparse kernels, ``.ln.``, ``.linear.`` and flat biases become a ConvNeXt V2."""
-    torch = pytest.importorskip("torch")
-    state = torch.load(GOLDEN / "fcmae_minkowski.pth", weights_only=True)["model"]
+    state = mg.io.read_checkpoint(GOLDEN / "fcmae_minkowski.pth").tensors
     assert state["encoder.stages.0.0.dwconv.kernel"].shape == (49, 8)
     weights = models.from_fcmae(state)
     model = models.ConvNeXtV2(num_classes=0, dtype=mg.float64, **SIZES)
