@@ -31,8 +31,8 @@ class Tensor(TensorMethods):
     ----------
     array : numpy.ndarray or cupy.ndarray
         The values; kept as they are, not copied. `minigrad.tensor` builds one from Python data.
-        As in PyTorch, a list becomes floats of the default dtype, and several integers are a
-        shape: ``Tensor(2, 3)`` (zeros here), ``Tensor()``.
+        As in PyTorch, a list becomes floats of the default dtype, and integers are a shape:
+        ``Tensor(2, 3)`` (zeros here), ``Tensor(3)``, ``Tensor()``.
     requires_grad : bool, default False
         Record the operations on this tensor, so that `backward` can fill `grad`.
 
@@ -41,7 +41,8 @@ class Tensor(TensorMethods):
     array : numpy.ndarray or cupy.ndarray
         The array underneath.
     grad : Tensor or None
-        Gradient of the last `backward`, summed over calls until set to None.
+        Gradient of the last `backward`, summed over calls until set to None. What is assigned has
+        the shape, dtype and device of the tensor.
     requires_grad : bool
         True if operations on the tensor are recorded; can be set on a leaf.
 
@@ -63,10 +64,10 @@ class Tensor(TensorMethods):
     # `_node` is the graph node that made the tensor, a LeafNode for a leaf that requires grad, and
     # None outside the graph. `_version` is [number of in-place changes, live views], one cell for
     # all tensors on the same memory. `_view` is (base, operations that lead from it to here).
-    __slots__ = ("__weakref__", "_node", "_version", "_view", "array", "grad")
+    __slots__ = ("__weakref__", "_grad", "_node", "_version", "_view", "array")
 
     array: Any
-    grad: Tensor | None
+    _grad: Tensor | None
     _node: Any
     _version: list[Any]
     _view: tuple[Tensor, tuple[Any, ...]] | None
@@ -87,7 +88,7 @@ class Tensor(TensorMethods):
                 f"the array's {array.dtype} is in foreign byte order; copy it: mg.tensor(array)"
             )
         self.array = array
-        self.grad = None
+        self._grad = None
         self._node = None
         self._version = version
         self._view = None
@@ -181,6 +182,38 @@ class Tensor(TensorMethods):
     @requires_grad.setter
     def requires_grad(self, requires_grad: bool) -> None:
         self.requires_grad_(requires_grad)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has added up; None before the first."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: Tensor | None) -> None:
+        if grad is not None:
+            if not isinstance(grad, Tensor):
+                raise DTypeError(
+                    f"x.grad takes a Tensor or None, not {type(grad).__name__}: mg.tensor(…)"
+                )
+            if grad is self:
+                raise GraphError("x.grad: a tensor is not its own gradient; assign a clone")
+            if grad.shape != self.shape:
+                raise ShapeError(f"x.grad: x has shape {self.shape}, but the gradient {grad.shape}")
+            if grad.dtype != self.dtype:
+                raise GraphError(
+                    f"x.grad: x is {self.dtype}, but the gradient {grad.dtype}; convert it: "
+                    "g.to(x.dtype)"
+                )
+            if grad.device != self.device:
+                raise GraphError(
+                    f"x.grad: x is on {self.device}, but the gradient on {grad.device}; move it: "
+                    "g.to(x.device)"
+                )
+        self._grad = grad
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Start (or stop) recording operations on this leaf; returns the tensor itself.
@@ -404,7 +437,7 @@ def wrap(array: Any, version: list[Any] | None = None) -> Tensor:
     """Make a tensor around `array` without any check: the short way in for operations."""
     result = Tensor.__new__(Tensor)
     result.array = array
-    result.grad = None
+    result._grad = None
     result._node = None
     result._version = [0, None] if version is None else version
     result._view = None
@@ -465,15 +498,16 @@ def tensor(
 
 def _arguments(given: tuple[Any, ...], requires_grad: bool) -> tuple[Any, bool]:
     """Return array and `requires_grad` from the arguments of ``Tensor(…)``."""
-    first: Any = given[0] if given else 0
+    values = list(given)
+    if len(values) == 2 and isinstance(values[1], (bool, np.bool_)):
+        requires_grad = bool(values.pop())
     dtype = dtypes.default_dtype[0]
-    if len(given) == 2 and isinstance(given[1], (bool, np.bool_)):
-        requires_grad = bool(given[1])
-    elif len(given) != 1:
-        if any(type(n) is not int or n < 0 for n in given):
-            raise ShapeError(f"Tensor{given}: several arguments are the lengths of axes, ints >= 0")
-        return np.zeros(given or 0, dtype), requires_grad
-    return (tensor(first, dtype) if isinstance(first, (list, tuple)) else first), requires_grad
+    if len(values) != 1 or type(values[0]) is int:
+        if any(type(n) is not int or n < 0 for n in values):
+            raise ShapeError(f"Tensor{given}: integers are the lengths of axes, all >= 0")
+        return np.zeros(values or 0, dtype), requires_grad
+    data = values[0]
+    return (tensor(data, dtype) if isinstance(data, (list, tuple)) else data), requires_grad
 
 
 def _as_array(data: Any) -> Any:

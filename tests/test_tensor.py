@@ -262,12 +262,15 @@ def test_operands_that_do_not_fit_say_so() -> None:
 
 def test_tensor_from_sizes_and_lists_is_pytorchs() -> None:
     assert mg.Tensor(2, 3).shape == (2, 3)
+    assert mg.Tensor(3).shape == (3,)
+    assert mg.Tensor(0).shape == (0,)
+    assert mg.Tensor(np.int64(3)).shape == mg.Tensor(np.array(3)).shape == ()  # arrays stay
     assert mg.Tensor().shape == (0,)
     assert mg.Tensor(2, 0).dtype == mg.float32
     assert mg.Tensor([1, 2]).dtype == mg.float32
     assert mg.Tensor([[1, 2]], requires_grad=True).requires_grad
     assert mg.Tensor(np.ones(2), True).requires_grad
-    for wrong in ((2, -1), (2, 3.0), (np.ones(2), 3)):
+    for wrong in ((2, -1), (-1,), (2, 3.0), (np.ones(2), 3)):
         with pytest.raises(ShapeError, match="lengths of axes"):
             mg.Tensor(*wrong)
 

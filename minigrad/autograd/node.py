@@ -146,7 +146,7 @@ class Function:
             out = self._own(out, arrays)
         result = _new_tensor(Tensor)
         result.array = out
-        result.grad = None
+        result._grad = None
         result._node = None
         result._view = None
         result._version = [0, None]

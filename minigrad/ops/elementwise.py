@@ -20,10 +20,10 @@ from minigrad.backend import get_xp, quietly
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
 from minigrad.modes import GRAD, current, state
-from minigrad.ops.arguments import constant
+from minigrad.ops.arguments import check_tensor, constant
 from minigrad.ops.declare import operation
 from minigrad.ops.precision import FLOAT32, obey
-from minigrad.tensor import Tensor, wrap
+from minigrad.tensor import Tensor, as_tensor, wrap
 
 Number = float | int | bool
 _new_tensor = Tensor.__new__
@@ -105,7 +105,7 @@ def _convert(x: Any, y: Any, dtype: dtypes.DType) -> tuple[Any, Any]:
 def floating(x: TensorLike) -> Tensor:
     """Return `x` as a floating tensor: integers become the default dtype."""
     if not isinstance(x, Tensor):
-        x = Tensor(x)
+        x = as_tensor(x)
     return x if dtypes.is_floating(x.array.dtype) else cast(x, dtypes.default_dtype[0])
 
 
@@ -149,7 +149,7 @@ class Binary(Function):
             out = np.asarray(out)
         result = _new_tensor(Tensor)
         result.array = out
-        result.grad = None
+        result._grad = None
         result._node = None
         result._view = None
         result._version = [0, None]
@@ -800,7 +800,7 @@ def _unary(
 
     def function(x: TensorLike) -> Tensor:
         if not isinstance(x, Tensor):
-            x = Tensor(x)
+            x = check_tensor(op.name, x)
         if ruled and state.autocast is not None:
             (x,) = obey(op.name, x)
         return op()(x if keeps_integers else floating(x))
@@ -1070,7 +1070,7 @@ def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = Non
     if min is None and max is None:
         raise OptionError("clamp: give min, max or both")
     if not isinstance(x, Tensor):
-        x = Tensor(x)
+        x = check_tensor("clamp", x)
     min, max = [None if v is None else _operand(v) for v in (min, max)]
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         # At a tie x receives the whole gradient, unlike with maximum. A limit that is NaN wins.
@@ -1098,7 +1098,7 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
         If the condition is not boolean.
     """
     if not isinstance(condition, Tensor):
-        condition = Tensor(condition)
+        condition = check_tensor("where", condition)
     if x is None and y is None:
         array = condition.array
         return tuple(wrap(i) for i in (array if array.ndim else array.reshape(1)).nonzero())
@@ -1206,7 +1206,7 @@ def nan_to_num(
     tensor([ 0., -1.,  2.])
     """
     if not isinstance(x, Tensor):
-        x = Tensor(x)
+        x = check_tensor("nan_to_num", x)
     if not x.is_floating_point():
         return x
     least, largest = dtypes.limits(x.dtype)

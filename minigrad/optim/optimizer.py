@@ -217,7 +217,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         work = [
-            (group, [p for p in group["params"] if p.grad is not None])
+            (group, [p for p in group["params"] if p._grad is not None])
             for group in self.param_groups
         ]
         self._check_step([p for _, params in work for p in params])
@@ -235,7 +235,7 @@ class Optimizer:
         """Refuse a step on arrays that do not go together, before the first of them is changed."""
         changed = []
         for p in params:
-            array, grad = p.array, p.grad.array  # type: ignore[union-attr]
+            array, grad = p.array, p._grad.array  # type: ignore[union-attr]
             if grad.shape != array.shape:
                 raise ShapeError(
                     f"{self._name}: the gradient has shape {grad.shape} but {self._which(p)}; "
@@ -297,7 +297,7 @@ class Optimizer:
 
     def _gradient(self, p: Tensor) -> Any:
         """Return the gradient's array, in C order if the parameter is, and apart from it."""
-        param, grad = p.array, p.grad.array  # type: ignore[union-attr]
+        param, grad = p.array, p._grad.array  # type: ignore[union-attr]
         xp = get_xp(param)
         if xp.may_share_memory(param, grad):
             return grad.copy()

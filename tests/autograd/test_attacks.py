@@ -229,12 +229,31 @@ def test_a_gradient_kept_by_a_hook_does_not_change_later() -> None:
 
 def test_a_gradient_assigned_in_another_shape_is_refused() -> None:
     x = mg.ones(3, requires_grad=True)
-    x.grad = mg.ones(2, 3)
-    with pytest.raises(ShapeError, match=r"grad .*\(2, 3\).*\(3,\)"):
-        x.sum().backward()
-    x.grad = mg.ones(3, dtype=mg.float64)
-    with pytest.raises(DTypeError, match=r"float64"):
-        x.sum().backward()
+    with pytest.raises(ShapeError, match=r"grad.*\(3,\).*\(2, 3\)"):
+        x.grad = mg.ones(2, 3)
+    with pytest.raises(GraphError, match=r"float64"):  # PyTorch's is a RuntimeError too
+        x.grad = mg.ones(3, dtype=mg.float64)
+    for wrong in (3, [1.0, 1.0, 1.0], np.ones(3, np.float32)):
+        with pytest.raises(DTypeError, match="takes a Tensor or None"):
+            x.grad = wrong  # type: ignore[assignment]
+    with pytest.raises(GraphError, match="own gradient"):
+        x.grad = x
+    assert x.grad is None
+    x.grad = mg.ones(3)
+    del x.grad
+    assert x.grad is None
+
+
+def test_a_gradient_that_no_longer_fits_is_refused() -> None:
+    x = mg.ones(3, requires_grad=True)
+    x.grad = mg.ones(3)
+    for data, error, match in (
+        (mg.ones(2, 3), ShapeError, r"grad .*\(3,\).*\(2, 3\)"),
+        (mg.ones(3, dtype=mg.float64), DTypeError, "float32.*float64"),
+    ):
+        x.data = data
+        with pytest.raises(error, match=match):
+            x.sum().backward()
 
 
 # ---- inference mode -----------------------------------------------------------------------------
