@@ -45,7 +45,7 @@ from benchmarks.turns import (
 from minigrad.errors import DataError, unknown
 
 TASKS = ("step", "epoch")
-TEST_BATCH = 256  # as in minigrad.runs.experiment
+TEST_BATCH = 256  # as in minigrad.runs.parts
 
 
 def _experiment() -> Any:

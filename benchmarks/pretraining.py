@@ -20,7 +20,7 @@ from typing import Any
 
 from minigrad import io
 from minigrad.models import from_fcmae
-from minigrad.runs import Experiment, PretrainConfig, TrainConfig, prepare, prepare_pretraining
+from minigrad.runs import Experiment, PretrainConfig, TrainConfig, prepare
 from minigrad.train import Checkpoint, Progress, load_checkpoint
 
 SIZES: dict[str, Any] = {"depths": (2, 2), "dims": (32, 64), "patch_size": 2}
@@ -42,7 +42,7 @@ def pretrain(folder: Path, args: argparse.Namespace) -> Path:
     if not encoder.is_file():
         print("masked autoencoder, no labels", flush=True)
         choices = {"data": args.data, "seed": args.pretrain_seed, "epochs": args.pretrain_epochs}
-        experiment = prepare_pretraining(PretrainConfig.from_values(SIZES, choices))
+        experiment = prepare(PretrainConfig.from_values(SIZES, choices))
         fit(experiment, folder / f"masked-{args.pretrain_seed}.safetensors")
         io.save(from_fcmae(experiment.trainer.model.state_dict()), encoder)
     return encoder

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from minigrad.cli.parser import add_config_options, given_options
-from minigrad.runs import Experiment, SegmentConfig, prepare_segmentation
+from minigrad.cli.options import add_config_options, given_options
+from minigrad.runs import Experiment, SegmentConfig, prepare
 from minigrad.train import ConfusionMatrix
 from tests.models.torch_unet import TorchUNet
 
@@ -104,7 +104,7 @@ def main(words: list[str] | None = None) -> None:
     results: dict[str, Any] = {}
     for name, run in (("minigrad", train_ours), ("pytorch", train_torch)):
         if args.only in (None, name):
-            experiment = prepare_segmentation(config)
+            experiment = prepare(config)
             matrix, seconds = run(experiment)
             classes = experiment.split.spec.classes
             results[name] = {

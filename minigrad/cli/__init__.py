@@ -6,27 +6,21 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from typing import Any
 
 from minigrad import __version__
-from minigrad.cli import (
-    data,
-    doctor,
-    explain,
-    graph,
-    models,
-    predict,
-    pretrain,
-    segment,
-    summary,
-    train,
-    val,
-)
+from minigrad.cli import data, doctor, explain, graph, models, predict, summary, val
 from minigrad.cli.parser import Parser
+from minigrad.cli.task import TaskCommand
 from minigrad.errors import MinigradError
+from minigrad.runs import TASKS
 
 __all__ = ["main"]
 
-COMMANDS = (train, pretrain, segment, val, predict, explain, summary, models, data, graph, doctor)
+COMMANDS: dict[str, Any] = {task.name: TaskCommand(task) for task in TASKS} | {
+    module.__name__.rpartition(".")[2]: module
+    for module in (val, predict, explain, summary, models, data, graph, doctor)
+}
 ABOUT = "Train and use ConvNeXt models, and look inside them."
 EXAMPLES = """examples:
   minigrad train                                  a small ConvNeXt V2 on handwritten digits
@@ -113,11 +107,10 @@ def build_parser() -> Parser:
     parser = Parser(prog="minigrad", description=ABOUT, epilog=EXAMPLES)
     parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        module.add_options(command)
-        command.epilog = "\n".join(filter(None, [module.EXAMPLES, command.epilog]))
-        command.set_defaults(run=module.run)
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(name, help=command.HELP, description=command.HELP)
+        own.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.add_options(own)
+        own.epilog = "\n".join(filter(None, [command.EXAMPLES, own.epilog]))
+        own.set_defaults(run=command.run)
     return parser

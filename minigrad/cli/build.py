@@ -9,7 +9,7 @@ from minigrad import models
 from minigrad.errors import OptionError
 from minigrad.models.registry import encoders_of
 from minigrad.nn import Module
-from minigrad.runs.experiment import OWN_SIZE
+from minigrad.runs.parts import OWN_SIZE
 
 __all__ = ["add_model_options", "add_shape_options", "model_from", "sample_shape", "takes_encoder"]
 

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     if args.download is not None:
         if args.download not in sources:
             raise unknown("data set", args.download, sources)
-        sources[args.download].load(True)
+        sources[args.download].load(download=True)
     for source in sources.values():
         use = f"minigrad {'segment' if source.masks else 'train'} --data {source.name}"
         print(f"{source.name}\n  {source.summary}\n  {source.licence}\n  {source.place}\n  {use}")

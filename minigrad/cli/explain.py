@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.cli.build import add_shape_options, model_from, sample_shape
-from minigrad.cli.trained import find_trained, load_trained
+from minigrad.cli.options import check_file
 from minigrad.errors import DataError, OptionError, unknown
 from minigrad.nn import Module
-from minigrad.runs.folders import check_file
+from minigrad.runs import find_trained, load_trained
 from minigrad.tensor import Tensor
 from minigrad.viz import (
     ClassSums,

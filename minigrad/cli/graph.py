@@ -7,9 +7,9 @@ from pathlib import Path
 
 from minigrad import io
 from minigrad.cli.build import add_model_options, model_from, sample_shape
+from minigrad.cli.options import check_file
 from minigrad.errors import unknown
 from minigrad.ops.create import zeros
-from minigrad.runs.folders import check_file
 from minigrad.viz import graph_dot, graph_mermaid, graph_svg
 
 HELP = "Draw the autograd graph of a model (SVG), or print it for Graphviz or Mermaid."

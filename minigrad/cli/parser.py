@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import typing
 from typing import Any, NoReturn
 
 from minigrad.errors import OptionError, unknown
-from minigrad.runs import Config, TrainConfig
 from minigrad.runs.config import synonyms
 
-__all__ = ["Parser", "add_config_options", "given_options", "plain"]
+__all__ = ["Parser"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,43 +49,3 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         if action.default in (None, argparse.SUPPRESS, False, "") or "(default: " in text:
             return text
         return f"{text} (default: %(default)s)"
-
-
-def add_config_options(
-    parser: argparse._ActionsContainer, config: type[Config] = TrainConfig
-) -> None:
-    """Add an option for every field of a kind of config with its help and default.
-
-    An option that is not given does not appear in the parsed arguments, so that a file can set it.
-    """
-    hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
-        kind = hints[field.name]
-        shown = plain(field.default) or "none"
-        settings: dict[str, Any] = {
-            "default": argparse.SUPPRESS,
-            "help": f"{field.metadata['help']} (default: {shown})".replace("%", "%%"),
-        }
-        if kind is bool:
-            settings["action"] = argparse.BooleanOptionalAction
-        elif kind in (int, float, str):
-            settings |= {"type": kind, "metavar": _METAVAR[kind]}
-        else:
-            settings |= {"type": int, "nargs": "+", "metavar": "N"}
-        parser.add_argument(f"--{field.name.replace('_', '-')}", **settings)
-
-
-def plain(value: Any) -> str:
-    """Return an option's value as one says it on the command line."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def given_options(args: argparse.Namespace, config: type[Config] = TrainConfig) -> dict[str, Any]:
-    """Return the options of a kind of config that stood on the command line."""
-    names = {field.name for field in dataclasses.fields(config)}
-    return {name: value for name, value in vars(args).items() if name in names}
-
-
-_METAVAR: dict[Any, str] = {int: "N", float: "X", str: "NAME"}

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io
-from minigrad.cli.task import Trained
-from minigrad.cli.trained import add_trained_options, find_trained, load_trained
+from minigrad.cli.options import add_trained_options, check_file
 from minigrad.data.folder import SUFFIXES, files_below
 from minigrad.errors import DataError, MinigradError, OptionError
-from minigrad.runs.folders import check_file
+from minigrad.runs import Trained, find_trained, load_trained
 from minigrad.train.threads import blas_threads
 from minigrad.viz import save_png
 from minigrad.viz.masks import palette

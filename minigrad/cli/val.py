@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from minigrad.cli.trained import add_trained_options, find_trained, load_trained
+from minigrad.cli.options import add_trained_options
 from minigrad.errors import DataError, OptionError
+from minigrad.runs import find_trained, load_trained
 from minigrad.train.threads import blas_threads
 
 HELP = "Evaluate a trained model on the held-out part of its data, class by class."

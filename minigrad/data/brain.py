@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from minigrad.data.dataset import Image
 from minigrad.data.download import data_home
 from minigrad.data.nifti import read_nifti
+from minigrad.data.source import ImageSpec, Source, Split
 from minigrad.errors import DataError, OptionError, RangeError
 
 __all__ = ["BrainTissue", "find_brain"]
@@ -152,3 +153,22 @@ def _means(volume: NDArray[Any]) -> NDArray[np.float32]:
     even = volume[tuple(slice(0, n // 2 * 2) for n in volume.shape)].astype(np.float32)
     a, b, c = (n // 2 for n in even.shape)
     return np.asarray(even.reshape(a, 2, b, 2, c, 2).mean((1, 3, 5)), np.float32)
+
+
+def _split(
+    download: bool, root: str | None = None, size: int = 32, count: int = 256, seed: int = 0
+) -> Split:
+    cubes = BrainTissue(size=size, seed=seed, root=root, count=count)
+    spec = ImageSpec(BrainTissue.classes, 1, size, (0.2,), (0.3,), 3)
+    return Split(cubes, BrainTissue(False, root=root), spec)
+
+
+SOURCE = Source(
+    "brain",
+    "the mean of 152 heads at 2 mm, whose every voxel is fluid, grey, white or outside",
+    "free, McGill University (Fonov et al. 2009)",
+    find_brain,
+    _split,
+    "pip install --no-deps nilearn",
+    masks=True,
+)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from minigrad.data.dataset import ArrayDataset
 from minigrad.data.download import data_home, fetch
 from minigrad.data.idx import read_idx
+from minigrad.data.source import ImageSpec, Source, Split
 from minigrad.errors import DataError
 
 __all__ = ["CLASSES", "fashion_mnist", "find_fashion_mnist"]
@@ -126,3 +127,18 @@ def _read(folder: Path, name: str, ndim: int) -> NDArray[Any]:
 def _download(folder: Path, name: str) -> None:
     size, sha256 = FILES[name]
     fetch([f"{mirror}{name}.gz" for mirror in MIRRORS], folder / f"{name}.gz", size, sha256)
+
+
+def _split(download: bool) -> Split:
+    train, test = fashion_mnist(train=True, download=download), fashion_mnist(train=False)
+    return Split(train, test, ImageSpec(CLASSES, 1, 28, (0.2860,), (0.3530,)))
+
+
+SOURCE = Source(
+    "fashion-mnist",
+    "70,000 grey 28x28 pieces of clothing, 60,000 to train on",
+    "MIT (Xiao, Rasul, Vollgraf 2017)",
+    find_fashion_mnist,
+    _split,
+    "minigrad data --download fashion-mnist",
+)

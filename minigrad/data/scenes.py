@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.dataset import Image
-from minigrad.data.fashion import CLASSES, fashion_mnist
+from minigrad.data.fashion import CLASSES, fashion_mnist, find_fashion_mnist
+from minigrad.data.source import ImageSpec, Source, Split
 from minigrad.errors import OptionError, RangeError
 
 __all__ = ["FashionScenes", "silhouette"]
@@ -175,3 +176,35 @@ def _noise(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     clouds = _resized(rng.random((6, 6), np.float32), size)
     grain = rng.normal(0.0, 0.02, (size, size))
     return np.asarray(np.clip(0.35 * clouds + grain, 0, 1), np.float32)
+
+
+def _split(
+    download: bool,
+    root: str | None = None,
+    size: int = 64,
+    count: int | None = None,
+    held_out: int | None = None,
+    seed: int = 0,
+    fine: bool = False,
+) -> Split:
+    options: dict[str, Any] = {"size": size, "seed": seed, "fine": fine, "root": root}
+    train = FashionScenes(**options, count=count, download=download)
+    test = FashionScenes(False, **options, count=held_out)
+    spec = ImageSpec(train.classes, 1, size, (0.3,), (0.3,))
+    return Split(train, test, spec)
+
+
+def _place() -> str | None:
+    folder = find_fashion_mnist()
+    return None if folder is None else f"made of {folder}"
+
+
+SOURCE = Source(
+    "fashion-scenes",
+    "grey scenes of several pieces of clothing, whose every pixel has a class",
+    "MIT (made of fashion-mnist)",
+    _place,
+    _split,
+    "minigrad data --download fashion-mnist",
+    masks=True,
+)

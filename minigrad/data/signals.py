@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.data.dataset import ArrayDataset, Dataset, Image
 from minigrad.data.npy import read_npy
+from minigrad.data.source import ImageSpec, Source, Split
 from minigrad.errors import DataError, missing_extra
 
 __all__ = ["find_mnist1d", "mnist1d", "read_signal"]
@@ -91,3 +92,19 @@ def read_signal(path: str | Path, channels: int, length: int) -> Image:
         )
     signal: Image = values.astype(np.float32)
     return signal
+
+
+def _split(download: bool) -> Split:
+    train, test = mnist1d(train=True), mnist1d(train=False)
+    names = tuple(map(str, range(10)))
+    return Split(train, test, ImageSpec(names, 1, 40, (0.0,), (1.0,), spatial_dims=1))
+
+
+SOURCE = Source(
+    "mnist1d",
+    "5,000 signals of length 40 that draw digits, 4,000 to train on",
+    "Apache-2.0 (Greydanus, Kobak 2024)",
+    find_mnist1d,
+    _split,
+    "pip install 'minigrad[signals]'",
+)

@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.data.dataset import ArrayDataset, Dataset, random_split
 from minigrad.data.npy import read_npz
+from minigrad.data.source import ImageSpec, Source, Split
 
 __all__ = ["digits"]
 
@@ -53,3 +54,18 @@ def digits(train: bool | None = None, *, held_out: float = 0.2, seed: int = 0) -
     if train is None:
         return _all()
     return random_split(_all(), [1 - held_out, held_out], seed)[0 if train else 1]
+
+
+def _split(download: bool) -> Split:
+    names = tuple(map(str, range(10)))
+    train, test = digits(train=True), digits(train=False)
+    return Split(train, test, ImageSpec(names, 1, 8, (0.3053,), (0.3760,)))
+
+
+SOURCE = Source(
+    "digits",
+    "1,797 grey 8x8 handwritten digits, 1,437 to train on",
+    "CC BY 4.0, UCI (Alpaydin, Kaynak 1998)",
+    lambda: "comes with minigrad",
+    _split,
+)

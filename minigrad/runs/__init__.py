@@ -1,23 +1,31 @@
-"""Runs: what `minigrad train`, `segment` and `pretrain` do, from a configuration to files."""
+"""Runs: from a configuration to a trained model and its files, for every kind of task."""
 
-from minigrad.runs.config import Config, TrainConfig, read_toml
-from minigrad.runs.experiment import Experiment, prepare
+from minigrad.runs.classification import TrainConfig
+from minigrad.runs.config import Config, read_toml
+from minigrad.runs.experiment import Experiment
 from minigrad.runs.initial import initial_sizes, load_initial
-from minigrad.runs.pretraining import PretrainConfig, prepare_pretraining, reconstructions
-from minigrad.runs.segmentation import SegmentConfig, build_unet, prepare_segmentation
+from minigrad.runs.pretraining import PretrainConfig, reconstructions
+from minigrad.runs.runner import run
+from minigrad.runs.segmentation import SegmentConfig
+from minigrad.runs.task import Task, Trained
+from minigrad.runs.tasks import TASKS, prepare
+from minigrad.runs.trained import find_trained, load_trained
 
 __all__ = [
+    "TASKS",
     "Config",
     "Experiment",
     "PretrainConfig",
     "SegmentConfig",
+    "Task",
     "TrainConfig",
-    "build_unet",
+    "Trained",
+    "find_trained",
     "initial_sizes",
     "load_initial",
+    "load_trained",
     "prepare",
-    "prepare_pretraining",
-    "prepare_segmentation",
     "read_toml",
     "reconstructions",
+    "run",
 ]

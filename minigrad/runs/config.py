@@ -1,4 +1,4 @@
-"""Config, TrainConfig: every choice of a run, with its default; and recipes per data set."""
+"""Config: every choice of a run, with its default, its explanation and what is refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from minigrad.errors import DataError, OptionError, brief, unknown
 from minigrad.files import opened
 from minigrad.train.trainer import PRECISIONS
 
-__all__ = ["RECIPES", "Config", "TrainConfig", "option", "read_toml", "synonyms"]
-
+__all__ = ["Config", "option", "plain", "read_toml", "synonyms"]
 
 TOML_LIMIT = 16_000  # bytes of a file of options; the parser takes their square
 PATHS = ("data", "root", "init_from")  # options that may name a file or a folder
@@ -61,8 +60,9 @@ def option(default: Any, help: str) -> Any:
 class Config:
     """What every kind of run chooses, and how the choices are read and checked; immutable."""
 
-    command: ClassVar[str] = ""  # word of the command line
     masks: ClassVar[bool] = False  # whether its data have a class for every position
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # what differs for a data set …
+    folder: ClassVar[Mapping[str, Any]] = {}  # … and for a folder of pictures
 
     data: str = option("digits", "data set: digits, fashion-mnist, mnist1d, or a picture folder")
     download: bool = option(False, "fetch the data set if it is not on this machine")
@@ -91,11 +91,6 @@ class Config:
     checkpoint_every: int = option(0, "save after so many steps too; 0: after every epoch only")
 
     @classmethod
-    def recipe(cls, data: str) -> dict[str, Any]:
-        """Return what differs from the defaults for a data set."""
-        return {}
-
-    @classmethod
     def from_values(cls, *values: Mapping[str, Any]) -> Self:
         """Build a config from mappings, a later one winning over an earlier one.
 
@@ -119,7 +114,7 @@ class Config:
                 raise unknown("training option", name, names, synonyms(names))
         typed = {name: _typed(name, value, hints[name]) for name, value in merged.items()}
         typed |= {name: _absolute(typed[name]) for name in PATHS if name in typed}
-        config = cls(**(cls.recipe(typed.get("data", cls.data)) | typed))
+        config = cls(**{**cls.recipes.get(typed.get("data", cls.data), cls.folder), **typed})
         config.check()
         return config
 
@@ -160,83 +155,6 @@ class Config:
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in self.to_dict().items())
 
 
-@dataclass(frozen=True)
-class TrainConfig(Config):
-    """All that decides a training run; immutable.
-
-    The defaults train a small ConvNeXt V2 on the embedded digits. `from_values` puts the recipe of
-    another data set and the user's own values on top.
-
-    Examples
-    --------
-    >>> config = TrainConfig.from_values({"data": "fashion-mnist", "epochs": 2})
-    >>> config.epochs, config.batch_size
-    (2, 128)
-    >>> TrainConfig.from_values({"epoch": 2})
-    Traceback (most recent call last):
-        ...
-    minigrad.errors.OptionError: unknown training option 'epoch'; did you mean 'epochs'? ...
-    """
-
-    command: ClassVar[str] = "train"
-
-    init_from: str = option("", "weights to start from: a run (pre-trained or trained), or a file")
-    labels: float = option(1.0, "share of the training images that is used, of every class alike")
-    drop_path: float = option(0.0, "probability to drop a block's branch, at the last block")
-    label_smoothing: float = option(0.1, "share of the label spread over all classes")
-    erase: float = option(0.0, "probability to blank a random box")
-    mixup: float = option(0.0, "alpha of mixup; 0: off")
-    cutmix: float = option(0.0, "alpha of CutMix; 0: off")
-    ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
-
-    @classmethod
-    def recipe(cls, data: str) -> dict[str, Any]:
-        """Return what differs from the defaults for a data set: `RECIPES`, or `FOLDER`."""
-        return RECIPES.get(data, FOLDER)
-
-    def check(self) -> None:
-        """Refuse values that make no sense."""
-        super().check()
-        for name in ("labels", "drop_path", "label_smoothing", "erase", "ema"):
-            if getattr(self, name) > 1:
-                raise OptionError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if not self.labels:
-            raise OptionError("labels must lie above 0: the share of the training images used")
-
-
-FASHION_MNIST: dict[str, Any] = {
-    "depths": (2, 2),
-    "dims": (64, 128),
-    "patch_size": 4,
-    "epochs": 10,
-    "batch_size": 128,
-    "warmup_epochs": 1.0,
-    "flip": True,
-}
-FOLDER: dict[str, Any] = {
-    "model": "convnextv2_atto",
-    "patch_size": 4,
-    "drop_path": 0.1,
-    "warmup_epochs": 5.0,
-    "flip": True,
-    "erase": 0.25,
-    "threads": 0,
-}
-MNIST1D: dict[str, Any] = {
-    "depths": (1, 1, 2),
-    "dims": (32, 64, 96),
-    "patch_size": 1,
-    "epochs": 30,
-    "batch_size": 100,
-}
-RECIPES: dict[str, dict[str, Any]] = {
-    "digits": {},
-    "fashion-mnist": FASHION_MNIST,
-    "mnist1d": MNIST1D,
-}
-"""What differs from `TrainConfig`'s defaults, by data set; folders have `FOLDER`."""
-
-
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file of options.
 
@@ -266,6 +184,19 @@ def synonyms(names: Iterable[str]) -> dict[str, str]:
     'lr'
     """
     return {other: name for name in names for other in SYNONYMS.get(name, "").split()}
+
+
+def plain(value: Any) -> str:
+    """Return an option's value as one says it on the command line.
+
+    Examples
+    --------
+    >>> plain(True), plain((2, 2))
+    ('on', '2 2')
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _absolute(value: str) -> str:

@@ -17,10 +17,6 @@ except ImportError:  # Windows: runs are not held there
     fcntl = None
 
 __all__ = [
-    "CHECKPOINT",
-    "PRETRAINING",
-    "SEGMENTATION",
-    "check_file",
     "check_output",
     "claimed",
     "free_name",
@@ -29,9 +25,6 @@ __all__ = [
     "run_name",
 ]
 
-CHECKPOINT = "checkpoint.safetensors"
-PRETRAINING = "pretraining.safetensors"  # the checkpoint of a run of 'minigrad pretrain'
-SEGMENTATION = "segmentation.safetensors"  # … of 'minigrad segment'
 LONGEST = 200  # bytes of a name: systems take 255, and a number may follow
 
 
@@ -63,19 +56,6 @@ def check_output(output: Path) -> None:
         raise DataError(f"{output}: no run can be kept here, as {place} is a file")
     if not os.access(place, os.W_OK | os.X_OK):
         raise DataError(f"{output}: no run can be kept here, as {place} must not be written to")
-
-
-def check_file(name: str | None) -> None:
-    """Refuse the name of a file that cannot be written, before anything is computed for it."""
-    if name is None:
-        return
-    path = Path(name)
-    if path.is_dir():
-        raise DataError(f"{path}: a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: cannot be written, as there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise DataError(f"{path}: cannot be written, as {path.parent} must not be written to")
 
 
 @contextmanager

@@ -1,41 +1,41 @@
-"""Pre-training without labels: a masked autoencoder around a ConvNeXt V2."""
+"""Pre-training (`minigrad pretrain`): a masked autoencoder around a ConvNeXt V2, without labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import random
-from minigrad.data import DataLoader, ImageSpec, load_split
+from minigrad import io, optim, random
+from minigrad.data import ImageSpec, Split
 from minigrad.errors import OptionError
+from minigrad.models import from_fcmae
 from minigrad.models.convnext import ConvNeXt
 from minigrad.models.fcmae import FCMAE, patch_grid, random_mask
 from minigrad.modes import no_grad
+from minigrad.nn import Module
 from minigrad.runs.config import Config, option
-from minigrad.runs.experiment import (
+from minigrad.runs.experiment import Experiment
+from minigrad.runs.parts import (
     EVAL_BATCH,
-    Experiment,
     build_model,
-    check_machine,
+    count,
     eval_transform,
     optimizer_and_schedule,
     train_transform,
 )
+from minigrad.runs.task import Task, Trained
 from minigrad.tensor import Tensor
-from minigrad.train.callbacks import Callback
-from minigrad.train.trainer import Trainer
+from minigrad.train import Callback, Trainer
+from minigrad.train.progress import describe
+from minigrad.viz import reconstructions_svg
 
-__all__ = [
-    "PretrainConfig",
-    "build_autoencoder",
-    "loss_of",
-    "prepare_pretraining",
-    "reconstructions",
-]
+__all__ = ["PretrainConfig", "Pretraining", "reconstructions"]
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,25 @@ class PretrainConfig(Config):
     minigrad.errors.OptionError: mask_ratio must lie between 0 and 1, got 1.0
     """
 
-    command: ClassVar[str] = "pretrain"
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "digits": {"patch_size": 1, "epochs": 40},
+        "fashion-mnist": {"epochs": 10, "batch_size": 128, "warmup_epochs": 1.0, "flip": True},
+        "mnist1d": {"patch_size": 1, "epochs": 60, "batch_size": 100},
+    }
+    folder: ClassVar[Mapping[str, Any]] = {
+        "model": "convnextv2_atto",
+        "patch_size": 4,
+        "decoder_dim": 512,
+        "warmup_epochs": 5.0,
+        "flip": True,
+        "threads": 0,
+    }
 
     mask_ratio: float = option(0.6, "share of the patches that are removed")
     decoder_depth: int = option(1, "blocks of the decoder")
     decoder_dim: int = option(64, "channels of the decoder")
     norm_pix_loss: bool = option(True, "take mean and variance out of every patch to be predicted")
     grn_statistic: str = option("batch", "GRN's norms over the visible part of: batch or sample")
-
-    @classmethod
-    def recipe(cls, data: str) -> dict[str, Any]:
-        """Return what differs from the defaults for a data set: `RECIPES`, or `FOLDER`."""
-        return RECIPES.get(data, FOLDER)
 
     def check(self) -> None:
         """Refuse values that make no sense."""
@@ -72,87 +79,113 @@ class PretrainConfig(Config):
             raise OptionError(f"mask_ratio must lie between 0 and 1, got {self.mask_ratio}")
 
 
-FOLDER: dict[str, Any] = {
-    "model": "convnextv2_atto",
-    "patch_size": 4,
-    "decoder_dim": 512,
-    "warmup_epochs": 5.0,
-    "flip": True,
-    "threads": 0,
-}
-FASHION_MNIST: dict[str, Any] = {
-    "epochs": 10,
-    "batch_size": 128,
-    "warmup_epochs": 1.0,
-    "flip": True,
-}
-RECIPES: dict[str, dict[str, Any]] = {
-    "digits": {"patch_size": 1, "epochs": 40},
-    "fashion-mnist": FASHION_MNIST,
-    "mnist1d": {"patch_size": 1, "epochs": 60, "batch_size": 100},
-}
+class Pretraining(Task[PretrainConfig]):
+    """Samples without classes: labels are never looked at."""
+
+    name = "pretrain"
+    help = "Pre-train a ConvNeXt V2 without labels: it learns to fill in what a mask hides (FCMAE)."
+    examples = """examples:
+  minigrad pretrain                                  digits, without their labels
+  minigrad train --init-from runs/digits-pretrained  then fine-tune it
+"""
+    config = PretrainConfig
+    checkpoint = "pretraining.safetensors"
+    files: ClassVar[Mapping[str, str]] = {
+        checkpoint: "the whole state of the run",
+        "encoder.safetensors": "the encoder's weights alone",
+        "log.csv": "losses by epoch (log.jsonl has them too)",
+        "curves.svg": "the same as a picture",
+        "reconstructions.svg": "held-out images, what was shown of them, and what was made of it",
+    }
+    suffix = "-pretrained"
+
+    def build(self, config: PretrainConfig, images: ImageSpec) -> FCMAE:
+        """Build the masked autoencoder; refuse images that cannot be cut into patches."""
+        encoder = build_model(config, images)
+        if not isinstance(encoder, ConvNeXt):
+            raise OptionError(f"pre-training needs a ConvNeXt V2, got {type(encoder).__name__}")
+        model = FCMAE(
+            encoder,
+            config.decoder_depth,
+            config.decoder_dim,
+            config.mask_ratio,
+            config.norm_pix_loss,
+            config.grn_statistic,
+        )
+        side = config.image_size or images.size or 224
+        grid = patch_grid((side,) * model.spatial_dims, model.patch_size)
+        random_mask(1, int(np.prod(grid)), config.mask_ratio, generator=random.Generator(0))
+        return model
+
+    def train_options(self, config: PretrainConfig, images: ImageSpec) -> dict[str, Any]:
+        return {"transform": train_transform(config, images, area=(0.2, 1.0))}
+
+    def test_options(self, config: PretrainConfig, images: ImageSpec) -> dict[str, Any]:
+        return {"batch_size": EVAL_BATCH, "transform": eval_transform(config, images)}
+
+    def trainer(self, config: PretrainConfig, model: Module, **options: Any) -> Trainer:
+        return Trainer(model, loss=_own_loss, metrics={}, **options)
+
+    def optimizer(
+        self, config: PretrainConfig, model: Module, batches: int
+    ) -> tuple[optim.Optimizer, optim.LRScheduler | None]:
+        adam = config.optimizer.lower() in ("adam", "adamw")
+        betas = {"betas": (0.9, 0.95)} if adam else {}  # as the official recipe
+        return optimizer_and_schedule(config, model, batches, **betas)
+
+    def announce(self, experiment: Experiment) -> str:
+        config = experiment.config
+        return (
+            f"masked autoencoder around {config.model} with {count(experiment.trainer.model):,} "
+            f"parameters on {config.data}: {len(experiment.split.train):,} images without labels"
+        )
+
+    def callbacks(self, experiment: Experiment, folder: Path) -> list[Callback]:
+        images = experiment.split.spec
+        seen = images.spatial_dims == 2 and images.channels in (1, 3)
+        return [Pictures(folder, experiment)] if seen else []
+
+    def finish(self, experiment: Experiment, folder: Path) -> None:
+        """Save the encoder; say how to go on with it."""
+        io.save(from_fcmae(experiment.trainer.model.state_dict()), folder / "encoder.safetensors")
+        words = ["minigrad", "train", "--data", experiment.config.data, "--init-from", str(folder)]
+        print(f"fine-tune it with: {shlex.join(words)}")
+
+    def evaluate(self, trained: Trained[PretrainConfig], split: Split) -> None:
+        """Print the loss over the masked part of the held-out images."""
+        config = trained.config
+        print(
+            f"{trained.path}: masked autoencoder around {config.model} on {len(split.test):,} "
+            f"held-out images of {config.data}, their masks drawn with seed {config.seed}",
+            flush=True,
+        )
+        random.manual_seed(config.seed)
+        trainer = self.trainer(config, trained.model, precision=config.precision)
+        print(describe(trainer.evaluate(trained.held_out(split))))
+
+    def read(self, trained: Trained[PretrainConfig], path: Path) -> NDArray[Any]:
+        raise OptionError(
+            f"{trained.path} is a pre-training, which knows no classes; fine-tune it with "
+            f"'minigrad train --init-from {trained.path.parent}'"
+        )
+
+    def looking(self, trained: Trained[PretrainConfig]) -> Module:
+        """Return the encoder as the model that sees whole images."""
+        model = build_model(trained.config, trained.images)
+        model.load_state_dict(from_fcmae(trained.model.state_dict()), strict=False)
+        return model.to(trained.device).eval()
 
 
-def prepare_pretraining(config: PretrainConfig, callbacks: Sequence[Callback] = ()) -> Experiment:
-    """Build data, masked autoencoder, optimizer, schedule and trainer.
+class Pictures(Callback):
+    """Draw ``reconstructions.svg`` anew after every epoch."""
 
-    Parameters
-    ----------
-    config : PretrainConfig
-        What to build. The global generator is seeded with ``config.seed``.
-    callbacks : sequence of Callback
-        Handed to the trainer.
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.folder, self.experiment = folder, experiment
 
-    Returns
-    -------
-    Experiment
-        Its trainer's model is the `FCMAE`. Labels are never looked at.
-
-    Raises
-    ------
-    OptionError, ShapeError
-        If the model is no ConvNeXt V2, or the images do not divide into its patches.
-
-    Examples
-    --------
-    >>> config = PretrainConfig(epochs=1, depths=(1, 1), dims=(8, 8), decoder_dim=8)
-    >>> sorted(prepare_pretraining(config).fit()[0])
-    ['epoch', 'lr', 'seconds', 'train_loss', 'val_loss']
-    """
-    check_machine(config)
-    random.manual_seed(config.seed)
-    split = load_split(config.data, config.download, seed=config.seed)
-    model = build_autoencoder(config, split.spec).to(config.device)
-    train = DataLoader(
-        split.train,
-        config.batch_size,
-        shuffle=True,
-        transform=train_transform(config, split.spec, area=(0.2, 1.0)),
-        num_workers=config.workers,
-        drop_last=len(split.train) > config.batch_size,
-        seed=config.seed,
-    )
-    test = DataLoader(
-        split.test,
-        EVAL_BATCH,
-        transform=eval_transform(config, split.spec),
-        num_workers=config.workers,
-    )
-    adam = config.optimizer.lower() in ("adam", "adamw")
-    betas = {"betas": (0.9, 0.95)} if adam else {}  # as the official recipe
-    optimizer, schedule = optimizer_and_schedule(config, model, len(train), **betas)
-    trainer = Trainer(
-        model,
-        optimizer,
-        loss_of,
-        schedule=schedule,
-        clip_grad=config.clip_grad or None,
-        metrics={},
-        callbacks=callbacks,
-        precision=config.precision,
-        cuda_graph=config.cuda_graph,
-    )
-    return Experiment(config, split, trainer, train, test)
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        title = f"{self.folder.name}, epoch {trainer.epoch}"
+        drawing = reconstructions_svg(reconstructions(self.experiment), title=title)
+        drawing.save(self.folder / "reconstructions.svg")
 
 
 def reconstructions(experiment: Experiment, count: int = 8) -> dict[str, NDArray[np.float32]]:
@@ -162,7 +195,7 @@ def reconstructions(experiment: Experiment, count: int = 8) -> dict[str, NDArray
     """
     model = experiment.trainer.model
     if not isinstance(model, FCMAE):
-        raise OptionError("reconstructions: the experiment must be one of prepare_pretraining")
+        raise OptionError("reconstructions: the experiment must be one of a PretrainConfig")
     transform = experiment.test.transform
     rng, samples = np.random.default_rng(0), min(count, len(experiment.split.test))
     images = [experiment.split.test[i][0] for i in range(samples)]
@@ -190,26 +223,7 @@ def reconstructions(experiment: Experiment, count: int = 8) -> dict[str, NDArray
     }
 
 
-def loss_of(outputs: Any, targets: Tensor) -> Tensor:
+def _own_loss(outputs: Any, targets: Tensor) -> Tensor:
     """Return what the autoencoder has computed; the targets are the labels, which it ignores."""
     loss: Tensor = outputs[0]
     return loss
-
-
-def build_autoencoder(config: PretrainConfig, spec: ImageSpec) -> FCMAE:
-    """Build the masked autoencoder of a config; refuse images that cannot be cut into patches."""
-    encoder = build_model(config, spec)
-    if not isinstance(encoder, ConvNeXt):
-        raise OptionError(f"pre-training needs a ConvNeXt V2, got {type(encoder).__name__}")
-    model = FCMAE(
-        encoder,
-        config.decoder_depth,
-        config.decoder_dim,
-        config.mask_ratio,
-        config.norm_pix_loss,
-        config.grn_statistic,
-    )
-    side = config.image_size or spec.size or 224
-    grid = patch_grid((side,) * model.spatial_dims, model.patch_size)  # refuses what cannot be cut
-    random_mask(1, int(np.prod(grid)), config.mask_ratio, generator=random.Generator(0))
-    return model

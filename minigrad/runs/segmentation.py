@@ -1,36 +1,37 @@
-"""Segmentation: a U-Net, and data whose every position has a class."""
+"""Segmentation (`minigrad segment`): a U-Net, and data whose every position has a class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-from minigrad import models, optim, random
-from minigrad.data import DataLoader, ImageSpec, Split
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad import io, models
+from minigrad.data import ImageSpec, Split, load_split, read_image, read_nifti
 from minigrad.data import transforms as T
-from minigrad.data.catalog import list_datasets, sources
-from minigrad.errors import OptionError, unknown
+from minigrad.data.catalog import list_datasets
+from minigrad.data.npy import read_npy
+from minigrad.errors import DataError, OptionError, unknown
+from minigrad.modes import no_grad
+from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.runs.config import Config, option
-from minigrad.runs.experiment import OWN_SIZE, Experiment, check_machine, optimizer_and_schedule
+from minigrad.runs.experiment import Experiment
 from minigrad.runs.initial import load_initial
+from minigrad.runs.parts import OWN_SIZE, count
+from minigrad.runs.task import Task, Trained
 from minigrad.tensor import Tensor
-from minigrad.train.callbacks import Callback
-from minigrad.train.segmentation import SegmentationTrainer
+from minigrad.train import ConfusionMatrix, SegmentationTrainer
+from minigrad.viz.masks import masks_svg
 
-__all__ = [
-    "SegmentConfig",
-    "build_unet",
-    "prepare_segmentation",
-    "segmentation_data",
-]
+__all__ = ["SegmentConfig", "Segmentation"]
 
-NETWORKS: dict[str, Callable[..., models.UNet]] = {
-    "unet": models.UNet,
-    "attention_unet": models.AttentionUNet,
-    "unet_plus_plus": models.UNetPlusPlus,
-}
+SHOWN = 6  # samples in the picture
+NETWORKS = ("unet", "attention_unet", "unet_plus_plus")
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": F.cross_entropy,
     "dice": F.dice_loss,
@@ -54,8 +55,27 @@ class SegmentConfig(Config):
     minigrad.errors.OptionError: unknown network 'unett'; did you mean 'unet'? ...
     """
 
-    command: ClassVar[str] = "segment"
     masks: ClassVar[bool] = True
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "fashion-scenes": {
+            "model": "convnext",  # GRN would see all garments of a scene at once
+            "samples": 40_000,
+            "decoder_filters": (64, 32, 16),
+            "epochs": 2,
+            "batch_size": 8,
+            "warmup_epochs": 0.15,
+            "ema": 0.99,
+        },
+        "brain": {
+            "depths": (1, 1, 1),
+            "dims": (16, 32, 64),
+            "decoder_filters": (32, 16, 8),
+            "image_size": 32,
+            "kernel_size": 3,
+            "epochs": 6,
+            "batch_size": 4,
+        },
+    }
 
     data: str = option("fashion-scenes", "what is segmented: fashion-scenes or brain")
     root: str = option("", "folder of the data's files, where they are in no usual place")
@@ -75,11 +95,6 @@ class SegmentConfig(Config):
     lr: float = option(4e-3, "largest learning rate")
     warmup_epochs: float = option(0.3, "epochs in which the learning rate rises from 0")
     ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
-
-    @classmethod
-    def recipe(cls, data: str) -> dict[str, Any]:
-        """Return what differs from the defaults for a data set: `RECIPES`."""
-        return RECIPES.get(data, {})
 
     def check(self) -> None:
         """Refuse values that make no sense."""
@@ -108,116 +123,161 @@ class SegmentConfig(Config):
             raise OptionError(f"ema must lie between 0 and 1, got {self.ema}")
 
 
-BRAIN: dict[str, Any] = {
-    "depths": (1, 1, 1),
-    "dims": (16, 32, 64),
-    "decoder_filters": (32, 16, 8),
-    "image_size": 32,
-    "kernel_size": 3,
-    "epochs": 6,
-    "batch_size": 4,
-}
-SCENES: dict[str, Any] = {
-    "model": "convnext",  # GRN would see all garments of a scene at once
-    "samples": 40_000,
-    "decoder_filters": (64, 32, 16),
-    "epochs": 2,
-    "batch_size": 8,
-    "warmup_epochs": 0.15,
-    "ema": 0.99,
-}
-RECIPES: dict[str, dict[str, Any]] = {"fashion-scenes": SCENES, "brain": BRAIN}
+class Segmentation(Task[SegmentConfig]):
+    """Every position has a class."""
+
+    name = "segment"
+    help = "Train a U-Net to say what every pixel of an image or voxel of a volume is."
+    examples = """examples:
+  minigrad segment --data brain                      tissues of a brain
+  minigrad segment --data brain --resume             go on after Ctrl-C
+  minigrad segment --network unet_plus_plus          another of the three networks
+"""
+    config = SegmentConfig
+    checkpoint = "segmentation.safetensors"
+    files: ClassVar[Mapping[str, str]] = {
+        checkpoint: "the whole state of the run",
+        "model.safetensors": "the weights alone",
+        "scores.csv": "IoU and Dice of every class on the held-out part",
+        "log.csv": "losses and mean scores by epoch (log.jsonl has them too)",
+        "curves.svg": "the same as a picture",
+        "masks.svg": "held-out images, their true and their predicted classes",
+    }
+    knows = "share"
+
+    def data(self, config: SegmentConfig) -> Split:
+        options: dict[str, Any] = {"root": config.root, "size": config.image_size}
+        options |= {"count": config.samples, "held_out": config.held_out, "fine": config.fine}
+        given = {name: value for name, value in options.items() if value}  # else the data's own
+        return load_split(config.data, config.download, seed=config.seed, **given)
+
+    def build(self, config: SegmentConfig, images: ImageSpec) -> models.UNet:
+        encoder = OWN_SIZE[config.model.lower()](
+            images.channels,
+            0,
+            config.depths,
+            config.dims,
+            patch_size=config.patch_size,
+            kernel_size=config.kernel_size,
+            spatial_dims=images.spatial_dims,
+        )
+        model = models.create_model(
+            config.network,
+            encoder=encoder,
+            num_classes=len(images.classes),
+            decoder_block_type=config.decoder_block_type,
+            decoder_filters=config.decoder_filters,
+            decoder_normalization=config.decoder_normalization,
+            head_upsample="auto",
+            classifier_activation=None,
+            pad=True,
+        )
+        assert isinstance(model, models.UNet)
+        return model
+
+    def start(self, config: SegmentConfig, model: Module) -> None:
+        if config.init_from:
+            load_initial(model.get_submodule("encoder"), config.init_from)
+
+    def train_options(self, config: SegmentConfig, images: ImageSpec) -> dict[str, Any]:
+        return {"transform": T.Normalize(images.mean, images.std)}
+
+    def test_options(self, config: SegmentConfig, images: ImageSpec) -> dict[str, Any]:
+        return {
+            "batch_size": 2 * config.batch_size,
+            "transform": T.Normalize(images.mean, images.std),
+        }
+
+    def trainer(self, config: SegmentConfig, model: Module, **options: Any) -> SegmentationTrainer:
+        return SegmentationTrainer(model, loss=LOSSES[config.loss], metrics={}, **options)
+
+    def average(self, config: SegmentConfig) -> float:
+        return config.ema
+
+    def announce(self, experiment: Experiment) -> str:
+        config = experiment.config
+        assert isinstance(config, SegmentConfig)
+        return (
+            f"{config.network} over {config.model} with {count(experiment.trainer.model):,} "
+            f"parameters on {experiment.split.train!r}"
+        )
+
+    def finish(self, experiment: Experiment, folder: Path) -> None:
+        """Save bare weights, scores and pictures; say what came out."""
+        trainer, classes = experiment.trainer, experiment.split.spec.classes
+        assert isinstance(trainer, SegmentationTrainer)
+        io.save(trainer.eval_model.state_dict(), folder / "model.safetensors")
+        matrix = trainer.confusion(experiment.test)
+        _print_scores(matrix, classes)
+        mean = (matrix.mean_iou(), matrix.mean_dice())
+        rows = [*zip(classes, matrix.iou(), matrix.dice(), strict=True), ("mean", *mean)]
+        lines = ["class,iou,dice", *(f"{name},{iou:.6f},{dice:.6f}" for name, iou, dice in rows)]
+        io.write_text(folder / "scores.csv", "\n".join(lines) + "\n")
+        _draw(experiment, folder, f"{folder.name}: mean IoU {mean[0]:.3f}, mean Dice {mean[1]:.3f}")
+
+    def evaluate(self, trained: Trained[SegmentConfig], split: Split) -> None:
+        """Print the loss, and IoU and Dice of every class."""
+        config, classes = trained.config, trained.images.classes
+        if split.spec.classes != classes:
+            raise DataError(
+                f"{config.data} has the classes {', '.join(split.spec.classes)}, but the model was "
+                f"trained for {', '.join(classes)}"
+            )
+        print(f"{trained.path}: {config.network} over {config.model} on {split.test!r}", flush=True)
+        trainer = self.trainer(config, trained.model, precision=config.precision)
+        means, matrix = trainer.measured(trained.held_out(split))
+        print(f"loss {means['loss']:.4f} ({config.loss})")
+        _print_scores(matrix, classes)
+
+    def read(self, trained: Trained[SegmentConfig], path: Path) -> NDArray[Any]:
+        images = trained.images
+        if images.spatial_dims == 2:
+            image = read_image(path, images.channels)
+        else:
+            image = _volume(path)
+        return T.Normalize(images.mean, images.std)(image, np.random.default_rng(0))
+
+    def shares(
+        self, trained: Trained[SegmentConfig], image: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the share of the positions that every class takes, and the classes themselves."""
+        with no_grad():
+            scores = trained.model(Tensor(image[None]).to(trained.device))
+        mask = scores.cpu().numpy()[0].argmax(0)
+        return np.bincount(mask.ravel(), minlength=len(scores[0])) / mask.size, mask
 
 
-def segmentation_data(config: SegmentConfig) -> Split:
-    """Return training and held-out part, whose labels are maps of classes."""
-    options: dict[str, Any] = {"root": config.root, "size": config.image_size, "seed": config.seed}
-    options |= {"count": config.samples}
-    if config.data == "fashion-scenes":
-        options |= {"held_out": config.held_out, "fine": config.fine}
-    chosen = {name: value for name, value in options.items() if value}  # else the data's own
-    return sources[config.data].load(config.download, **chosen)
+def _print_scores(matrix: ConfusionMatrix, classes: tuple[str, ...]) -> None:
+    width = max(map(len, classes))
+    for name, iou, dice in zip(classes, matrix.iou(), matrix.dice(), strict=True):
+        print(f"  {name:{width}}  IoU {iou:.4f}  Dice {dice:.4f}")
+    print(f"  {'mean':{width}}  IoU {matrix.mean_iou():.4f}  Dice {matrix.mean_dice():.4f}")
 
 
-def build_unet(config: SegmentConfig, spec: ImageSpec, init_from: str = "") -> models.UNet:
-    """Build the U-Net of a config for the channels and classes of the data.
+def _volume(path: Path) -> NDArray[np.float32]:
+    """Read a volume (1, D, H, W), its brightest voxel 1: NIfTI, or an array of such a shape."""
+    read = read_npy if path.suffix.lower() == ".npy" else read_nifti
+    volume = np.asarray(read(path), np.float32)
+    if volume.ndim == 4 and len(volume) == 1:
+        volume = volume[0]
+    if volume.ndim != 3 or not volume.size:
+        raise DataError(f"{path}: expected a volume (D, H, W), found {volume.shape}")
+    return volume[None] / (volume.max() or np.float32(1))
 
-    `init_from` names the weights that its encoder begins with, as for `load_initial`.
-    """
-    encoder = OWN_SIZE[config.model.lower()](
-        spec.channels,
-        0,
-        config.depths,
-        config.dims,
-        patch_size=config.patch_size,
-        kernel_size=config.kernel_size,
-        spatial_dims=spec.spatial_dims,
+
+def _draw(experiment: Experiment, folder: Path, title: str) -> None:
+    trainer, split = experiment.trainer, experiment.split
+    samples = [split.test[i] for i in range(min(SHOWN, len(split.test)))]
+    transform, rng = experiment.test.transform, np.random.default_rng()
+    images = np.stack([transform(x, rng) if transform else x for x, _ in samples])
+    model = trainer.eval_model.eval()
+    with no_grad():
+        scores = model(Tensor(images).to(experiment.config.device))
+    drawing = masks_svg(
+        images,
+        np.stack([np.asarray(mask) for _, mask in samples]),
+        scores.cpu().numpy().argmax(1),
+        split.spec.classes,
+        title=title,
     )
-    if init_from:
-        load_initial(encoder, init_from)
-    return NETWORKS[config.network](
-        encoder,
-        num_classes=len(spec.classes),
-        decoder_block_type=config.decoder_block_type,
-        decoder_filters=config.decoder_filters,
-        decoder_normalization=config.decoder_normalization,
-        head_upsample="auto",
-        classifier_activation=None,
-        pad=True,
-    )
-
-
-def prepare_segmentation(
-    config: SegmentConfig, callbacks: Sequence[Callback] = (), initialise: bool = True
-) -> Experiment:
-    """Build data, U-Net, optimizer, schedule and trainer.
-
-    Parameters
-    ----------
-    config : SegmentConfig
-        What to build. The global generator is seeded with ``config.seed``.
-    callbacks : sequence of Callback
-        Handed to the trainer.
-    initialise : bool, default True
-        Whether to load the encoder of ``config.init_from``; a run that goes on needs none.
-
-    Returns
-    -------
-    Experiment
-        Its trainer is a `SegmentationTrainer`.
-
-    Raises
-    ------
-    DataError
-        If the data are not on this machine; the message says how to get them.
-    """
-    check_machine(config)
-    random.manual_seed(config.seed)
-    split = segmentation_data(config)
-    model = build_unet(config, split.spec, config.init_from if initialise else "")
-    model.to(config.device)
-    normalize = T.Normalize(split.spec.mean, split.spec.std)
-    train = DataLoader(
-        split.train,
-        config.batch_size,
-        shuffle=True,
-        transform=normalize,
-        num_workers=config.workers,
-        drop_last=len(split.train) > config.batch_size,
-        seed=config.seed,
-    )
-    test = DataLoader(split.test, 2 * config.batch_size, transform=normalize)
-    optimizer, schedule = optimizer_and_schedule(config, model, len(train))
-    trainer = SegmentationTrainer(
-        model,
-        optimizer,
-        LOSSES[config.loss],
-        schedule=schedule,
-        ema=optim.ModelEma(model, config.ema) if config.ema else None,
-        clip_grad=config.clip_grad or None,
-        metrics={},
-        callbacks=callbacks,
-        precision=config.precision,
-        cuda_graph=config.cuda_graph,
-    )
-    return Experiment(config, split, trainer, train, test)
+    drawing.save(folder / "masks.svg")

@@ -239,7 +239,7 @@ def test_fashion_epochs_of_both_end_alike(tmp_path, monkeypatch):
     from benchmarks import fashion
     from minigrad import data
     from minigrad.data.catalog import ImageSpec, Split
-    from minigrad.runs import experiment
+    from minigrad.runs import task
 
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 512)
@@ -248,7 +248,7 @@ def test_fashion_epochs_of_both_end_alike(tmp_path, monkeypatch):
         image[:, 2 * label : 2 * label + 8] = 200  # a bar, as high up as the class says
     parts = [data.ArrayDataset(images[a:b], labels[a:b]) for a, b in ((0, 256), (256, 512))]
     split = Split(*parts, ImageSpec(tuple("0123456789"), 1, 28, (0.3,), (0.4,)))
-    for module in (data, experiment):
+    for module in (data, task):
         monkeypatch.setattr(module, "load_split", lambda *a, **k: split)
     fashion.write_start(tmp_path)
     options = {"folder": str(tmp_path), "threads": torch.get_num_threads()}

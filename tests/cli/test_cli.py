@@ -15,7 +15,6 @@ from minigrad.io import load_file
 from minigrad.runs.folders import free_name
 
 TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
-NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +29,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return status, out, err
 
 
-@pytest.mark.parametrize("command", NAMES)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])

@@ -28,11 +28,11 @@ import numpy as np
 import minigrad as mg
 import minigrad.compat.keras.models
 from minigrad import io
-from minigrad.cli.trained import load_trained
 from minigrad.compat._build import load_pretrained, read_weights
 from minigrad.errors import StateError
-from minigrad.runs.experiment import build_model
+from minigrad.runs import load_trained
 from minigrad.runs.initial import load_initial
+from minigrad.runs.parts import build_model
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.same import same
 

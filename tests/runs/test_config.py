@@ -9,12 +9,12 @@ import pytest
 from minigrad.data import list_datasets
 from minigrad.errors import DataError, OptionError
 from minigrad.runs import PretrainConfig, SegmentConfig, TrainConfig, read_toml
-from minigrad.runs.config import FOLDER, RECIPES, SYNONYMS
+from minigrad.runs.config import SYNONYMS
 
 
 def test_every_data_set_has_a_recipe_that_is_valid() -> None:
-    assert sorted(RECIPES) == list_datasets()
-    for recipe in (*RECIPES.values(), FOLDER):
+    assert sorted(TrainConfig.recipes) == list_datasets()
+    for recipe in (*TrainConfig.recipes.values(), TrainConfig.folder):
         TrainConfig.from_values(recipe)
 
 
@@ -27,11 +27,11 @@ def test_later_values_win_over_earlier_ones_and_over_the_recipe() -> None:
     assert config.epochs == 5
     assert config.lr == 1.0
     assert isinstance(config.lr, float)
-    assert config.batch_size == RECIPES["fashion-mnist"]["batch_size"]
+    assert config.batch_size == TrainConfig.recipes["fashion-mnist"]["batch_size"]
 
 
 def test_a_folder_has_its_own_recipe() -> None:
-    assert TrainConfig.from_values({"data": "some/folder"}).model == FOLDER["model"]
+    assert TrainConfig.from_values({"data": "some/folder"}).model == TrainConfig.folder["model"]
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from minigrad import backend
 from minigrad.cli import main
 from minigrad.errors import DataError, OptionError
 from minigrad.runs import TrainConfig, prepare
-from minigrad.runs.experiment import build_model
 from minigrad.runs.folders import check_output, claimed, free_name, held, latest
+from minigrad.runs.parts import build_model
 from tests.clock import HANG, until
 
 ROOT = Path(__file__).parents[2]
@@ -179,7 +179,7 @@ def test_what_cannot_be_trained_leaves_no_folder(
         pytest.skip("a GPU is here")
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     monkeypatch.setattr(
-        "minigrad.runs.experiment.build_model", _never if "-size" not in words else build_model
+        "minigrad.runs.classification.build_model", _never if "-size" not in words else build_model
     )
     assert main(["train", *TINY, *words.split(), "--output", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
@@ -197,7 +197,7 @@ def test_a_folder_of_pictures_wants_pillow_before_a_model_is_built(
         (tmp_path / "pets" / name).mkdir(parents=True)
         (tmp_path / "pets" / name / "a.png").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "PIL", None)
-    monkeypatch.setattr("minigrad.runs.experiment.build_model", _never)
+    monkeypatch.setattr("minigrad.runs.classification.build_model", _never)
     words = ["train", "--data", str(tmp_path / "pets"), "--output", str(tmp_path / "runs")]
     assert main(words) == 2
     assert "pip install 'minigrad[images]'" in capsys.readouterr().err

@@ -9,14 +9,13 @@ import pytest
 import minigrad as mg
 from minigrad import data, io, models, runs
 from minigrad.errors import DataError, OptionError
-from minigrad.runs.pretraining import FOLDER, RECIPES
 
 TINY = {"depths": (1, 1), "dims": (4, 8), "decoder_dim": 4, "batch_size": 512}
 
 
 def test_every_data_set_has_a_recipe_that_is_valid() -> None:
-    assert sorted(RECIPES) == data.list_datasets()
-    for recipe in (*RECIPES.values(), FOLDER):
+    assert sorted(runs.PretrainConfig.recipes) == data.list_datasets()
+    for recipe in (*runs.PretrainConfig.recipes.values(), runs.PretrainConfig.folder):
         runs.PretrainConfig.from_values(recipe)
     assert all(field.metadata["help"] for field in dataclasses.fields(runs.PretrainConfig))
     fashion = runs.PretrainConfig.from_values({"data": "fashion-mnist"})
@@ -33,8 +32,8 @@ def test_labels_are_never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
             pairs = [(image, (label + shift) % 10) for image, label in split.train]
             return dataclasses.replace(split, train=pairs)
 
-        monkeypatch.setattr("minigrad.runs.pretraining.load_split", other)
-        experiment = runs.prepare_pretraining(runs.PretrainConfig(epochs=1, **TINY))
+        monkeypatch.setattr("minigrad.runs.task.load_split", other)
+        experiment = runs.prepare(runs.PretrainConfig(epochs=1, **TINY))
         monkeypatch.undo()
         experiment.fit()
         states.append(experiment.trainer.model.state_dict())
@@ -42,7 +41,7 @@ def test_labels_are_never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reconstructions_are_of_the_same_masks_each_time() -> None:
-    experiment = runs.prepare_pretraining(runs.PretrainConfig(epochs=1, **TINY))
+    experiment = runs.prepare(runs.PretrainConfig(epochs=1, **TINY))
     state = mg.get_rng_state()
     first, second = (runs.reconstructions(experiment, 5) for _ in range(2))
     assert repr(mg.get_rng_state()) == repr(state)
@@ -55,7 +54,7 @@ def test_reconstructions_are_of_the_same_masks_each_time() -> None:
     np.testing.assert_array_equal(first["reconstruction"][~hidden], first["image"][~hidden])
     assert not (first["reconstruction"] == first["image"]).all()
     supervised = runs.prepare(runs.TrainConfig(epochs=1, depths=(1,), dims=(4,)))
-    with pytest.raises(OptionError, match="must be one of prepare_pretraining"):
+    with pytest.raises(OptionError, match="must be one of a PretrainConfig"):
         runs.reconstructions(supervised)
 
 

@@ -12,11 +12,11 @@ import pytest
 from minigrad import cli, io, models
 from minigrad.data.fashion import find_fashion_mnist
 from minigrad.errors import DataError, OptionError
-from minigrad.runs import SegmentConfig, prepare_segmentation
-from minigrad.runs.folders import SEGMENTATION
+from minigrad.runs import SegmentConfig, prepare
 from minigrad.train import load_checkpoint
 from tests.heads import write_head
 
+SEGMENTATION = "segmentation.safetensors"
 SMALL = ["--dims", "8", "12", "16", "--decoder-filters", "8", "8", "4", "--image-size", "16"]
 
 
@@ -58,7 +58,7 @@ def test_resume_ends_with_the_same_bits(
         {"data": "brain", "root": str(head), "samples": 16, "batch_size": 4, "epochs": 2,
          "dims": [8, 12, 16], "decoder_filters": [8, 8, 4], "image_size": 16}
     )  # fmt: skip
-    part = prepare_segmentation(config)
+    part = prepare(config)
     part.trainer.fit(part.train, part.test, 1)
     broken = tmp_path / "broken"
     shutil.copytree(tmp_path / "whole", broken)
@@ -113,13 +113,13 @@ def test_the_encoder_may_be_a_trained_classifier(tmp_path: Path) -> None:
         "depths": [1, 1, 1], "dims": [8, 12, 16], "decoder_filters": [8, 8, 4],
         "kernel_size": 3, "samples": 4,
     }  # fmt: skip
-    model = prepare_segmentation(SegmentConfig.from_values(values)).trainer.model
+    model = prepare(SegmentConfig.from_values(values)).trainer.model
     own = trunk.state_dict()
     for name, value in model.encoder.state_dict().items():
         if not name.startswith("norm"):
             np.testing.assert_array_equal(value, own[name], err_msg=name)
     with pytest.raises(DataError, match=r"do not fit the model, .*dims"):
-        prepare_segmentation(SegmentConfig.from_values(values | {"dims": [8, 12, 24]}))
+        prepare(SegmentConfig.from_values(values | {"dims": [8, 12, 24]}))
 
 
 def test_other_runs_are_not_resumed(head: Path, tmp_path: Path) -> None:

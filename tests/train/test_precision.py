@@ -14,8 +14,7 @@ from minigrad import nn, optim
 from minigrad.data import ArrayDataset, DataLoader
 from minigrad.errors import DataError, MinigradError, OptionError
 from minigrad.nn import functional as F
-from minigrad.runs import TrainConfig, prepare
-from minigrad.runs.pretraining import PretrainConfig, prepare_pretraining
+from minigrad.runs import PretrainConfig, TrainConfig, prepare
 from minigrad.train import Callback, Checkpoint, Trainer, load_checkpoint
 
 pytest.importorskip("ml_dtypes")
@@ -151,8 +150,8 @@ def test_unknown_precisions_are_refused() -> None:
 @pytest.mark.parametrize("precision", HALF)
 def test_pre_training_too(precision: str) -> None:
     values: dict[str, Any] = {"depths": (1, 1), "dims": (8, 8), "decoder_dim": 8, "epochs": 1}
-    exact = prepare_pretraining(PretrainConfig(**values)).fit()
-    near = prepare_pretraining(PretrainConfig(**values, precision=precision)).fit()
+    exact = prepare(PretrainConfig(**values)).fit()
+    near = prepare(PretrainConfig(**values, precision=precision)).fit()
     np.testing.assert_allclose(near[0]["train_loss"], exact[0]["train_loss"], rtol=0.02)
 
 

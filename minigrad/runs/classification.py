@@ -1,8 +1,10 @@
-"""``minigrad train``: from a data set to a checkpoint, curves and a sheet of predictions."""
+"""Classification (`minigrad train`): every sample has one class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,55 +12,152 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io
-from minigrad.cli.task import Task, Trained, count
-from minigrad.data import DataLoader, ImageSpec, Split, load_split, read_image, read_signal
+from minigrad.data import (
+    ImageSpec,
+    Mix,
+    Split,
+    read_image,
+    read_signal,
+    stratified_subset,
+)
 from minigrad.data import transforms as T
 from minigrad.data.dataset import Image
-from minigrad.errors import DataError
+from minigrad.errors import DataError, OptionError
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn import functional as F
-from minigrad.runs import Experiment, TrainConfig, prepare
-from minigrad.runs.config import FOLDER, RECIPES
-from minigrad.runs.experiment import EVAL_BATCH, build_model, eval_transform
-from minigrad.runs.folders import CHECKPOINT
+from minigrad.runs.config import Config, option
+from minigrad.runs.experiment import Experiment
+from minigrad.runs.initial import load_initial
+from minigrad.runs.parts import EVAL_BATCH, build_model, count, eval_transform, train_transform
+from minigrad.runs.task import Task, Trained
 from minigrad.tensor import Tensor
 from minigrad.train import Trainer
 from minigrad.train.progress import describe
 from minigrad.viz import predictions_svg
 
-HELP = "Train a model; the checkpoint, the log and the pictures go to runs/NAME/."
-EXAMPLES = """examples:
-  minigrad train                                     handwritten digits
-  minigrad train --epochs 3 --name short             files go to runs/short/
-  minigrad train --name short --resume               go on after Ctrl-C
-"""
+__all__ = ["Classification", "TrainConfig"]
+
 SHOWN = 32  # pictures on the sheet of predictions
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """All that decides a training run; immutable.
+
+    The defaults train a small ConvNeXt V2 on the embedded digits. `from_values` puts the recipe of
+    another data set and the user's own values on top.
+
+    Examples
+    --------
+    >>> config = TrainConfig.from_values({"data": "fashion-mnist", "epochs": 2})
+    >>> config.epochs, config.batch_size
+    (2, 128)
+    >>> TrainConfig.from_values({"epoch": 2})
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: unknown training option 'epoch'; did you mean 'epochs'? ...
+    """
+
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "digits": {},
+        "fashion-mnist": {
+            "depths": (2, 2),
+            "dims": (64, 128),
+            "patch_size": 4,
+            "epochs": 10,
+            "batch_size": 128,
+            "warmup_epochs": 1.0,
+            "flip": True,
+        },
+        "mnist1d": {
+            "depths": (1, 1, 2),
+            "dims": (32, 64, 96),
+            "patch_size": 1,
+            "epochs": 30,
+            "batch_size": 100,
+        },
+    }
+    folder: ClassVar[Mapping[str, Any]] = {
+        "model": "convnextv2_atto",
+        "patch_size": 4,
+        "drop_path": 0.1,
+        "warmup_epochs": 5.0,
+        "flip": True,
+        "erase": 0.25,
+        "threads": 0,
+    }
+
+    init_from: str = option("", "weights to start from: a run (pre-trained or trained), or a file")
+    labels: float = option(1.0, "share of the training images that is used, of every class alike")
+    drop_path: float = option(0.0, "probability to drop a block's branch, at the last block")
+    label_smoothing: float = option(0.1, "share of the label spread over all classes")
+    erase: float = option(0.0, "probability to blank a random box")
+    mixup: float = option(0.0, "alpha of mixup; 0: off")
+    cutmix: float = option(0.0, "alpha of CutMix; 0: off")
+    ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
+
+    def check(self) -> None:
+        """Refuse values that make no sense."""
+        super().check()
+        for name in ("labels", "drop_path", "label_smoothing", "erase", "ema"):
+            if getattr(self, name) > 1:
+                raise OptionError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if not self.labels:
+            raise OptionError("labels must lie above 0: the share of the training images used")
 
 
 class Classification(Task[TrainConfig]):
     """Every sample has one class."""
 
+    name = "train"
+    help = "Train a model; the checkpoint, the log and the pictures go to runs/NAME/."
+    examples = """examples:
+  minigrad train                                     handwritten digits
+  minigrad train --epochs 3 --name short             files go to runs/short/
+  minigrad train --name short --resume               go on after Ctrl-C
+"""
     config = TrainConfig
-    checkpoint = CHECKPOINT
+    checkpoint = "checkpoint.safetensors"
     files: ClassVar[Mapping[str, str]] = {
-        CHECKPOINT: "the whole state of the run",
+        checkpoint: "the whole state of the run",
         "model.safetensors": "the weights alone",
         "log.csv": "losses and accuracies by epoch (log.jsonl has them too)",
         "curves.svg": "the same as a picture",
         "predictions.svg": "pictures with what the model takes them for",
     }
-    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {**RECIPES, "a folder of pictures": FOLDER}
     knows = "probability"
 
-    def prepare(self, config: TrainConfig, initialise: bool) -> Experiment:
-        return prepare(config, initialise=initialise)
+    def data(self, config: TrainConfig) -> Split:
+        split = super().data(config)
+        if config.labels == 1:
+            return split
+        return replace(split, train=stratified_subset(split.train, config.labels, config.seed))
 
     def build(self, config: TrainConfig, images: ImageSpec) -> Module:
-        return build_model(config, images)
+        return build_model(config, images, drop_path_rate=config.drop_path)
 
-    def data(self, config: TrainConfig) -> Split:
-        return load_split(config.data, config.download, seed=config.seed)
+    def start(self, config: TrainConfig, model: Module) -> None:
+        if config.init_from:
+            load_initial(model, config.init_from)
+
+    def train_options(self, config: TrainConfig, images: ImageSpec) -> dict[str, Any]:
+        mixes = config.mixup or config.cutmix
+        return {
+            "transform": train_transform(config, images, erase=config.erase),
+            "mix": Mix(len(images.classes), config.mixup, config.cutmix) if mixes else None,
+        }
+
+    def test_options(self, config: TrainConfig, images: ImageSpec) -> dict[str, Any]:
+        return {"batch_size": EVAL_BATCH, "transform": eval_transform(config, images)}
+
+    def trainer(self, config: TrainConfig, model: Module, **options: Any) -> Trainer:
+        # What a model is worth does not depend on how it was trained: no smoothing held out.
+        smooth = partial(F.cross_entropy, label_smoothing=config.label_smoothing)
+        return Trainer(model, loss=smooth, val_loss=F.cross_entropy, **options)
+
+    def average(self, config: TrainConfig) -> float:
+        return config.ema
 
     def announce(self, experiment: Experiment) -> str:
         config, split = experiment.config, experiment.split
@@ -99,9 +198,8 @@ class Classification(Task[TrainConfig]):
             f"{config.data}",
             flush=True,
         )
-        transform = eval_transform(config, trained.images)
-        loader = DataLoader(split.test, EVAL_BATCH, transform=transform)
-        logits = Trainer(trained.model, precision=config.precision).predict(loader)
+        trainer = Trainer(trained.model, precision=config.precision)
+        logits = trainer.predict(trained.held_out(split))
         known = np.array([classes.index(name) for name in split.spec.classes])
         labels, guesses = known[labels_of(split)], logits.argmax(1)
         loss = F.cross_entropy(Tensor(logits), Tensor(labels)).item()
@@ -132,10 +230,6 @@ class Classification(Task[TrainConfig]):
         with no_grad():
             chances = F.softmax(trained.model(x), 1).cpu().numpy()[0]
         return chances, None
-
-
-TASK = Classification()
-add_options, run = TASK.add_options, TASK.run
 
 
 def labels_of(split: Split) -> NDArray[Any]:

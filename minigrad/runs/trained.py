@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from minigrad import io
 from minigrad.backend import Device
-from minigrad.cli import pretrain, segment, train
-from minigrad.cli.task import Task, Trained
 from minigrad.data import ImageSpec
-from minigrad.errors import DataError
+from minigrad.errors import DataError, OptionError
 from minigrad.runs.folders import latest
+from minigrad.runs.task import Trained
+from minigrad.runs.tasks import TASKS, task_of
 from minigrad.train import load_checkpoint
 
-__all__ = ["TASKS", "add_trained_options", "find_trained", "load_trained"]
-
-TASKS: tuple[Task[Any], ...] = (train.TASK, segment.TASK, pretrain.TASK)
-
-
-def add_trained_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a trained model and where it runs."""
-    parser.add_argument(
-        "--checkpoint",
-        "--model",
-        dest="checkpoint",
-        metavar="PATH",
-        help="a checkpoint, or the folder of a run (default: the latest below runs/)",
-    )
-    parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:<number>"
-    )
+__all__ = ["find_trained", "load_trained"]
 
 
 def find_trained(checkpoint: str | None, classes: bool = True) -> Path:
@@ -75,22 +58,17 @@ def load_trained(path: Path, device: str) -> Trained[Any]:
     state = load_checkpoint(path)
     try:
         about = state["about"]
-        task = _task_of(about["config"])
+        task = task_of(about)
         config, images = task.config.from_values(about["config"]), ImageSpec(**about["images"])
         weights = state["ema"] or state["model"]
     except (KeyError, TypeError, AttributeError):
         raise DataError(
-            f"{path}: this checkpoint was not made by 'minigrad train', 'segment' or 'pretrain'"
+            f"{path}: this checkpoint was made by none of "
+            + ", ".join(f"'minigrad {task.name}'" for task in TASKS)
         ) from None
+    except OptionError as error:
+        raise DataError(f"{path}: {error}") from None
     with io.building(path, weights):
         model = task.build(config, images)
         model.load_state_dict(weights)
     return Trained(path, task, config, images, model.to(device).eval())
-
-
-def _task_of(config: dict[str, Any]) -> Task[Any]:
-    """Return the kind of run that has such options: each has some that no other one has."""
-    for task in TASKS:
-        if config.keys() <= task.config.__dataclass_fields__.keys():
-            return task
-    raise TypeError

@@ -1,0 +1,82 @@
+"""Source: a data set with a name; and what a model must know about its samples."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minigrad.data.dataset import Dataset
+from minigrad.errors import OptionError, brief, unknown
+
+__all__ = ["ImageSpec", "Source", "Split"]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What a model must know about the images it gets."""
+
+    classes: tuple[str, ...]
+    channels: int
+    size: int | None  # side of the square images; None where pictures have any size
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    spatial_dims: int = 2  # 1 for signals, whose length `size` is
+
+    def __post_init__(self) -> None:
+        """Refuse what no images have: it may come from a file."""
+        whole = [self.channels, self.spatial_dims, *([] if self.size is None else [self.size])]
+        numbers = [*self.mean, *self.std]
+        if not (
+            isinstance(self.classes, tuple)
+            and all(isinstance(name, str) for name in self.classes)
+            and all(type(number) is int and 0 < number < 1 << 31 for number in whole)
+            and self.spatial_dims <= 3
+            and len(self.mean) == len(self.std) == self.channels
+            and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+            and all(n > 0 for n in self.std)
+        ):
+            raise OptionError(
+                f"{brief(self)}: classes are names, sizes positive whole numbers, and every "
+                "channel has a mean and a positive standard deviation"
+            )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training and test part of a data set."""
+
+    train: Dataset
+    test: Dataset
+    spec: ImageSpec
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set with a name."""
+
+    name: str
+    summary: str
+    licence: str
+    where: Callable[[], Path | str | None]  # the place on this machine, None if it is not there
+    make: Callable[..., Split]  # download, and options of its own; a seed if samples are drawn
+    advice: str = ""  # how it comes onto a machine
+    masks: bool = False  # whether every position has a class of its own, not the sample one
+
+    @property
+    def place(self) -> str:
+        """Where it is, or how to get it."""
+        return str(self.where() or f"not here; {self.advice}")
+
+    def load(self, download: bool = False, seed: int = 0, **options: Any) -> Split:
+        """Return both parts; refuse options that this data set does not have."""
+        takes = list(inspect.signature(self.make).parameters)[1:]
+        for name in options:
+            if name not in takes:
+                raise unknown(f"option of {self.name}", name, takes)
+        if "seed" in takes:
+            options["seed"] = seed
+        return self.make(download, **options)

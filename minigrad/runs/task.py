@@ -1,0 +1,170 @@
+"""Task: one kind of run, declared once.
+
+A task says what it is configured by, what it is built of, and what it leaves behind. What is alike
+for all of them is done alike: `Task.prepare` builds an experiment, `minigrad.runs.runner` trains
+it, and `val`, `predict` and `explain` ask the same object what a trained model can say.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad import optim, random
+from minigrad.data import DataLoader, ImageSpec, Split, load_split
+from minigrad.errors import OptionError
+from minigrad.nn import Module
+from minigrad.runs.config import Config
+from minigrad.runs.experiment import Experiment
+from minigrad.runs.parts import check_machine, optimizer_and_schedule
+from minigrad.train import Callback, Trainer
+
+__all__ = ["Task", "Trained"]
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True)
+class Trained(Generic[C]):
+    """A trained model with what it was trained on."""
+
+    path: Path
+    task: Task[C]
+    config: C
+    images: ImageSpec
+    model: Module
+
+    @property
+    def device(self) -> str:
+        """Where the model is."""
+        return next((str(p.device) for p in self.model.parameters()), "cpu")
+
+    def held_out(self, split: Split) -> DataLoader:
+        """Return batches of the held-out part, as this model wants them."""
+        return DataLoader(split.test, **self.task.test_options(self.config, self.images))
+
+
+class Task(ABC, Generic[C]):
+    """One kind of run; a subclass declares it."""
+
+    name: ClassVar[str]  # word of the command line
+    help: ClassVar[str]  # one line about that command
+    examples: ClassVar[str]  # lines of its help
+    config: type[C]
+    checkpoint: ClassVar[str]  # name of the file that holds the whole state of a run
+    files: ClassVar[Mapping[str, str]]  # what a finished run leaves behind, and what each is
+    suffix: ClassVar[str] = ""  # of a run's default name, after that of the data set
+    knows: ClassVar[str] = ""  # what its shares of the classes are, if it knows classes
+
+    # ---- what is trained on what ------------------------------------------------------------
+
+    def data(self, config: C) -> Split:
+        """Return training and held-out part."""
+        return load_split(config.data, config.download, seed=config.seed)
+
+    @abstractmethod
+    def build(self, config: C, images: ImageSpec) -> Module:
+        """Build the untrained model."""
+
+    def start(self, config: C, model: Module) -> None:
+        """Load the weights that a new run begins with, if they come from an earlier one."""
+
+    @abstractmethod
+    def train_options(self, config: C, images: ImageSpec) -> dict[str, Any]:
+        """Return what happens to training samples: options of their `DataLoader`."""
+
+    @abstractmethod
+    def test_options(self, config: C, images: ImageSpec) -> dict[str, Any]:
+        """Return what happens to held-out samples: options of their `DataLoader`."""
+
+    @abstractmethod
+    def trainer(self, config: C, model: Module, **options: Any) -> Trainer:
+        """Build the trainer: loss and metrics; `options` are what every kind of run has."""
+
+    def optimizer(
+        self, config: C, model: Module, batches: int
+    ) -> tuple[optim.Optimizer, optim.LRScheduler | None]:
+        """Build the optimizer, and the learning rate's course over so many batches an epoch."""
+        return optimizer_and_schedule(config, model, batches)
+
+    def average(self, config: C) -> float:
+        """Return the decay of an average of the weights; 0 for none."""
+        return 0.0
+
+    # ---- what comes out of it ---------------------------------------------------------------
+
+    @abstractmethod
+    def announce(self, experiment: Experiment) -> str:
+        """Say what is trained on what."""
+
+    def callbacks(self, experiment: Experiment, folder: Path) -> list[Callback]:
+        """Return what this kind of run does beside training."""
+        return []
+
+    @abstractmethod
+    def finish(self, experiment: Experiment, folder: Path) -> None:
+        """Save and say what came out of a training that is done."""
+
+    @abstractmethod
+    def evaluate(self, trained: Trained[C], split: Split) -> None:
+        """Print what the model makes of the held-out part."""
+
+    def read(self, trained: Trained[C], path: Path) -> NDArray[Any]:
+        """Return a file (C, *spatial) as the model gets it; refuse it if none can be had."""
+        raise OptionError(f"{trained.path} is of 'minigrad {self.name}', which knows no classes")
+
+    def shares(
+        self, trained: Trained[C], image: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """Return how much of what was read is of each class; and the classes of all positions."""
+        raise NotImplementedError
+
+    def looking(self, trained: Trained[C]) -> Module:
+        """Return what of the model looks at an image, for its receptive field."""
+        return trained.model
+
+    # ---- alike for all ----------------------------------------------------------------------
+
+    def prepare(
+        self, config: C, callbacks: Sequence[Callback] = (), initialise: bool = True
+    ) -> Experiment:
+        """Build data, model, optimizer, schedule and trainer; see `minigrad.runs.prepare`."""
+        check_machine(config)
+        random.manual_seed(config.seed)
+        split = self.data(config)
+        model = self.build(config, split.spec)
+        if initialise:
+            self.start(config, model)
+        model.to(config.device)
+        train = DataLoader(
+            split.train,
+            config.batch_size,
+            shuffle=True,
+            num_workers=config.workers,
+            drop_last=len(split.train) > config.batch_size,
+            seed=config.seed,
+            **self.train_options(config, split.spec),
+        )
+        test = DataLoader(
+            split.test, num_workers=config.workers, **self.test_options(config, split.spec)
+        )
+        optimizer, schedule = self.optimizer(config, model, len(train))
+        decay = self.average(config)
+        trainer = self.trainer(
+            config,
+            model,
+            optimizer=optimizer,
+            schedule=schedule,
+            ema=optim.ModelEma(model, decay) if decay else None,
+            clip_grad=config.clip_grad or None,
+            callbacks=callbacks,
+            precision=config.precision,
+            cuda_graph=config.cuda_graph,
+        )
+        return Experiment(self.name, config, split, trainer, train, test)

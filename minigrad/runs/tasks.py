@@ -1,0 +1,75 @@
+"""All tasks, and which one a configuration belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from minigrad.errors import OptionError
+from minigrad.runs.classification import Classification
+from minigrad.runs.config import Config
+from minigrad.runs.experiment import Experiment
+from minigrad.runs.pretraining import Pretraining
+from minigrad.runs.segmentation import Segmentation
+from minigrad.runs.task import Task
+from minigrad.train import Callback
+
+__all__ = ["TASKS", "prepare", "task_of"]
+
+TASKS: tuple[Task[Any], ...] = (Classification(), Pretraining(), Segmentation())
+
+
+def prepare(
+    config: Config, callbacks: Sequence[Callback] = (), initialise: bool = True
+) -> Experiment:
+    """Build data, model, optimizer, schedule and trainer.
+
+    Parameters
+    ----------
+    config : TrainConfig, PretrainConfig or SegmentConfig
+        What to build. The global generator is seeded with ``config.seed``.
+    callbacks : sequence of Callback
+        Handed to the trainer.
+    initialise : bool, default True
+        Whether to load the weights of ``config.init_from``; a run that goes on needs none.
+
+    Raises
+    ------
+    DataError
+        If the data are not on this machine; the message says how to get them.
+    OptionError, ShapeError
+        If the model cannot be built for them.
+
+    Examples
+    --------
+    >>> from minigrad.runs import PretrainConfig, TrainConfig
+    >>> experiment = prepare(TrainConfig(epochs=1, depths=(1,), dims=(8,)))
+    >>> [row["epoch"] for row in experiment.fit()]
+    [1]
+    >>> config = PretrainConfig(epochs=1, depths=(1, 1), dims=(8, 8), decoder_dim=8)
+    >>> sorted(prepare(config).fit()[0])
+    ['epoch', 'lr', 'seconds', 'train_loss', 'val_loss']
+    """
+    for task in TASKS:
+        if type(config) is task.config:
+            return task.prepare(config, callbacks, initialise)
+    raise OptionError(
+        f"prepare: a config of a task is needed, got {type(config).__name__}; they are "
+        f"{', '.join(task.config.__name__ for task in TASKS)}"
+    )
+
+
+def task_of(about: Mapping[str, Any]) -> Task[Any]:
+    """Return the task of a run from what its checkpoint says about it.
+
+    Raises
+    ------
+    KeyError
+        If it is none of ours.
+    """
+    if "task" in about:
+        return {task.name: task for task in TASKS}[about["task"]]
+    for task in TASKS:  # written before tasks had names: each has options that no other one has
+        if about["config"].keys() <= task.config.__dataclass_fields__.keys():
+            return task
+    raise KeyError("task")
