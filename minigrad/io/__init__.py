@@ -4,6 +4,7 @@ from minigrad.io.atomic import atomic_write, remove_leftovers, write_text
 from minigrad.io.checkpoint import Checkpoint, read_checkpoint
 from minigrad.io.nested import building, load, load_weights, save
 from minigrad.io.safetensors import load_file, save_file
+from minigrad.io.torch_file import save_torch
 
 __all__ = [
     "Checkpoint",
@@ -16,5 +17,6 @@ __all__ = [
     "remove_leftovers",
     "save",
     "save_file",
+    "save_torch",
     "write_text",
 ]

@@ -86,7 +86,7 @@ def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
     ({'head.bias': array([0., 0., 0.])}, {'by': 'me'})
     """
     with opened(path, mapped=True) as source:
-        head = source.read(16)
+        head = source.read(32)
         source.seek(0)
         for kind, begins, read in _KINDS:
             if begins(head):
@@ -136,7 +136,7 @@ def _torch(source: Source, kind: str, select: str | None) -> Checkpoint:
 
 _KINDS: tuple[tuple[str, Callable[[bytes], bool], Callable[..., Checkpoint]], ...] = (
     ("torch", lambda head: head[:4] == b"PK\3\4", _torch),
-    ("torch legacy", lambda head: head[: len(LEGACY)] == LEGACY, _torch),
+    ("torch legacy", lambda head: head[:1] == b"\x80" and LEGACY in head, _torch),
     ("safetensors", lambda head: head[8:9] == b"{", _safetensors),
 )
 

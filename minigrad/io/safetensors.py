@@ -85,7 +85,7 @@ def save_file(
     with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:
-            file.write(_bytes(array))
+            file.write(little_endian(array))
 
 
 def load_file(path: str | Path) -> tuple[Arrays, dict[str, str]]:
@@ -216,7 +216,8 @@ def _dtype_name(name: str, array: NDArray[Any]) -> str:
         raise DataError(f"safetensors cannot store {name!r} of dtype {array.dtype}") from None
 
 
-def _bytes(array: NDArray[Any]) -> memoryview:
+def little_endian(array: NDArray[Any]) -> memoryview:
+    """Return the bytes of an array in C order, the least of each number first."""
     array = np.ascontiguousarray(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))

@@ -10,7 +10,12 @@ Source: https://github.com/pytorch/pytorch, torch/serialization.py.
 from __future__ import annotations
 
 import math
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +23,16 @@ from numpy.typing import NDArray
 
 from minigrad.errors import DataError, brief
 from minigrad.files import Source
-from minigrad.io.safetensors import from_bfloat16
+from minigrad.io.atomic import atomic_write
+from minigrad.io.safetensors import from_bfloat16, little_endian
 from minigrad.io.unpickle import Inert, Named, unpickle
-from minigrad.io.zipped import bad, list_entries, locate
+from minigrad.io.zipped import Entry, bad, list_entries, locate
 
-__all__ = ["LEGACY", "StoredTensor", "read_torch"]
+__all__ = ["LEGACY", "StoredTensor", "read_torch", "save_torch"]
 
-LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # PROTO 2, LONG1 of ten bytes: the magic
-PICKLE = 1 << 24  # bytes at most; the numbers of tensors stand elsewhere
+LEGACY = bytes.fromhex("6cfc9c46f9206aa85019")  # the magic number, in the first pickle
+PICKLE, KEYS = 1 << 24, 1 << 20  # bytes at most; the numbers of tensors stand elsewhere
+ALIGNMENT = 64  # of storages in a file, PyTorch's own
 _AXES = 64  # NumPy's
 
 
@@ -98,6 +105,7 @@ _STORAGES = {
 _INERT = (
     "_codecs.encode", "argparse.Namespace", "collections.Counter", "numpy.dtype", "numpy.ndarray",
     "numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar",
+    "numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer",
     "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar", "pathlib.PosixPath",
     "pathlib.PurePosixPath", "pathlib.WindowsPath", "torch.Size", "torch.device",
 )  # fmt: skip
@@ -130,10 +138,15 @@ def _view(view: StoredTensor, count: int) -> StoredTensor:
     if len(shape) > _AXES or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
         raise ValueError("a tensor's shape or strides are not up to 64 sizes")
     last = view.offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    if 0 not in shape and (last >= count or math.prod(shape) > count):
+    if 0 not in shape and last >= count:
         raise ValueError(
             f"a tensor of shape {brief(shape)}, strides {brief(strides)} from element "
-            f"{view.offset} needs more than the {count} of its storage"
+            f"{view.offset} reaches beyond the {count} of its storage"
+        )
+    if 0 not in shape and math.prod(shape) > count:
+        raise DataError(
+            f"a tensor of shape {brief(shape)}, strides {brief(strides)} shows the {count} numbers "
+            "of its storage again and again; save it as tensor.contiguous()"
         )
     return view
 
@@ -218,14 +231,7 @@ def read_torch(source: Source) -> Any:
     DataError
         If it is damaged, or its pickle names what is neither a tensor nor plain data.
     """
-    try:
-        if source.read(4) == b"PK\3\4":
-            return _read_zip(source)
-        return _read_legacy(source)
-    except DataError as error:
-        text = str(error)
-        prefix = "" if text.startswith(str(source.path)) else f"{source.path}: "
-        raise DataError(prefix + text) from None
+    return _read_zip(source) if source.read(2) == b"PK" else _read_legacy(source)
 
 
 def _read_zip(source: Source) -> Any:
@@ -243,9 +249,9 @@ def _read_zip(source: Source) -> Any:
             "state_dict()"
         )
     if f"{prefix}byteorder" in entries:
-        _check_order(source, _content(source, entries, f"{prefix}byteorder") == b"little")
+        _check_order(source, _content(source, entries[f"{prefix}byteorder"]) == b"little")
     storages = _Storages(source)
-    state, _ = unpickle(_content(source, entries, pickles[0]), _KNOWN, storages)
+    state, _ = _unpickled(_content(source, entries[pickles[0]]), storages)
     for key, storage in storages.found.items():
         entry = entries.get(f"{prefix}data/{key}")
         if entry is None or entry.size < storage.size:
@@ -255,10 +261,9 @@ def _read_zip(source: Source) -> Any:
     return state
 
 
-def _content(source: Source, entries: dict[str, Any], name: str) -> bytes:
-    entry = entries[name]
+def _content(source: Source, entry: Entry) -> bytes:
     if entry.size > PICKLE:
-        raise bad(source, f"{name!r:.200} has {entry.size} bytes; at most {PICKLE} are read")
+        raise bad(source, f"its pickle has {entry.size} bytes; at most {PICKLE} are read")
     source.seek(locate(source, entry))
     return source.read(entry.size)
 
@@ -266,12 +271,13 @@ def _content(source: Source, entries: dict[str, Any], name: str) -> bytes:
 def _read_legacy(source: Source) -> Any:
     source.seek(0)
     storages = _Storages(source)
-    magic, version, machine = (_next(source, storages) for _ in range(3))
-    if magic != int.from_bytes(LEGACY[4:], "little") or version != 1001:
+    magic, version, machine = (_next(source, storages, 1000) for _ in range(3))
+    if magic != int.from_bytes(LEGACY, "little") or version != 1001:
         raise DataError(f"{source.path}: no file of PyTorch's earlier format 1001")
     _check_order(source, isinstance(machine, dict) and machine.get("little_endian") is True)
-    state, keys = _next(source, storages), _next(source, storages)
-    if type(keys) is not list or sorted(map(str, keys)) != sorted(storages.found):
+    state, keys = _next(source, storages, PICKLE), _next(source, storages, KEYS)
+    texts = type(keys) is list and all(type(key) is str for key in keys)
+    if not texts or sorted(keys) != sorted(storages.found):
         raise DataError(f"{source.path}: damaged: the list of storages is not that of the state")
     for key in keys:
         storage = storages.found[key]
@@ -279,19 +285,26 @@ def _read_legacy(source: Source) -> Any:
         storage.start = source.position
         if count != storage.count or storage.start + storage.size > source.limit:
             raise DataError(
-                f"{source.path}: damaged: storage {key!r:.80} of {storage.size} bytes at byte "
+                f"{source.path}: damaged: the storage {key!r:.80} of {storage.size} bytes at byte "
                 f"{storage.start} is not whole; fetch the file again"
             )
         source.seek(storage.start + storage.size)
     return state
 
 
-def _next(source: Source, storages: _Storages) -> Any:
+def _next(source: Source, storages: _Storages, limit: int) -> Any:
     """Read the pickle that stands next in an earlier format's file."""
     start = source.position
-    value, end = unpickle(source.read(PICKLE), _KNOWN, storages)
+    value, end = _unpickled(source.read(limit), storages)
     source.seek(start + end)
     return value
+
+
+def _unpickled(data: bytes, storages: _Storages) -> tuple[Any, int]:
+    try:
+        return unpickle(data, _KNOWN, storages)
+    except DataError as error:
+        raise DataError(f"{storages.source.path}: {error}") from None
 
 
 def _check_order(source: Source, little: bool) -> None:
@@ -300,3 +313,129 @@ def _check_order(source: Source, little: bool) -> None:
             f"{source.path}: written by a big-endian machine; load it with PyTorch on a "
             "little-endian one and save it again"
         )
+
+
+# ---- writing -----------------------------------------------------------------------------------
+
+
+def save_torch(state: Mapping[str, Any], path: str | Path) -> None:
+    """Write a state to a file of PyTorch's, which ``torch.load(path, weights_only=True)`` reads.
+
+    The same state makes the same bytes, and the write is atomic.
+
+    Parameters
+    ----------
+    state : mapping of str to object
+        Arrays, numbers, texts, None, and mappings of them.
+    path : path
+        The file, by custom ``….pth``.
+
+    Raises
+    ------
+    DataError
+        If PyTorch has no type for an entry, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from minigrad.io import read_checkpoint
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.pth")
+    >>> save_torch({"model": {"head.bias": np.zeros(3)}, "epoch": 3}, path)
+    >>> read_checkpoint(path).tensors
+    {'head.bias': array([0., 0., 0.])}
+    """
+    program = _Program()
+    try:
+        text = pickle.PROTO + b"\2" + program.value(state, "") + pickle.STOP
+    except (RecursionError, UnicodeEncodeError) as error:
+        raise DataError(f"save_torch: the state cannot be written ({error})") from None
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        _add(archive, "data.pkl", memoryview(text))
+        _add(archive, "byteorder", memoryview(b"little"))
+        for key, array in enumerate(program.arrays):
+            _add(archive, f"data/{key}", little_endian(array))
+        _add(archive, "version", memoryview(b"3\n"))
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: memoryview) -> None:
+    """Add an entry whose bytes begin at a multiple of 64, as PyTorch's own do, to be mapped."""
+    entry = zipfile.ZipInfo(f"archive/{name}")
+    entry.create_system = 3  # the same on every machine
+    wide = len(content) * 1.05 > zipfile.ZIP64_LIMIT  # as `zipfile` decides it
+    head = archive.start_dir + 30 + len(entry.filename) + (20 if wide else 0) + 4
+    padding = -head % ALIGNMENT
+    entry.extra = b"FB" + struct.pack("<H", padding) + bytes(padding)
+    archive.writestr(entry, content)
+
+
+class _Program:
+    """The operations that make a state, and the arrays that they find in the archive."""
+
+    def __init__(self) -> None:
+        self.arrays: list[NDArray[Any]] = []
+
+    def value(self, value: Any, path: str) -> bytes:
+        if isinstance(value, Mapping):
+            items = (
+                self.value(key, path) + self.value(item, f"{path}.{key}")
+                for key, item in value.items()
+            )
+            return pickle.EMPTY_DICT + pickle.MARK + b"".join(items) + pickle.SETITEMS
+        if isinstance(value, np.ndarray):
+            return self.tensor(value, path)
+        if value is None or isinstance(value, bool):
+            return {None: pickle.NONE, True: pickle.NEWTRUE, False: pickle.NEWFALSE}[value]
+        if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+            return _number(value)
+        if isinstance(value, float):
+            return pickle.BINFLOAT + struct.pack(">d", value)
+        if isinstance(value, str):
+            return _text(value)
+        raise DataError(
+            f"save_torch: {path[1:] or 'the state'} is of type {type(value).__name__}; only "
+            "arrays, numbers, texts, None and mappings of them can be saved"
+        )
+
+    def tensor(self, array: NDArray[Any], path: str) -> bytes:
+        """Return a call of ``_rebuild_tensor_v2`` on a storage that is the array's own."""
+        kinds = {dtype: kind for kind, dtype in _STORAGES.items()}
+        if array.dtype.name not in kinds:
+            raise DataError(
+                f"save_torch: {path[1:]} is of dtype {array.dtype}, for which PyTorch has no "
+                f"storage; convert it to one of {', '.join(kinds)}"
+            )
+        key, kind = str(len(self.arrays)), f"{kinds[array.dtype.name]}Storage"
+        self.arrays.append(array)
+        steps = [math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim)]
+        storage = _tuple(
+            _text("storage"), _name("torch", kind), _text(key), _text("cpu"), _number(array.size)
+        )
+        no_hooks = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+        arguments = _tuple(
+            storage + pickle.BINPERSID,
+            _number(0),
+            _tuple(*map(_number, array.shape)),
+            _tuple(*map(_number, steps)),
+            pickle.NEWFALSE,  # requires no gradient
+            no_hooks,
+        )
+        return _name("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
+
+
+def _number(value: int) -> bytes:
+    if 0 <= value < 1 << 16:
+        return pickle.BININT2 + struct.pack("<H", value)
+    return pickle.LONG1 + b"\x08" + struct.pack("<q", value)
+
+
+def _text(value: str) -> bytes:
+    text = value.encode()
+    return pickle.BINUNICODE + struct.pack("<I", len(text)) + text
+
+
+def _name(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def _tuple(*items: bytes) -> bytes:
+    return pickle.MARK + b"".join(items) + pickle.TUPLE

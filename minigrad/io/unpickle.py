@@ -13,11 +13,11 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from minigrad.errors import DataError
+from minigrad.errors import DataError, brief
 
 __all__ = ["Inert", "Named", "unpickle"]
 
-OPERATIONS = 500_000  # far above any checkpoint's; each costs a microsecond and ≤ 200 bytes
+OPERATIONS = 400_000  # far above any checkpoint's; each costs a microsecond and ≤ 200 bytes
 NAME = 256  # letters
 
 
@@ -86,7 +86,7 @@ def unpickle(
     >>> unpickle(pickle.dumps(print), {}, print)
     Traceback (most recent call last):
         ...
-    minigrad.errors.DataError: it asks for builtins.print, which is code and no weights: ...
+    minigrad.errors.DataError: it asks for builtins.print, which is neither ...
     """
     machine = _Machine(data, known, persistent)
     try:
@@ -95,7 +95,8 @@ def unpickle(
         raise
     except (*_DAMAGE, struct.error) as error:
         raise DataError(
-            f"the pickle in it is damaged near byte {machine.at} ({str(error)[:200]})"
+            f"the pickle in it is damaged near byte {machine.at} "
+            f"({type(error).__name__}: {str(error)[:200]})"
         ) from None
 
 
@@ -103,15 +104,15 @@ _DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError,
 
 
 class _Machine:
-    """The stack, the marks on it, and the memo of values that are used again."""
+    """The stack, cut by marks, and the memo of values that are used again."""
 
     def __init__(
         self, data: bytes, known: Mapping[str, Named], persistent: Callable[[Any], Any]
     ) -> None:
         self.data, self.known, self.persistent = data, known, persistent
-        self.at = 0
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
+        self.at = self.frame = 0  # where it reads, and where the frame that it is in ends
+        self.stack: list[Any] = []  # what was pushed since the last mark
+        self.below: list[list[Any]] = []  # and between the marks before
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
@@ -131,8 +132,8 @@ class _Machine:
 
     def take(self, count: int) -> bytes:
         start, self.at = self.at, self.at + count
-        if self.at > len(self.data):
-            raise ValueError(f"it ends within {count} bytes")
+        if self.at > len(self.data) or start < self.frame < self.at:
+            raise ValueError(f"it, or a frame of it, ends within {count} bytes")
         return self.data[start : self.at]
 
     def number(self, width: int) -> int:
@@ -147,10 +148,12 @@ class _Machine:
             raise ValueError("a name has no end")
         return self.take(end + 1 - self.at)[:-1].decode()
 
+    def mark(self) -> None:
+        self.below.append(self.stack)
+        self.stack = []
+
     def to_mark(self) -> list[Any]:
-        mark = self.marks.pop()
-        items = self.stack[mark:]
-        del self.stack[mark:]
+        items, self.stack = self.stack, self.below.pop()
         return items
 
     def two(self) -> list[Any]:
@@ -158,6 +161,18 @@ class _Machine:
         return [self.stack.pop(), last]
 
     # ---- operations ----
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def protocol(self, number: int) -> None:
+        if not 2 <= number <= 5:
+            raise ValueError(f"it is of protocol {number}")
+
+    def begin_frame(self, size: int) -> None:
+        if self.at < self.frame or size > len(self.data) - self.at:
+            raise ValueError(f"a frame of {size} bytes")
+        self.frame = self.at + size
 
     def put(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
@@ -184,11 +199,13 @@ class _Machine:
             raise ValueError("a name is no text")
         whole = f"{module}.{name}"
         if whole not in self.known:
+            shown = whole if whole.isprintable() and len(whole) < NAME else brief(whole)
             raise DataError(
-                f"it asks for {whole[: 2 * NAME]}, which is code and no weights: nothing of it was "
-                "run; with the program that made the file, save the model's state_dict() alone"
+                f"it asks for {shown}, which is neither a known kind of tensor nor plain data; "
+                "nothing was run; save the model's state_dict() alone, with the program that made "
+                "the file"
             )
-        self.stack.append(self.known[whole])
+        self.push(self.known[whole])
 
     def call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Named) or function.make is None:
@@ -196,7 +213,7 @@ class _Machine:
             raise ValueError(f"it calls {kind}")
         if type(arguments) is not tuple:
             raise ValueError(f"it calls {function.name} with no tuple")
-        self.stack.append(function.make(*arguments))
+        self.push(function.make(*arguments))
 
     def build(self) -> None:
         state, holder = self.stack.pop(), self.stack[-1]
@@ -222,48 +239,49 @@ def _signed(machine: _Machine, width: int) -> int:
 _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
     code[0]: operation
     for code, operation in {
-        pickle.PROTO: lambda m: m.take(1),
-        pickle.FRAME: lambda m: m.take(8),
-        pickle.MARK: lambda m: m.marks.append(len(m.stack)),
-        pickle.POP: lambda m: m.stack.pop(),
+        pickle.PROTO: lambda m: m.protocol(m.number(1)),
+        pickle.FRAME: lambda m: m.begin_frame(m.number(8)),
+        pickle.MARK: lambda m: m.mark(),
+        pickle.POP: lambda m: m.stack.pop() if m.stack else m.to_mark(),
         pickle.POP_MARK: lambda m: m.to_mark(),
-        pickle.DUP: lambda m: m.stack.append(m.stack[-1]),
+        pickle.DUP: lambda m: m.push(m.stack[-1]),
         # plain values
-        pickle.NONE: lambda m: m.stack.append(None),
-        pickle.NEWTRUE: lambda m: m.stack.append(True),
-        pickle.NEWFALSE: lambda m: m.stack.append(False),
-        pickle.BININT: lambda m: m.stack.append(_signed(m, 4)),
-        pickle.BININT1: lambda m: m.stack.append(m.number(1)),
-        pickle.BININT2: lambda m: m.stack.append(m.number(2)),
-        pickle.LONG1: lambda m: m.stack.append(_signed(m, m.number(1))),
-        pickle.LONG4: lambda m: m.stack.append(_signed(m, m.number(4))),
-        pickle.BINFLOAT: lambda m: m.stack.append(struct.unpack(">d", m.take(8))[0]),
-        pickle.BINUNICODE: lambda m: m.stack.append(m.text(4)),
-        pickle.SHORT_BINUNICODE: lambda m: m.stack.append(m.text(1)),
-        pickle.BINUNICODE8: lambda m: m.stack.append(m.text(8)),
-        pickle.BINSTRING: lambda m: m.stack.append(m.text(4)),  # Python 2 wrote these
-        pickle.SHORT_BINSTRING: lambda m: m.stack.append(m.text(1)),
-        pickle.BINBYTES: lambda m: m.stack.append(m.take(m.number(4))),
-        pickle.SHORT_BINBYTES: lambda m: m.stack.append(m.take(m.number(1))),
-        pickle.BINBYTES8: lambda m: m.stack.append(m.take(m.number(8))),
+        pickle.NONE: lambda m: m.push(None),
+        pickle.NEWTRUE: lambda m: m.push(True),
+        pickle.NEWFALSE: lambda m: m.push(False),
+        pickle.BININT: lambda m: m.push(_signed(m, 4)),
+        pickle.BININT1: lambda m: m.push(m.number(1)),
+        pickle.BININT2: lambda m: m.push(m.number(2)),
+        pickle.LONG1: lambda m: m.push(_signed(m, m.number(1))),
+        pickle.LONG4: lambda m: m.push(_signed(m, m.number(4))),
+        pickle.BINFLOAT: lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
+        pickle.BINUNICODE: lambda m: m.push(m.text(4)),
+        pickle.SHORT_BINUNICODE: lambda m: m.push(m.text(1)),
+        pickle.BINUNICODE8: lambda m: m.push(m.text(8)),
+        pickle.BINSTRING: lambda m: m.push(m.text(4)),  # Python 2 wrote these
+        pickle.SHORT_BINSTRING: lambda m: m.push(m.text(1)),
+        pickle.BINBYTES: lambda m: m.push(m.take(m.number(4))),
+        pickle.SHORT_BINBYTES: lambda m: m.push(m.take(m.number(1))),
+        pickle.BINBYTES8: lambda m: m.push(m.take(m.number(8))),
+        pickle.BYTEARRAY8: lambda m: m.push(m.take(m.number(8))),
         # lists, tuples, dicts
-        pickle.EMPTY_LIST: lambda m: m.stack.append([]),
+        pickle.EMPTY_LIST: lambda m: m.push([]),
         pickle.APPEND: lambda m: m.extend([m.stack.pop()]),
         pickle.APPENDS: lambda m: m.extend(m.to_mark()),
-        pickle.EMPTY_TUPLE: lambda m: m.stack.append(()),
-        pickle.TUPLE: lambda m: m.stack.append(tuple(m.to_mark())),
+        pickle.EMPTY_TUPLE: lambda m: m.push(()),
+        pickle.TUPLE: lambda m: m.push(tuple(m.to_mark())),
         pickle.TUPLE1: lambda m: m.tuple_of(1),
         pickle.TUPLE2: lambda m: m.tuple_of(2),
         pickle.TUPLE3: lambda m: m.tuple_of(3),
-        pickle.EMPTY_DICT: lambda m: m.stack.append({}),
+        pickle.EMPTY_DICT: lambda m: m.push({}),
         pickle.SETITEM: lambda m: m.update(m.two()),
         pickle.SETITEMS: lambda m: m.update(m.to_mark()),
         # values used again
         pickle.BINPUT: lambda m: m.put(m.number(1)),
         pickle.LONG_BINPUT: lambda m: m.put(m.number(4)),
         pickle.MEMOIZE: lambda m: m.put(len(m.memo)),
-        pickle.BINGET: lambda m: m.stack.append(m.memo[m.number(1)]),
-        pickle.LONG_BINGET: lambda m: m.stack.append(m.memo[m.number(4)]),
+        pickle.BINGET: lambda m: m.push(m.memo[m.number(1)]),
+        pickle.LONG_BINGET: lambda m: m.push(m.memo[m.number(4)]),
         # names and what is done with them
         pickle.GLOBAL: lambda m: m.name(m.line(), m.line()),
         pickle.STACK_GLOBAL: lambda m: m.name(*m.two()),
@@ -274,6 +292,6 @@ _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
             m.call(m.stack.pop(), tuple(m.to_mark())),
         ),
         pickle.BUILD: lambda m: m.build(),
-        pickle.BINPERSID: lambda m: m.stack.append(m.persistent(m.stack.pop())),
+        pickle.BINPERSID: lambda m: m.push(m.persistent(m.stack.pop())),
     }.items()
 }

@@ -71,21 +71,26 @@ def bad(source: Source, what: str) -> DataError:
 
 
 def _list(source: Source) -> tuple[dict[str, Entry], int]:
+    """Return the entries, and where their list begins."""
     tail_start = max(0, source.limit - 22 - (1 << 16))
     source.seek(tail_start)
     tail = source.read(source.limit - tail_start)
     place = tail.rfind(_END)
     if place < 0:
         raise bad(source, "its list of entries is missing: the file was cut short")
-    count, size, start = struct.unpack_from("<H2I", tail, place + 10)
-    if tail[place - 20 : place - 16] == _PLACE64 and place >= 20:
-        source.seek(struct.unpack_from("<Q", tail, place - 12)[0])
+    end = tail_start + place
+    count, size, start, comment = struct.unpack_from("<H2IH", tail, place + 10)
+    if place + 22 + comment != len(tail):
+        raise bad(source, "it does not end where it says")
+    if place >= 20 and tail[place - 20 : place - 16] == _PLACE64:
+        (end,) = struct.unpack_from("<Q", tail, place - 12)
+        source.seek(end)
         record = source.read(56)
         if record[:4] != _END64:
             raise bad(source, "its 64-bit end is missing")
         count, size, start = struct.unpack_from("<3Q", record, 32)
-    if count > ENTRIES or size > LIST or start + size > source.limit:
-        raise bad(source, f"{count} entries in {size} bytes from byte {start}")
+    if count > ENTRIES or size > LIST or start + size != end:
+        raise bad(source, f"{count} entries in {size} bytes from byte {start}, expected at {end}")
     source.seek(start)
     listed = source.read(size)
     entries: dict[str, Entry] = {}
@@ -95,6 +100,8 @@ def _list(source: Source) -> tuple[dict[str, Entry], int]:
         if name in entries:
             raise bad(source, f"{name!r:.200} occurs twice")
         entries[name] = entry
+    if at != size:
+        raise bad(source, f"{count} entries in {at} bytes, expected {size}")
     return entries, start
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.errors import MinigradError
-from tests.fuzz.formats import FORMATS, Format
+from tests.fuzz.formats import FORMATS
+from tests.fuzz.row import Format
 
 try:
     import resource

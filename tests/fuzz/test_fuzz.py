@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.formats import FORMATS, NEEDED, Format
+from tests.fuzz.formats import FORMATS, NEEDED
+from tests.fuzz.row import Format
 from tests.fuzz.run import run
 
 PACKAGE = Path(__file__).resolve().parents[2] / "minigrad"
