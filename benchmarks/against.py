@@ -11,9 +11,7 @@ in a new process.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import networks
-from benchmarks.machine import HERE, moment
-from benchmarks.results import Section, add_option, record
-from benchmarks.turns import Worker, environment, middle, python, ratio, take_turns
-from minigrad.errors import DataError, unknown
+from benchmarks.machine import HERE
+from benchmarks.options import check, parser
+from benchmarks.results import record, section
+from benchmarks.tables import against, say, show
+from benchmarks.turns import Command, environment, middle, python, race, ratio
+from minigrad.errors import DataError
 
 CHAIN = "from benchmarks import overhead, turns; run = overhead.minigrad(200)[{kind}]; "
 REPEAT = "turns.serve(lambda: lambda: [run() for _ in range(20)] and 0.0, 1)"
@@ -49,29 +49,23 @@ WHATS = (*SMALL, *NETWORKS)
 def compare(what: str, other: Path, rounds: int, threads: int) -> dict[str, Any]:
     """Return the middle of both times in ms, and of their ratio, of one thing to measure."""
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        command = SMALL.get(what)
-        if command is None:
-            command, threads_here = _network(what, Path(folder), threads), threads
+        if what in SMALL:
+            words, limits = SMALL[what], environment(1)
         else:
-            threads_here = 1
-        workers = {
-            name: Worker(command, environment(threads_here), checkout)
-            for name, checkout in (("before", other), ("after", HERE.parent))
-        }
-        try:
-            others = take_turns(workers, rounds)
-        finally:
-            for worker in workers.values():
-                worker.close()
+            words, limits = _network(what, Path(folder), threads), environment(threads)
+        checkouts = {"before": other, "after": HERE.parent}
+        commands = {name: Command(words, limits, path) for name, path in checkouts.items()}
+        workers, others = race(commands, rounds)
     times = {
         name: middle([1e3 * turn["seconds"] for turn in worker.turns.values()])
         for name, worker in workers.items()
     }
     between = ratio(workers["before"], workers["after"])
+    say(f"{what}: {between['median']:.3f}")
     return {"what": what, "rounds": rounds, "others": others, **times, "ratio": between}
 
 
-def _network(what: str, folder: Path, threads: int) -> list[str]:
+def _network(what: str, folder: Path, threads: int) -> Sequence[str]:
     task, model, side, batch = NETWORKS[what]
     options = networks.describe(model) | {"size": side, "batch": batch, "threads": threads}
     networks.prepare(options, folder)
@@ -80,35 +74,19 @@ def _network(what: str, folder: Path, threads: int) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks against", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("other", type=Path, help="folder of the other checkout")
-    parser.add_argument("whats", nargs="*", help=", ".join(WHATS) + " (default: all)")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    add_option(parser)
-    args = parser.parse_args(arguments)
-    for what in args.whats:
-        if what not in WHATS:
-            raise unknown("thing to measure", what, WHATS)
+    made = parser("against", __doc__, rounds=15, threads=True)
+    made.add_argument("other", type=Path, help="folder of the other checkout")
+    made.add_argument("whats", nargs="*", help=", ".join(WHATS) + " (default: all)")
+    args = made.parse_args(arguments)
+    check("thing to measure", args.whats, WHATS)
     if not (args.other / "benchmarks" / "turns.py").is_file():
         raise DataError(f"{args.other} is no checkout of minigrad: it has no benchmarks/turns.py")
-    print(f"{'ms':22}{'before':>10}{'after':>10}{'before/after':>14}{'quartiles':>14}")
-    rows = []
-    for what in args.whats or WHATS:
-        row = compare(what, args.other.resolve(), args.rounds, args.threads)
-        rows.append(row)
-        between = f"{row['ratio']['low']:.2f}-{row['ratio']['high']:.2f}"
-        print(
-            f"{what:22}{row['before']['median']:10.2f}{row['after']['median']:10.2f}"
-            f"{row['ratio']['median']:14.3f}{between:>14}",
-            flush=True,
-        )
+    taken = section("against", f"against {args.other} --rounds {args.rounds}")
+    whats, other = args.whats or WHATS, args.other.resolve()
+    taken["rows"] = [compare(what, other, args.rounds, args.threads) for what in whats]
+    show(*against(taken))
     if args.json:
-        section: Section = moment() | {"kind": "against", "rows": rows}
-        section["command"] = f"python -m benchmarks against {args.other} --rounds {args.rounds}"
-        record(args.json, "against", section)
+        record(args.json, "against", taken)
 
 
 if __name__ == "__main__":

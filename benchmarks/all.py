@@ -6,13 +6,14 @@ Leave the machine alone meanwhile. A step that was recorded is kept if a later o
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import time
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
+from benchmarks.options import parser
 from benchmarks.results import path_here
+from benchmarks.tables import say
+from benchmarks.turns import timed
 from minigrad.errors import OptionError
 
 STEPS = (
@@ -30,22 +31,19 @@ STEPS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks all", description=__doc__.split("\n")[0],
-        epilog="\n".join(f"{i:3}  {step}" for i, step in enumerate(STEPS, 1)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--json", type=Path, default=path_here(), help="where to record")
-    parser.add_argument("--from", type=int, default=1, dest="first", metavar="N", help="first step")
-    args = parser.parse_args(arguments)
+    steps = list(enumerate(STEPS, 1))
+    made = parser("all", __doc__, epilog="\n".join(f"{i:3}  {step}" for i, step in steps))
+    made.add_argument("--from", type=int, default=1, dest="first", metavar="N", help="first step")
+    made.set_defaults(json=path_here())
+    args = made.parse_args(arguments)
     if not 1 <= args.first <= len(STEPS):
         raise OptionError(f"--from must lie between 1 and {len(STEPS)}, got {args.first}")
-    for number, step in list(enumerate(STEPS, 1))[args.first - 1 :]:
-        print(f"\n--- {number} of {len(STEPS)}: python -m benchmarks {step}", flush=True)
-        start = time.perf_counter()
+    for number, step in steps[args.first - 1 :]:
+        say(f"\n{number} of {len(STEPS)}: python -m benchmarks {step}")
         name, *words = step.split()
-        importlib.import_module(f"benchmarks.{name}").main([*words, "--json", str(args.json)])
-        print(f"({time.perf_counter() - start:.0f} s)", flush=True)
+        command = importlib.import_module(f"benchmarks.{name}")
+        seconds, _ = timed(partial(command.main, [*words, "--json", str(args.json)]))
+        say(f"({seconds:.0f} s)")
     print(f"\nrecorded in {args.json}")
 
 

@@ -6,17 +6,16 @@ shown as missed.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from benchmarks.options import parser
 from benchmarks.peers import NUMPY_ONLY, RECOMPUTING, TUNED, UNLOCKED
 from benchmarks.results import Section, newest, read
+from benchmarks.tables import Row, show
 from minigrad.errors import DataError
 
-Row = Mapping[str, Any]
 COLUMNS = ("Claim", "Goal", "Measured", "Verdict")
 
 
@@ -124,21 +123,15 @@ CLAIMS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks claims", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--json", type=Path, help="file of results; default: the newest recorded")
-    args = parser.parse_args(arguments)
-    path = args.json or newest()
+    made = parser("claims", __doc__, json=False)
+    made.add_argument("--json", type=Path, help="file of results; default: the newest recorded")
+    path = made.parse_args(arguments).json or newest()
     if path is None:
         raise DataError(
             "nothing is recorded yet; take figures with 'python -m benchmarks cpu --json'"
         )
-    judged = [claim.judge(read(path)["sections"]) for claim in CLAIMS]
-    widths = [max(map(len, column)) for column in zip(COLUMNS, *judged, strict=True)]
-    for row in (COLUMNS, *judged):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    sections = read(path)["sections"]
+    show(COLUMNS, [claim.judge(sections) for claim in CLAIMS])
 
 
 if __name__ == "__main__":

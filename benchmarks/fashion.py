@@ -12,39 +12,24 @@ tensors without a DataLoader, the fastest way it has.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.cpu import others_line
-from benchmarks.machine import moment
-from benchmarks.mkl import unlocked
-from benchmarks.networks import Options, load_torch, weights
-from benchmarks.peers import KEEP_MEMORY, TUNED, UNLOCKED, Peer
-from benchmarks.results import Section, add_option, record
-from benchmarks.turns import (
-    TRIES,
-    Run,
-    Worker,
-    environment,
-    middle,
-    python,
-    ratio,
-    serve,
-    take_turns,
-)
-from minigrad.errors import DataError, unknown
+from benchmarks.compare import compare_peers
+from benchmarks.networks import load_torch, weights
+from benchmarks.options import check, parser
+from benchmarks.peers import UNLOCKED, Peer, pytorch
+from benchmarks.results import Section, section
+from benchmarks.tables import report
+from benchmarks.turns import TRIES, Options, Run
+from minigrad.errors import DataError
 
-TASKS = ("step", "epoch")
+TASKS = {"step": 60, "epoch": 3}  # rounds
 TEST_BATCH = 256  # as in minigrad.runs.parts
 
 
@@ -204,121 +189,43 @@ def torch_epoch(options: Options, last: bool = True, compiled: bool = False) -> 
 def peers(task: str) -> dict[str, Peer]:
     """Return the peers of a task that can run on this machine."""
     ours, theirs = (minigrad_step, torch_step) if task == "step" else (minigrad_epoch, torch_epoch)
-    package = "numba" if importlib.util.find_spec("numba") else "numpy"
-    found = {"minigrad": Peer(ours, package)}
-    kinds: dict[str, tuple[Callable[..., Run], dict[str, str]]] = {
-        "torch": (partial(theirs, last=False), {}),
-        "torch channels_last": (theirs, {}),
-        TUNED: (theirs, KEEP_MEMORY),
-    }
-    if preload := unlocked():
-        kinds[UNLOCKED] = (theirs, KEEP_MEMORY | preload)
-    kinds["torch.compile"] = (partial(theirs, compiled=True), {})
+    kinds = pytorch(theirs)
     if task == "epoch":  # the slowest and the fastest of PyTorch: an epoch takes its time
         kinds = {name: kinds[name] for name in ("torch", UNLOCKED) if name in kinds}
-    found |= {name: Peer(make, "torch", given) for name, (make, given) in kinds.items()}
+    package = "numba" if importlib.util.find_spec("numba") else "numpy"
+    found = {"minigrad": Peer(ours, package), **kinds}
     return {name: peer for name, peer in found.items() if peer.installed}
 
 
 def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> Section:
     """Return a row per peer, and what other programs took."""
-    found = peers(task)
-    for name in names:
-        if name not in found:
-            raise unknown("peer", name, found)
-    chosen = {name: peer for name, peer in found.items() if not names or name in names}
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        write_start(Path(folder))
-        text = json.dumps({"threads": threads, "folder": folder})
-        workers = {
-            name: Worker(
-                python("benchmarks.fashion", "--worker", task, name, text),
-                environment(threads) | peer.environment,
-            )
-            for name, peer in chosen.items()
-        }  # fmt: skip
-        try:
-            others = take_turns(
-                workers, rounds, tries=1 if task == "epoch" or threads == 1 else TRIES
-            )
-        finally:
-            for worker in workers.values():
-                worker.close()
-    ours = next(iter(workers.values()))
-    rows = [
-        {
-            "peer": name,
-            "rounds": rounds,
-            "ms": middle([1e3 * turn["seconds"] for turn in worker.turns.values()]),
-            "ratio": ratio(worker, ours),
-            "first": worker.ready["result"],
-            "last": worker.last["value"],
-        }
-        for name, worker in workers.items()
-    ]
-    return {"others": others, "rows": rows}
-
-
-def show(task: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print the rows as a table."""
-    scale, unit = (1.0, "ms/step") if task == "step" else (1e-3, "s/epoch")
-    last = "last loss" if task == "step" else "accuracy"
-    width = max(len(row["peer"]) for row in rows) + 2
-    print(f"{'':{width}}{unit:>9}{'quartiles':>16}{'to minigrad':>13}{last:>11}")
-    for row in rows:
-        ms = row["ms"]
-        spread = f"{scale * ms['low']:.1f} to {scale * ms['high']:.1f}"
-        print(
-            f"{row['peer']:{width}}{scale * ms['median']:9.1f}{spread:>16}"
-            f"{row['ratio']['median']:13.2f}{row['last']:11.4f}",
-            flush=True,
-        )
-
-
-def worker(task: str, name: str, text: str) -> None:
-    options = json.loads(text)
-    peer = peers(task)[name]
-    serve(lambda: peer.make(options), options["threads"], warm=2 if task == "step" else 0)
+    whole = task == "epoch"  # which is neither warmed up nor taken again
+    return compare_peers(
+        f"fashion {task}", {"threads": threads, "warm": 0 if whole else 2}, rounds, names,
+        lambda folder, _: write_start(folder), tries=1 if whole else TRIES,
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks fashion", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("tasks", nargs="*", default=["step"], help=", ".join(TASKS))
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, help="default: 60 steps, 3 epochs")
-    parser.add_argument("--peers", nargs="*", default=[], help="the first one is compared with")
-    add_option(parser)
-    args = parser.parse_args(arguments)
+    made = parser("fashion", __doc__, threads=True)
+    made.add_argument("tasks", nargs="*", default=["step"], help=", ".join(TASKS))
+    made.add_argument("--rounds", type=int, help="default: 60 steps, 3 epochs")
+    made.add_argument("--peers", nargs="*", default=[], help="the first one is compared with")
+    args = made.parse_args(arguments)
     from minigrad.data.fashion import find_fashion_mnist
 
-    for task in args.tasks:
-        if task not in TASKS:
-            raise unknown("task", task, TASKS)
+    check("task", args.tasks, TASKS)
     if find_fashion_mnist() is None:
         raise DataError(
             "Fashion-MNIST is not on this machine; install it with 'apt-get install "
             "dataset-fashion-mnist' or 'minigrad data --download fashion-mnist'"
         )
     for task in args.tasks:
-        rounds = args.rounds or (60 if task == "step" else 3)
-        section = moment() | {
-            "kind": f"fashion {task}",
-            "command": f"python -m benchmarks fashion {task} --rounds {rounds}",
-        }
-        section |= compare(task, args.threads, rounds, args.peers)
-        print(
-            f"\nFashion-MNIST, default training, {task}, {args.threads} threads, {rounds} rounds; "
-            f"{others_line(section)}"
-        )
-        show(task, section["rows"])
-        if args.json:
-            record(args.json, f"fashion {task}", section)
+        rounds = args.rounds or TASKS[task]
+        taken = section(f"fashion {task}", f"fashion {task} --rounds {rounds}")
+        taken |= compare(task, args.threads, rounds, args.peers)
+        report(f"fashion {task}", taken, args.json)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        worker(*sys.argv[2:])
-    else:
-        main()
+    main()

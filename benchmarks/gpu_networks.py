@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from statistics import median
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from benchmarks.tables import say
+from benchmarks.turns import Run, by_turns
 from minigrad import backend, models
 from minigrad.errors import DataError
 from minigrad.nn import functional as F
@@ -23,7 +25,6 @@ from minigrad.train import Trainer
 
 CLASSES = 1000
 WARM_UP = 3
-Work = Callable[[], Any]
 
 
 def torch_version() -> str | None:
@@ -120,7 +121,7 @@ def _torch(asked: argparse.Namespace, name: str, precision: str, train: bool) ->
         torch.cuda.empty_cache()
 
 
-def _torch_work(torch: Any, net: Any, run: Any, x: Any, y: Any, half: Any, train: bool) -> Work:
+def _torch_work(torch: Any, net: Any, run: Any, x: Any, y: Any, half: Any, train: bool) -> Run:
     def within() -> Any:
         return nullcontext() if half is None else torch.autocast("cuda", half)
 
@@ -147,18 +148,14 @@ def _torch_work(torch: Any, net: Any, run: Any, x: Any, y: Any, half: Any, train
 # ---- measuring ------------------------------------------------------------------------------
 
 
-def seconds(work: Work, wait: Work, repeats: int) -> float:
+def seconds(work: Run, wait: Run, repeats: int) -> float:
     """Return the median time of `work`, from a GPU at rest to a GPU at rest."""
-    for _ in range(WARM_UP):
-        work()
-    wait()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+
+    def turn() -> None:
         work()
         wait()
-        times.append(time.perf_counter() - start)
-    return median(times)
+
+    return median(by_turns({"": turn}, repeats, warm=WARM_UP)[""])
 
 
 def measure(asked: argparse.Namespace, end: float) -> tuple[list[dict[str, Any]], list[str]]:
@@ -182,7 +179,7 @@ def measure(asked: argparse.Namespace, end: float) -> tuple[list[dict[str, Any]]
                             "task": "training" if train else "inference", "who": who,
                             "images_s": rate,
                         })  # fmt: skip
-                        print(f"  {what}, {who}: {rate:.0f} images/s", flush=True)
+                        say(f"{what}, {who}: {rate:.0f} images/s")
     backend.allow_tf32(False)
     return rows, left_out
 
@@ -196,7 +193,7 @@ def _race(
     who = "all of PyTorch" if group is _torch else "minigrad"
     try:
         for who, work in contestants:
-            if time.perf_counter() > end:
+            if time.monotonic() > end:
                 yield who, "no time left; run with more --minutes"
                 return
             yield who, asked.batch / seconds(work, wait, asked.repeats)
@@ -207,7 +204,7 @@ def _race(
         backend.free_memory(asked.device)
 
 
-def _waiter(asked: argparse.Namespace, for_torch: bool) -> Work:
+def _waiter(asked: argparse.Namespace, for_torch: bool) -> Run:
     if for_torch:
         import torch
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.results import Section
-from benchmarks.turns import Others, by_turns, middle
+from benchmarks.tables import say
+from benchmarks.turns import Others, Run, by_turns, clock_of, middle
 
-Run = Callable[[], Any]
 BATCH = 8
 STAGES = ((56, 96), (28, 192), (14, 384), (7, 768))  # side and channels in ConvNeXt-T at 224
 PAUSE = 0.02  # seconds in which threads that wait, spinning, give up
@@ -170,28 +169,21 @@ def cases() -> Iterator[Case]:
 
 
 def measure(threads: int, rounds: int) -> Section:
-    """Return a row per kernel, and what other programs took; print the rows."""
+    """Return a row per kernel, and what other programs took."""
     import numba
     import torch
 
     numba.set_num_threads(threads)
     torch.set_num_threads(threads)
-    clock = time.process_time if threads == 1 else time.perf_counter
-    print(f"\nkernels, float32, batch {BATCH}, {threads} threads")
-    print(f"{'':54}{'GFLOP/s':>9}{'torch':>8}{'ms':>9}{'torch':>9}{'ratio':>8}")
     rows, watch = [], Others()
     for name, flops, *runs in cases():
-        seconds = by_turns(dict(enumerate(runs)), rounds, pause=PAUSE, again=True, clock=clock)
-        ours, theirs = (statistics.median(found) for found in seconds.values())
-        ratio = middle([t / o for o, t in zip(*seconds.values(), strict=True)])
+        say(name)
+        taken = by_turns(
+            dict(enumerate(runs)), rounds, pause=PAUSE, again=True, clock=clock_of(threads)
+        )
+        ours, theirs = (1e3 * statistics.median(seconds) for seconds in taken.values())
+        between = middle([t / o for o, t in zip(*taken.values(), strict=True)])
         rows.append(
-            {"kernel": name, "flops": flops, "ms": 1e3 * ours, "torch_ms": 1e3 * theirs,
-             "ratio": ratio}
-        )  # fmt: skip
-        speeds = [f"{flops / t / 1e9:.0f}" if flops else "" for t in (ours, theirs)]
-        print(
-            f"{name:54}{speeds[0]:>9}{speeds[1]:>8}{1e3 * ours:9.2f}{1e3 * theirs:9.2f}"
-            f"{ratio['median']:8.2f}",
-            flush=True,
+            {"kernel": name, "flops": flops, "ms": ours, "torch_ms": theirs, "ratio": between}
         )
     return {"others": watch.share(), "rows": rows}

@@ -46,8 +46,18 @@ def name_of(machine: dict[str, Any]) -> str:
     >>> name_of({"processor": "AMD EPYC (family 26, model 2)", "cores": 2})
     'amd-epyc-family-26-model-2-2-cores'
     """
-    words = re.findall(r"[a-z0-9.]+", machine["processor"].lower())
-    return "-".join([*words, str(machine["cores"]), "cores"])
+    return f"{slug(machine['processor'])}-{machine['cores']}-cores"
+
+
+def slug(text: str) -> str:
+    """Return a text as a part of a file's name.
+
+    Examples
+    --------
+    >>> slug("NVIDIA H100 80GB HBM3")
+    'nvidia-h100-80gb-hbm3'
+    """
+    return "-".join(re.findall(r"[a-z0-9.]+", text.lower()))
 
 
 def moment() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-Options = dict[str, Any]
+from benchmarks.turns import Options
 
 # The official initial values make every block nearly the identity; these do not.
 SCALE = 0.3

@@ -2,24 +2,24 @@
 
 A chain of alternating `add` and `mul` on 10-element float32 tensors, forward, and forward plus
 backward, in microseconds per operation. The frameworks take turns, so that a change of the
-machine's speed meets all of them; the median over the rounds is printed, and its ratio to ours.
+machine's speed meets all of them; the median over the rounds is printed, and its quartiles.
 Peers that are not installed are left out (pip install torch==2.13.0 autograd mygrad).
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import moment
-from benchmarks.results import add_option, record
-from benchmarks.turns import by_turns, middle
+from benchmarks.options import parser
+from benchmarks.results import section
+from benchmarks.tables import report
+from benchmarks.turns import Run, by_turns, middle
 
-Pair = tuple[Callable[[], object], Callable[[], object]]
+Pair = tuple[Run, Run]
 START = np.ones(10, np.float32)
 WEIGHT = np.full(10, 1.001, np.float32)
 
@@ -125,28 +125,11 @@ def measure(length: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks overhead", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--length", type=int, default=200, help="operations in the chain")
-    parser.add_argument("--rounds", type=int, default=100, help="timed rounds")
-    add_option(parser)
-    args = parser.parse_args(arguments)
-    section = moment() | {
-        "kind": "overhead",
-        "command": f"python -m benchmarks overhead --length {args.length} --rounds {args.rounds}",
-    }
-    rows = measure(args.length, args.rounds)
-    ours = rows[0]
-    print(f"{'µs per operation':18}{'forward':>10}{'ratio':>8}{'fwd+bwd':>10}{'ratio':>8}")
-    for row in rows:
-        forward, both = row["forward"]["median"], row["both"]["median"]
-        print(
-            f"{row['peer']:18}{forward:10.2f}{forward / ours['forward']['median']:8.2f}"
-            f"{both:10.2f}{both / ours['both']['median']:8.2f}"
-        )
-    if args.json:
-        record(args.json, "overhead", section | {"rows": rows})
+    made = parser("overhead", __doc__, rounds=100)
+    made.add_argument("--length", type=int, default=200, help="operations in the chain")
+    args = made.parse_args(arguments)
+    taken = section("overhead", f"overhead --length {args.length} --rounds {args.rounds}")
+    report("overhead", taken | {"rows": measure(args.length, args.rounds)}, args.json)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from benchmarks.networks import (
     their_model,
     weights,
 )
-from benchmarks.turns import Run, serve
+from benchmarks.turns import Command, Run, environment, python, serve
 
 PRODUCT = 1024  # rows and columns of the matrix product that measures the limit
 PRODUCTS = 4  # how many of them are one turn
@@ -224,27 +224,31 @@ NUMPY_ONLY, RECOMPUTING = "minigrad, NumPy only", "minigrad, recomputing"
 
 
 def peers(task: str) -> dict[str, Peer]:
-    """Return the peers of a task, minigrad first, that can run on this machine."""
-    if task == "product":
-        found = {who: Peer(partial(product, who=who), who) for who in ("numpy", "torch")}
-        if preload := unlocked():
-            found["torch, MKL tuned"] = Peer(partial(product, who="torch"), "torch", preload)
-        found["minigrad"] = Peer(partial(product, who="minigrad"), "numba")
-    else:
-        found = _inference() if task == "inference" else _training()
-    return {name: peer for name, peer in found.items() if peer.installed}
+    """Return the peers of a task that can run on this machine; minigrad first, but in products."""
+    if task.startswith("fashion"):
+        from benchmarks import fashion
+
+        return fashion.peers(task.split()[1])
+    find = {"product": _product, "inference": _inference, "training": _training}[task]
+    return {name: peer for name, peer in find().items() if peer.installed}
+
+
+def _product() -> dict[str, Peer]:
+    found = {who: Peer(partial(product, who=who), who) for who in ("numpy", "torch")}
+    if preload := unlocked():
+        found["torch, MKL tuned"] = Peer(partial(product, who="torch"), "torch", preload)
+    return found | {"minigrad": Peer(partial(product, who="minigrad"), "numba")}
 
 
 def _inference() -> dict[str, Peer]:
-    found = {
+    return {
         "minigrad": Peer(minigrad_inference, "numba"),
         NUMPY_ONLY: Peer(partial(minigrad_inference, kernels="reference"), "numpy", rounds=5),
-        **_torch(torch_inference),
+        **pytorch(torch_inference),
         "onnxruntime": Peer(onnxruntime_inference, "onnxruntime", exported=True),
         "openvino": Peer(openvino_inference, "openvino", exported=True),
         "jax": Peer(jax_inference, "jax", rounds=5),
     }
-    return found
 
 
 def _training() -> dict[str, Peer]:
@@ -252,12 +256,13 @@ def _training() -> dict[str, Peer]:
         "minigrad": Peer(minigrad_training, "numba"),
         RECOMPUTING: Peer(partial(minigrad_training, recompute=True), "numba"),
         NUMPY_ONLY: Peer(partial(minigrad_training, kernels="reference"), "numpy", rounds=3),
-        **_torch(torch_training),
+        **pytorch(torch_training),
         "jax": Peer(jax_training, "jax", rounds=2),
     }
 
 
-def _torch(make: Callable[..., Run]) -> dict[str, Peer]:
+def pytorch(make: Callable[..., Run]) -> dict[str, Peer]:
+    """Return PyTorch as it comes, and tuned as its users tune it."""
     found = {
         "torch": Peer(partial(make, last=False), "torch"),
         "torch channels_last": Peer(make, "torch"),
@@ -265,15 +270,20 @@ def _torch(make: Callable[..., Run]) -> dict[str, Peer]:
     }
     if preload := unlocked():
         found[UNLOCKED] = Peer(make, "torch", KEEP_MEMORY | preload)
-    found["torch.compile"] = Peer(partial(make, compiled=True), "torch")
-    return found
+    return found | {"torch.compile": Peer(partial(make, compiled=True), "torch")}
+
+
+def worker(task: str, name: str, options: Options) -> Command:
+    """Return how the worker of a peer is started."""
+    words = python("benchmarks.peers", task, name, json.dumps(options))
+    return Command(words, environment(options["threads"]) | peers(task)[name].environment)
 
 
 def main() -> None:
     task, name, text = sys.argv[1:]
     options = json.loads(text)
     peer = peers(task)[name]
-    serve(lambda: peer.make(options), options["threads"])
+    serve(lambda: peer.make(options), options["threads"], options.get("warm", 2))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,15 @@ so a command that is stopped goes on where it was; results are added to FOLDER/r
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Any
 
+from benchmarks.options import parser
+from benchmarks.results import Section, read, record, section
+from benchmarks.tables import pretraining as table
+from benchmarks.tables import say, show
 from minigrad import io
 from minigrad.models import from_fcmae
 from minigrad.runs import Experiment, PretrainConfig, TrainConfig, prepare
@@ -40,7 +44,7 @@ def pretrain(folder: Path, args: argparse.Namespace) -> Path:
     """Pre-train unless it is done already; return the file of the encoder."""
     encoder = folder / f"encoder-{args.pretrain_seed}.safetensors"
     if not encoder.is_file():
-        print("masked autoencoder, no labels", flush=True)
+        say("masked autoencoder, no labels")
         choices = {"data": args.data, "seed": args.pretrain_seed, "epochs": args.pretrain_epochs}
         experiment = prepare(PretrainConfig.from_values(SIZES, choices))
         fit(experiment, folder / f"masked-{args.pretrain_seed}.safetensors")
@@ -53,57 +57,43 @@ def fine_tune(folder: Path, args: argparse.Namespace, encoder: Path, seed: int) 
     found = {}
     choices = {"data": args.data, "seed": seed, "labels": args.labels, "epochs": args.epochs}
     for name, start in (("scratch", ""), ("pretrained", str(encoder))):
-        print(f"seed {seed}: {100 * args.labels:g} % of the labels, {name}", flush=True)
+        say(f"seed {seed}: {100 * args.labels:g} % of the labels, {name}")
         experiment = prepare(TrainConfig.from_values(SIZES, choices, {"init_from": start}))
         found[name] = fit(experiment, folder / f"{name}-{seed}.safetensors")
     return found
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
-    """Return accuracies in per cent: one line per seed, then the mean.
-
-    Examples
-    --------
-    >>> print(table({"0": {"scratch": 0.8, "pretrained": 0.85}}))
-    seed      scratch  pretrained      gain
-       0        80.00       85.00     +5.00
-    mean        80.00       85.00     +5.00
-    """
-    pairs = [(seed, 100 * r["scratch"], 100 * r["pretrained"]) for seed, r in results.items()]
-    pairs.append(("mean", fmean(a for _, a, _ in pairs), fmean(b for _, _, b in pairs)))
-    lines = [f"{'seed':>4} {'scratch':>12} {'pretrained':>11} {'gain':>9}"]
-    lines += [f"{seed:>4} {a:12.2f} {b:11.2f} {b - a:+9.2f}" for seed, a, b in pairs]
-    if len(pairs) > 2:
-        gains = [b - a for _, a, b in pairs[:-1]]
-        lines.append(f"standard deviation of the gain: {stdev(gains):.2f}")
-    return "\n".join(lines)
+def recorded(file: Path) -> dict[str, Section]:
+    """Return the sections of the seeds that are there."""
+    sections: dict[str, Section] = read(file)["sections"] if file.is_file() else {}
+    return sections
 
 
-def main(words: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Compute what is missing, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default="fashion-mnist", help="as for 'minigrad train'")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
-    parser.add_argument("--pretrain-seed", type=int, default=0, help="default: 0")
-    parser.add_argument("--labels", type=float, default=0.1, help="share of them (default: 0.1)")
-    parser.add_argument("--pretrain-epochs", type=int, default=8, help="default: 8")
-    parser.add_argument("--epochs", type=int, default=20, help="of fine-tuning (default: 20)")
-    parser.add_argument("--folder", default="runs/pretraining", help="default: runs/pretraining")
-    args = parser.parse_args(words)
+    made = parser("pretraining", __doc__, json=False)
+    made.add_argument("--data", default="fashion-mnist", help="as for 'minigrad train'")
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    made.add_argument("--pretrain-seed", type=int, default=0, help="default: 0")
+    made.add_argument("--labels", type=float, default=0.1, help="share of them (default: 0.1)")
+    made.add_argument("--pretrain-epochs", type=int, default=8, help="default: 8")
+    made.add_argument("--epochs", type=int, default=20, help="of fine-tuning (default: 20)")
+    made.add_argument("--folder", default="runs/pretraining", help="default: runs/pretraining")
+    args = made.parse_args(arguments)
     folder = Path(args.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = pretrain(folder, args)
     file = folder / "results.json"
-    results = json.loads(file.read_text()) if file.is_file() else {}
+    encoder = pretrain(folder, args)
     for seed in args.seeds:
-        if str(seed) not in results:
-            found = fine_tune(folder, args, encoder, seed)
-            results = json.loads(file.read_text()) if file.is_file() else {}  # others may compute
-            results[str(seed)] = found
-            io.write_text(file, json.dumps(results, indent=1) + "\n")
-    print(table(dict(sorted(results.items()))))
+        if f"seed {seed}" not in recorded(file):
+            taken = section("pretraining", f"pretraining --data {args.data} --seeds {seed}")
+            row = {"seed": seed} | fine_tune(folder, args, encoder, seed)
+            record(file, f"seed {seed}", taken | {"rows": [row]})
+    rows = [row for each in recorded(file).values() for row in each["rows"]]
+    show(*table({"rows": sorted(rows, key=lambda row: row["seed"])}))
+    if len(rows) > 1:
+        gains = [100 * (row["pretrained"] - row["scratch"]) for row in rows]
+        print(f"standard deviation of the gain: {stdev(gains):.2f}")
 
 
 if __name__ == "__main__":

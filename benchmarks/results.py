@@ -5,12 +5,11 @@ A run replaces its own section and leaves the others, so the long set can be tak
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import HERE, machine, name_of
+from benchmarks.machine import HERE, machine, moment, name_of
 from minigrad.errors import DataError
 from minigrad.io import write_text
 
@@ -33,6 +32,11 @@ def read(path: Path) -> dict[str, Any]:
     """Return ``{"machine": …, "sections": {name: section}}``."""
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
+
+
+def section(kind: str, command: str, **more: Any) -> Section:
+    """Begin a section: which table it is, how it is taken, when, and beside how much other work."""
+    return moment() | {"kind": kind, "command": f"python -m benchmarks {command}"} | more
 
 
 def record(path: Path, name: str, section: Section) -> None:
@@ -61,16 +65,13 @@ def record(path: Path, name: str, section: Section) -> None:
         )
     packages |= here["packages"]
     whole["sections"][name] = section
+    write(path, whole)
+
+
+def write(path: Path, whole: dict[str, Any]) -> None:
+    """Write a file of results, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-
-
-def add_option(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--json [FILE]``."""
-    parser.add_argument(
-        "--json", type=Path, nargs="?", const=path_here(), metavar="FILE",
-        help="record the figures; without FILE in benchmarks/results, under this machine's name",
-    )  # fmt: skip
 
 
 def _latest(whole: dict[str, Any]) -> str:

@@ -9,16 +9,18 @@ rates, and are scored on the same held-out part::
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from benchmarks.options import parser
+from benchmarks.results import section
+from benchmarks.tables import report, say
+from benchmarks.turns import timed
 from minigrad.cli.options import add_config_options, given_options
 from minigrad.runs import Experiment, SegmentConfig, prepare
 from minigrad.train import ConfusionMatrix
@@ -54,8 +56,8 @@ def padded(model: Any, x: Any, multiple: int) -> Any:
     return y[(slice(None), slice(None), *(slice(n) for n in sides))]
 
 
-def train_torch(experiment: Experiment) -> tuple[ConfusionMatrix, float]:
-    """Train the PyTorch twin of an experiment that has not begun; return scores and seconds."""
+def train_torch(experiment: Experiment) -> tuple[float, ConfusionMatrix]:
+    """Train the PyTorch twin of an experiment that has not begun; return seconds and scores."""
     ours = experiment.trainer.model
     model = TorchUNet(ours)
     model.load_state_dict(
@@ -63,60 +65,59 @@ def train_torch(experiment: Experiment) -> tuple[ConfusionMatrix, float]:
     )
     optimizer = torch.optim.AdamW(groups(experiment, model), lr=experiment.config.lr)
     schedule = experiment.trainer.schedule
+
+    def step(x: Any, target: Any) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = experiment.trainer.optimizer.param_groups[0]["lr"]
+        optimizer.zero_grad()
+        dice_ce(model(torch.from_numpy(x.numpy())), torch.from_numpy(target.numpy())).backward()
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+
     seconds = 0.0
     for epoch in range(experiment.config.epochs):
-        for x, target in experiment.train.batches(epoch):
-            start = time.perf_counter()
-            for group in optimizer.param_groups:
-                group["lr"] = experiment.trainer.optimizer.param_groups[0]["lr"]
-            optimizer.zero_grad()
-            dice_ce(model(torch.from_numpy(x.numpy())), torch.from_numpy(target.numpy())).backward()
-            optimizer.step()
-            if schedule is not None:
-                schedule.step()
-            seconds += time.perf_counter() - start
-        print(f"PyTorch: epoch {epoch + 1}, {seconds:.1f} s", flush=True)
+        for batch in experiment.train.batches(epoch):
+            seconds += timed(partial(step, *batch))[0]
+        say(f"PyTorch: epoch {epoch + 1}, {seconds:.1f} s")
     matrix = ConfusionMatrix(len(experiment.split.spec.classes))
     model.eval()
     with torch.no_grad():
         for x, target in experiment.test.batches(0):
             scores = padded(model, torch.from_numpy(x.numpy()), ours.reductions[-1])
             matrix.update(scores.numpy(), target)
-    return matrix, seconds
+    return seconds, matrix
 
 
-def train_ours(experiment: Experiment) -> tuple[ConfusionMatrix, float]:
-    """Train an experiment; return scores and the seconds without the tests between epochs."""
-    history = experiment.fit()
-    seconds = sum(row["seconds"] for row in history)
-    return experiment.trainer.confusion(experiment.test), seconds  # type: ignore[attr-defined]
+def train_ours(experiment: Experiment) -> tuple[float, ConfusionMatrix]:
+    """Train an experiment; return the seconds without the tests between epochs, and scores."""
+    seconds = sum(row["seconds"] for row in experiment.fit())
+    return seconds, experiment.trainer.confusion(experiment.test)  # type: ignore[attr-defined]
 
 
-def main(words: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("minigrad", "pytorch"), help="train one of the two")
-    parser.add_argument("--out", help="also write the scores to this JSON file")
-    add_config_options(parser, SegmentConfig)
-    args = parser.parse_args(words)
+RUNS = {"minigrad": train_ours, "pytorch": train_torch}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    made = parser("segmentation", __doc__)
+    made.add_argument("--only", choices=RUNS, help="train one of the two")
+    add_config_options(made, SegmentConfig)
+    args = made.parse_args(arguments)
     config = SegmentConfig.from_values(given_options(args, SegmentConfig))
     if config.loss != "dice_ce" or config.ema:
-        parser.error("the comparison is written for --loss dice_ce --ema 0")
-    results: dict[str, Any] = {}
-    for name, run in (("minigrad", train_ours), ("pytorch", train_torch)):
-        if args.only in (None, name):
-            experiment = prepare(config)
-            matrix, seconds = run(experiment)
-            classes = experiment.split.spec.classes
-            results[name] = {
-                "seconds": round(seconds, 1),
-                "iou": dict(zip(classes, matrix.iou().round(4).tolist(), strict=True)),
-                "dice": dict(zip(classes, matrix.dice().round(4).tolist(), strict=True)),
-                "mean_iou": round(matrix.mean_iou(), 4),
-                "mean_dice": round(matrix.mean_dice(), 4),
-            }
-            print(name, json.dumps(results[name]), flush=True)
-    if args.out:
-        Path(args.out).write_text(json.dumps(results, indent=2) + "\n")
+        made.error("the comparison is written for --loss dice_ce --ema 0")
+    name = f"segmentation {config.data}"
+    taken = section("segmentation", f"segmentation --data {config.data}", rows=[])
+    for peer in [args.only] if args.only else RUNS:
+        experiment = prepare(config)
+        seconds, matrix = RUNS[peer](experiment)
+        scores = {
+            kind: dict(zip(experiment.split.spec.classes, values.tolist(), strict=True))
+            for kind, values in (("iou", matrix.iou()), ("dice", matrix.dice()))
+        }
+        means = {"mean_iou": matrix.mean_iou(), "mean_dice": matrix.mean_dice()}
+        taken["rows"].append({"peer": peer, "seconds": seconds} | scores | means)
+    report(name, taken, args.json)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""The recorded figures as Markdown tables and SVG plots; docs/benchmarks.md shows them."""
+"""The one way to print: sections as tables, on the terminal, and as Markdown on the page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from benchmarks.claims import CLAIMS, COLUMNS
-from benchmarks.cpu import limit_line, others_line
-from benchmarks.plots import lines
-from benchmarks.results import Section, read
+from benchmarks.peers import PRODUCT
+from benchmarks.results import Section, record
 
-Rows = Sequence[Mapping[str, Any]]
-LABELS = {"batch": "images in the batch", "side": "side of the image",
-          "depth": "blocks in the third stage"}  # fmt: skip
+Row = Mapping[str, Any]
+Table = tuple[Sequence[str], list[Sequence[str]]]  # head and rows
+
+
+# ---- printing ---------------------------------------------------------------------------------
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -30,84 +32,116 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rules, *rows))
 
 
-def compared(section: Section) -> str:
-    """Return the table of one phase."""
+def show(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, the first column left, the others right.
+
+    Examples
+    --------
+    >>> show(["kernel", "ms"], [["gelu", "1.25"], ["grn", "—"]])
+    kernel    ms
+    gelu    1.25
+    grn        —
+    """
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        print("  ".join(cells).rstrip())
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """Say on the side how far it is, while the table waits for its last row."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def plain(rows: Sequence[Row]) -> Table:
+    """Return rows of equal keys as a table."""
+    head = list(rows[0]) if rows else ["(nothing)"]
+    return head, [[_cell(row.get(name)) for name in head] for row in rows]
+
+
+def report(name: str, section: Section, path: Path | None) -> None:
+    """Print a section, and record it if there is a file for it."""
+    print(f"\n{name}")
+    show(*TABLES[section["kind"]](section))
+    print("\n".join(notes(section)), flush=True)
+    if path:
+        record(path, name, section)
+
+
+# ---- cells ------------------------------------------------------------------------------------
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "—"
+    if isinstance(value, float):
+        return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
+    return str(value)
+
+
+def _spread(values: Mapping[str, float], digits: int, scale: float = 1.0) -> list[str]:
+    """Return a median and its quartiles."""
+    median, low, high = (f"{scale * values[k]:.{digits}f}" for k in ("median", "low", "high"))
+    return [median, f"{low} to {high}"]
+
+
+# ---- a table per kind of section --------------------------------------------------------------
+
+
+def compared(section: Section) -> Table:
+    """Return the table of one task."""
     rows = section["rows"]
     shared = all("share" in row for row in rows)
     head = ["", "ms per image", "quartiles", "to minigrad", "quartiles"]
     head += ["of the limit"] * shared + ["MB at start", "MB at most", "differs by"]
-
-    def cells(row: Mapping[str, Any]) -> list[str]:
-        ms, ratio = row["ms"], row["ratio"]
-        return [
-            row["peer"], f"{ms['median']:.1f}", f"{ms['low']:.1f} to {ms['high']:.1f}",
-            f"{ratio['median']:.2f}", f"{ratio['low']:.2f} to {ratio['high']:.2f}",
-            *([f"{100 * row['share']:.0f} %"] * shared), f"{row['before_mb']:.0f}",
+    return head, [
+        [
+            row["peer"], *_spread(row["ms"], 1), *_spread(row["ratio"], 2),
+            *([f"{100 * row['share']:.0f} %"] if shared else []), f"{row['before_mb']:.0f}",
             f"{row['peak_mb']:.0f}", f"{row['difference']:.0e}",
-        ]  # fmt: skip
-
-    table = markdown(head, map(cells, rows))
-    if not shared:
-        return table
-    return f"{table}\n\n{limit_line(rows[0]['products'])}"
+        ]
+        for row in rows
+    ]  # fmt: skip
 
 
-def kernels(section: Section) -> str:
+def kernels(section: Section) -> Table:
     """Return the table of the single kernels."""
-    head = ["", "GFLOP/s", "PyTorch", "ms", "PyTorch", "to minigrad", "quartiles"]
 
-    def cells(row: Mapping[str, Any]) -> list[str]:
+    def cells(row: Row) -> list[str]:
         times = [row["ms"], row["torch_ms"]]
         speeds = [f"{row['flops'] / ms / 1e6:.0f}" if row["flops"] else "" for ms in times]
-        r = row["ratio"]
-        return [
-            row["kernel"], *speeds, *(f"{ms:.2f}" for ms in times),
-            f"{r['median']:.2f}", f"{r['low']:.2f} to {r['high']:.2f}",
-        ]  # fmt: skip
+        return [row["kernel"], *speeds, *(f"{ms:.2f}" for ms in times), *_spread(row["ratio"], 2)]
 
-    return markdown(head, map(cells, section["rows"]))
+    head = ["", "GFLOP/s", "PyTorch", "ms", "PyTorch", "to minigrad", "quartiles"]
+    return head, [cells(row) for row in section["rows"]]
 
 
-def fashion(section: Section) -> str:
+def fashion(section: Section) -> Table:
     """Return the table of steps or epochs on Fashion-MNIST."""
     step = section["kind"] == "fashion step"
     scale, unit, last = (1.0, "ms", "last loss") if step else (1e-3, "s", "test accuracy")
     head = ["", f"{unit} per {section['kind'].split()[1]}", "quartiles", "to minigrad", last]
-    return markdown(
-        head,
-        (
-            [
-                row["peer"], f"{scale * row['ms']['median']:.1f}",
-                f"{scale * row['ms']['low']:.1f} to {scale * row['ms']['high']:.1f}",
-                f"{row['ratio']['median']:.2f}",
-                f"{row['last']:.4f}" if step else f"{100 * row['last']:.1f} %",
-            ]
-            for row in section["rows"]
-        ),
-    )  # fmt: skip
+    return head, [
+        [
+            row["peer"], *_spread(row["ms"], 1, scale), f"{row['ratio']['median']:.2f}",
+            f"{row['last']:.4f}" if step else f"{100 * row['last']:.1f} %",
+        ]
+        for row in section["rows"]
+    ]  # fmt: skip
 
 
-def overhead(section: Section) -> str:
+def overhead(section: Section) -> Table:
     """Return the table of the overhead per operation."""
     head = ["", "µs forward", "quartiles", "µs forward and backward", "quartiles"]
-    return markdown(
-        head,
-        (
-            [row["peer"]]
-            + [
-                text
-                for kind in ("forward", "both")
-                for text in (
-                    f"{row[kind]['median']:.2f}",
-                    f"{row[kind]['low']:.2f} to {row[kind]['high']:.2f}",
-                )
-            ]
-            for row in section["rows"]
-        ),
-    )
+    return head, [
+        [row["peer"], *_spread(row["forward"], 2), *_spread(row["both"], 2)]
+        for row in section["rows"]
+    ]
 
 
-def scaling(section: Section) -> str:
+def scaling(section: Section) -> Table:
     """Return the table of a sweep: a row per point, two columns per peer."""
     axis, rows = section["axis"], section["rows"]
     names = list(dict.fromkeys(row["peer"] for row in rows))
@@ -122,77 +156,76 @@ def scaling(section: Section) -> str:
             *(f"{row['peak_mb']:.0f}" for row in points),
         ]
 
-    return markdown(head, map(cells, dict.fromkeys(row[axis] for row in rows)))
+    return head, [cells(value) for value in dict.fromkeys(row[axis] for row in rows)]
 
 
-def scaling_plot(section: Section) -> str:
-    """Return the picture of a sweep."""
-    axis = section["axis"]
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = {
-        "ms per image": {}, "MB at most": {},
-    }  # fmt: skip
-    for row in section["rows"]:
-        for panel, y in zip(panels.values(), (row["ms"]["median"], row["peak_mb"]), strict=True):
-            panel.setdefault(row["peer"], []).append((row[axis], y))
-    return lines(f"{section['model']}, {section['task']}", LABELS[axis], panels)
+def against(section: Section) -> Table:
+    """Return the table of two checkouts."""
+    head = ["ms", "before", "after", "before/after", "quartiles"]
+    return head, [
+        [
+            row["what"], *(f"{row[when]['median']:.2f}" for when in ("before", "after")),
+            *_spread(row["ratio"], 3),
+        ]
+        for row in section["rows"]
+    ]  # fmt: skip
 
 
-def claims(sections: Mapping[str, Section]) -> str:
-    """Return the table of the claims, each with its command."""
+def pretraining(section: Section) -> Table:
+    """Return the accuracies in per cent: a row per seed, then the mean.
 
-    def command(name: str) -> str:
-        return f"`{sections[name]['command']}`" if name in sections else ""
-
-    return markdown(
-        [*COLUMNS, "Command"],
-        ([*claim.judge(sections), command(claim.section)] for claim in CLAIMS),
-    )
-
-
-def taken(section: Section) -> str:
-    """Return when and how a section was taken."""
-    others = ""
-    if section.get("others") is not None:
-        others = f"; {others_line(section)} meanwhile"
-    return (
-        f"`{section['command']}`, {section['date'][:16].replace('T', ' ')}, commit "
-        f"{section['commit']}; load {', '.join(map(str, section['load']))} before{others}."
-    )
+    Examples
+    --------
+    >>> show(*pretraining({"rows": [{"seed": 0, "scratch": 0.8, "pretrained": 0.85}]}))
+    seed  scratch  pretrained   gain
+    0       80.00       85.00  +5.00
+    mean    80.00       85.00  +5.00
+    """
+    rows = [(str(r["seed"]), 100 * r["scratch"], 100 * r["pretrained"]) for r in section["rows"]]
+    rows.append(("mean", fmean(a for _, a, _ in rows), fmean(b for _, _, b in rows)))
+    return ["seed", "scratch", "pretrained", "gain"], [
+        [seed, f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}"] for seed, a, b in rows
+    ]
 
 
-def machine(whole: Mapping[str, Any]) -> str:
-    """Return what the figures were taken on."""
-    m = whole["machine"]
-    packages = ", ".join(f"{name} {version}" for name, version in m["packages"].items())
-    return (
-        f"{m['processor']}, {m['cores']} cores ({m['vectors']}), {m['memory_gb']} GB of memory; "
-        f"{m['system']}; Python {m['python']}; {packages}."
-    )
+def segmentation(section: Section) -> Table:
+    """Return the scores on the held-out part: means, then the Dice of every class."""
+    rows = section["rows"]
+    head = ["", "seconds", "mean IoU", "mean Dice", *rows[0]["dice"]]
+    return head, [
+        [
+            row["peer"], f"{row['seconds']:.1f}",
+            *(f"{x:.3f}" for x in (row["mean_iou"], row["mean_dice"], *row["dice"].values())),
+        ]
+        for row in rows
+    ]  # fmt: skip
 
 
-TABLES = {
-    "compare": compared, "kernels": kernels, "fashion step": fashion, "fashion epoch": fashion,
-    "overhead": overhead, "scaling": scaling,
+TABLES: dict[str, Callable[[Section], Table]] = {
+    "against": against, "compare": compared, "fashion epoch": fashion, "fashion step": fashion,
+    "kernels": kernels, "overhead": overhead, "pretraining": pretraining, "scaling": scaling,
+    "segmentation": segmentation,
 }  # fmt: skip
 
 
-def write(results: Path, folder: Path) -> list[Path]:
-    """Write every table and plot of a file of results to a folder; return their paths.
+# ---- what stands below ------------------------------------------------------------------------
 
-    A section ``inference convnext_tiny 224 batch 8`` becomes
-    ``inference-convnext_tiny-224-batch-8.txt``; a sweep has a picture beside its table.
-    """
-    whole = read(results)
-    sections = whole["sections"]
-    files = {"machine.txt": machine(whole), "claims.txt": claims(sections)}
-    for name, section in sections.items():
-        file = name.replace(" ", "-")
-        files[f"{file}.txt"] = f"{TABLES[section['kind']](section)}\n\n{taken(section)}"
-        if section["kind"] == "scaling":
-            files[f"{file}.svg"] = scaling_plot(section)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        path = folder / name
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-    return [folder / name for name in files]
+
+def notes(section: Section) -> Iterator[str]:
+    """Yield what a table does not say: the limit, and how it was taken."""
+    rows = section["rows"]
+    if rows and "products" in rows[0]:
+        *others, (_, fastest) = rows[0]["products"].items()
+        each = ", ".join(f"{name} {gflops:.0f}" for name, gflops in others)
+        yield (
+            f"The limit: {fastest:.0f} GFLOP/s in a product of {PRODUCT} × {PRODUCT} matrices "
+            f"({each})."
+        )
+    meanwhile = ""
+    if section.get("others") is not None:
+        share = 100 * section["others"]
+        meanwhile = f"; other programs had {share:.0f} % of the processors meanwhile"
+    yield (
+        f"`{section['command']}`, {section['date'][:16].replace('T', ' ')}, commit "
+        f"{section['commit']}; load {', '.join(map(str, section['load']))} before{meanwhile}."
+    )

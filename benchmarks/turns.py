@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from minigrad.errors import MinigradError
 
 Options = dict[str, Any]
 Run = Callable[[], Any]
+Clock = Callable[[], float]
 PAUSE = 0.1  # seconds in which threads that wait, spinning, give up
 DISTURBED = 0.03  # share of the processors that other programs may have …
 TRIES = 2  # … else a round is taken again, until there are so many times more than wanted
@@ -49,6 +50,21 @@ def orders(names: Iterable[Any], seed: int = 0) -> Iterator[list[Any]]:
         yield draw.sample(names, len(names))
 
 
+def clock_of(threads: int) -> Clock:
+    """Return the clock for a number of threads.
+
+    With one thread it is that of the process, which other programs hardly disturb.
+    """
+    return time.process_time if threads == 1 else time.perf_counter
+
+
+def timed(run: Run, clock: Clock = time.perf_counter) -> tuple[float, Any]:
+    """Return the seconds that a run takes, and what it returns."""
+    start = clock()
+    value = run()
+    return clock() - start, value
+
+
 def by_turns(
     runs: Mapping[Any, Run],
     rounds: int,
@@ -56,7 +72,7 @@ def by_turns(
     warm: int = 0,
     pause: float = 0.0,
     again: bool = False,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = time.perf_counter,
 ) -> dict[Any, list[float]]:
     """Return the seconds of every run in every round, all in this process.
 
@@ -81,46 +97,45 @@ def by_turns(
             time.sleep(pause)
             if again:
                 runs[name]()
-            start = clock()
-            runs[name]()
-            seconds = clock() - start
+            seconds, _ = timed(runs[name], clock)
             if number >= 0:
                 taken[name].append(seconds)
     return taken
 
 
 def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
-    """Be a worker: run what `make` returns, `warm` times at first, then once per line read.
-
-    With one thread the clock is that of the process, which other programs hardly disturb.
-    """
-    clock = time.process_time if threads == 1 else time.perf_counter
-    run = make()
+    """Be a worker: run what `make` returns, `warm` times at first, then once per line read."""
+    run, clock = make(), clock_of(threads)
     before = memory_now()
     values = [run() for _ in range(warm)]
     first = np.ravel(values[0])[:10].tolist() if values else []
     ready = {"result": first, "before_mb": before}
     print(json.dumps(ready), flush=True)
     for _ in sys.stdin:
-        start = clock()
-        value = run()
-        seconds = clock() - start
+        seconds, value = timed(run, clock)
         answer = {"seconds": seconds, "peak_mb": memory_peak()}
         if np.size(value) == 1:
             answer["value"] = float(np.ravel(value)[0])
         print(json.dumps(answer), flush=True)
 
 
+class Command(NamedTuple):
+    """How a worker is started."""
+
+    words: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path | None = None
+
+
 class Worker:
     """A process that makes its peer, says when it is warm, and runs it when asked."""
 
-    def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
-    ) -> None:
-        self.what = " ".join(command[3:5]) or command[-1]
+    def __init__(self, command: Command) -> None:
+        words, environment, folder = command
+        self.what = " ".join(words[3:5]) or words[-1]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
             env={**os.environ, **environment}, cwd=folder,
         )  # fmt: skip
         self.taken: dict[int, dict[str, float]] = {}  # round -> answer
@@ -227,6 +242,26 @@ def take_turns(
         worker.turns = {number: worker.taken[number] for number in sorted(best)}
     kept = {number for worker in workers.values() for number in worker.turns}
     return statistics.fmean(shares[number] for number in kept) if watch.known else None
+
+
+def race(
+    commands: Mapping[Any, Command],
+    rounds: int,
+    at_most: Mapping[Any, int] | None = None,
+    tries: int = TRIES,
+) -> tuple[dict[Any, Worker], float | None]:
+    """Start a worker for every command, let them take turns, and end them.
+
+    Return the workers with the turns they had, and what `take_turns` returns.
+    """
+    workers: dict[Any, Worker] = {}
+    try:
+        for name, command in commands.items():
+            workers[name] = Worker(command)
+        return workers, take_turns(workers, rounds, at_most, tries)
+    finally:
+        for worker in workers.values():
+            worker.close()
 
 
 class Others:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from benchmarks import results, tables
+from benchmarks import page, results
 from minigrad.viz.svg import Canvas
 
 DOCS = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ NOTHING = "Not measured yet."
 def write(app: Sphinx) -> None:
     """Write what the page includes."""
     newest = results.newest()
-    written = [] if newest is None else [path.name for path in tables.write(newest, FOLDER)]
+    written = [] if newest is None else [path.name for path in page.write(newest, FOLDER)]
     FOLDER.mkdir(exist_ok=True)
     for name in USED.findall(PAGE.read_text(encoding="utf-8")):
         if name not in written:

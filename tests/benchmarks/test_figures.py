@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 
 import minigrad.models as models
-from benchmarks import claims, machine, networks, peers, plots, results, tables, turns, work
+from benchmarks import (
+    claims,
+    machine,
+    networks,
+    page,
+    peers,
+    plots,
+    results,
+    tables,
+    turns,
+    work,
+)
 from benchmarks.all import STEPS
 from benchmarks.scaling import AXES
 from benchmarks.turns import middle
@@ -141,7 +152,7 @@ def test_tables_show_the_figures_of_the_file(tmp_path):
     file = tmp_path / "cpu.json"
     for name, given in sections.items():
         results.record(file, name, given)
-    written = {path.name: path.read_text() for path in tables.write(file, tmp_path / "pages")}
+    written = {path.name: path.read_text() for path in page.write(file, tmp_path / "pages")}
     phase = written["inference-convnext_tiny-224-batch-8.txt"]
     assert "| torch channels_last | 21.5 | 20.5 to 22.5 | 2.15 |" in phase
     assert "The limit: 400 GFLOP/s" in phase
