@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.cli.build import add_shape_options, model_from, sample_shape
+from minigrad.cli.build import add_shape_options, chosen_model
 from minigrad.cli.options import check_file
 from minigrad.errors import DataError, OptionError, unknown
-from minigrad.nn import Module
 from minigrad.runs import find_trained, load_trained
 from minigrad.tensor import Tensor
 from minigrad.viz import (
@@ -111,7 +110,7 @@ def _enlarged(
 
 
 def _receptive_field(args: argparse.Namespace) -> int:
-    model, shape, name = _model_of(args)
+    model, shape, name = chosen_model(args, trunk=True)
     field = receptive_field(model, shape, args.layer)
     stages = any(name.startswith("stages.") for name, _ in model.named_modules())
     whole = "the last stage" if stages else "the result"
@@ -130,15 +129,3 @@ def _receptive_field(args: argparse.Namespace) -> int:
         f"{sides} pixels of {across} across"
     )
     return 0
-
-
-def _model_of(args: argparse.Namespace) -> tuple[Module, tuple[int, ...], str]:
-    """Return a trained model or an untrained named one, the shape of its input, and its name."""
-    if args.model and not Path(args.model).exists():
-        shape = sample_shape(args)
-        return model_from(args).to(args.device), shape, f"{args.model}, untrained"
-    trained = load_trained(find_trained(args.model), args.device)
-    images = trained.images
-    side = trained.config.image_size or images.size or 224
-    shape = (images.channels, *(side,) * images.spatial_dims)
-    return trained.model, shape, str(trained.path.parent)

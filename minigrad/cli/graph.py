@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from minigrad import io
-from minigrad.cli.build import add_model_options, model_from, sample_shape
+from minigrad.cli.build import add_model_options, chosen_model
 from minigrad.cli.options import check_file
 from minigrad.errors import unknown
 from minigrad.ops.create import zeros
@@ -16,14 +16,14 @@ HELP = "Draw the autograd graph of a model (SVG), or print it for Graphviz or Me
 EXAMPLES = """examples:
   minigrad graph                                     a small ConvNeXt V2, as graph.svg
   minigrad graph unet -o unet.mmd                    a U-Net, for Mermaid
+  minigrad graph runs/digits                         the model of a run
 """
 FORMATS = {".svg": graph_svg, ".dot": graph_dot, ".mmd": graph_mermaid}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_model_options(parser, "convnextv2", [1], [8])
-    parser.set_defaults(size=[32])
+    add_model_options(parser, "convnextv2", [1], [8], side=32)
     parser.add_argument(
         "--output",
         "-o",
@@ -39,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix.lower() not in FORMATS:
         raise unknown("ending", path.suffix or str(path), FORMATS)
     check_file(args.output)
-    shape = sample_shape(args)  # refused before a model is built
-    model = model_from(args)
-    io.write_text(path, FORMATS[path.suffix.lower()](model(zeros(1, *shape)), model))
+    model, shape, _ = chosen_model(args)
+    result = model(zeros(1, *shape))
+    if isinstance(result, tuple):  # of an autoencoder: the loss stands first
+        result = result[0]
+    io.write_text(path, FORMATS[path.suffix.lower()](result, model))
     print(f"{path}: the graph of {args.model}, leaves above, result below")
     return 0

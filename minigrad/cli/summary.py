@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 
-from minigrad.cli.build import add_model_options, model_from, sample_shape
+from minigrad.cli.build import add_model_options, chosen_model
 from minigrad.errors import OptionError
 from minigrad.viz import summary
 
@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   minigrad summary convnextv2_atto                   a model that has a name
   minigrad summary convnext --depths 1 1 --dims 8 16 --size 32
   minigrad summary unet --encoder convnextv2_atto --spatial-dims 3 --size 32
+  minigrad summary runs/digits                       the model of a run
 """
 
 
@@ -28,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, with rich on a terminal that has it and is wide enough for all numbers."""
     if args.depth < 0:
         raise OptionError(f"--depth must be 0 or more, got {args.depth}")
-    shape = sample_shape(args)  # refused before a model is built
-    table = summary(model_from(args), shape, args.depth)
+    model, shape, _ = chosen_model(args)
+    table = summary(model, shape, args.depth)
     width = max(map(len, str(table).splitlines()))
     if sys.stdout.isatty() and width < shutil.get_terminal_size().columns:
         try:

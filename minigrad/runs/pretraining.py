@@ -169,8 +169,8 @@ class Pretraining(Task[PretrainConfig]):
             f"'minigrad train --init-from {trained.path.parent}'"
         )
 
-    def looking(self, trained: Trained[PretrainConfig]) -> Module:
-        """Return the encoder as the model that sees whole images."""
+    def trunk(self, trained: Trained[PretrainConfig]) -> Module:
+        """Return the encoder as a classifier: without masks, over whole images."""
         model = build_model(trained.config, trained.images)
         model.load_state_dict(from_fcmae(trained.model.state_dict()), strict=False)
         return model.to(trained.device).eval()

@@ -125,8 +125,8 @@ class Task(ABC, Generic[C]):
         """Return how much of what was read is of each class; and the classes of all positions."""
         raise NotImplementedError
 
-    def looking(self, trained: Trained[C]) -> Module:
-        """Return what of the model looks at an image, for its receptive field."""
+    def trunk(self, trained: Trained[C]) -> Module:
+        """Return the part of the model that sees whole images, for its receptive field."""
         return trained.model
 
     # ---- alike for all ----------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from minigrad import io
 from minigrad.cli import main
 from minigrad.data import read_nifti
+from minigrad.runs import find_trained, load_trained
 from tests.data.test_fashion import idx
 from tests.heads import write_head
 
@@ -308,3 +309,36 @@ def test_pictures_are_segmented(
     status, out, err = run(capsys, "explain", "pictures/a/x.npy", *trained, "--class", "dress")
     assert (status, err) == (0, "")
     assert Path("pictures/a/x-explained.png").is_file()
+
+
+KINDS = ["digits", "digits-pretrained", "brain", "pets"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_run_is_looked_into(
+    runs: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """`summary`, `graph` and `explain` take the folder of a run, whatever made it."""
+    folder = str(runs / "runs" / kind)
+    trained = load_trained(find_trained(folder), "cpu")
+    status, out, err = run(capsys, "summary", folder)
+    assert (status, err) == (0, "")
+    assert f"{sum(p.numel() for p in trained.model.parameters()):,} parameters" in out
+    assert re.search(rf"^{type(trained.model).__name__} ", out, re.M)
+    status, out, err = run(capsys, "graph", folder, "-o", "graph.mmd")
+    assert (status, err) == (0, "")
+    assert "stages.0.0.dwconv.weight" in Path("graph.mmd").read_text()
+    status, out, err = run(capsys, "explain", "--receptive-field", "--model", folder)
+    assert (status, err) == (0, "")
+    assert f"{folder} looks at; 50 % in" in out
+
+
+def test_a_run_has_its_own_sizes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(runs / "runs" / "digits")
+    for words in (["--depths", "2"], ["--channels", "1"], ["--encoder", "convnext"]):
+        status, out, err = run(capsys, "summary", folder, *words)
+        assert (status, out) == (2, "")
+        assert f"{words[0]} is for a model by name; {folder} has its own" in err
+    assert "1 × 4 × 8 × 8" in run(capsys, "summary", folder, "--size", "16")[1]
+    Path("convnext").mkdir()  # what has a name is no place
+    assert run(capsys, "summary", "convnext", "--depths", "1", "--dims", "4", "--size", "8")[0] == 0
