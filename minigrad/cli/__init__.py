@@ -1,4 +1,4 @@
-"""The command ``minigrad`` and its sub-commands, one module each."""
+"""The command ``minigrad``: a sub-command for every task, and a module for each other one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from minigrad.cli import data, doctor, explain, graph, models, predict, summary,
 from minigrad.cli.parser import Parser
 from minigrad.cli.task import TaskCommand
 from minigrad.errors import MinigradError
-from minigrad.runs import TASKS
+from minigrad.runs import tasks
 
 __all__ = ["main"]
 
-COMMANDS: dict[str, Any] = {task.name: TaskCommand(task) for task in TASKS} | {
-    module.__name__.rpartition(".")[2]: module
-    for module in (val, predict, explain, summary, models, data, graph, doctor)
-}
+MODULES = (val, predict, explain, summary, models, data, graph, doctor)
 ABOUT = "Train and use ConvNeXt models, and look inside them."
 EXAMPLES = """examples:
   minigrad train                                  a small ConvNeXt V2 on handwritten digits
@@ -102,13 +99,19 @@ def _line(error: Exception) -> str:
     return str(error)
 
 
+def commands() -> dict[str, Any]:
+    """Return the commands by name: one for each task, and the modules of the others."""
+    trained: dict[str, Any] = {name: TaskCommand(task) for name, task in tasks.items()}
+    return trained | {module.__name__.rpartition(".")[2]: module for module in MODULES}
+
+
 def build_parser() -> Parser:
     """Return the parser of all commands."""
     parser = Parser(prog="minigrad", description=ABOUT, epilog=EXAMPLES)
     parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for name, command in COMMANDS.items():
-        own = commands.add_parser(name, help=command.HELP, description=command.HELP)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name, command in commands().items():
+        own = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.add_options(own)
         own.epilog = "\n".join(filter(None, [command.EXAMPLES, own.epilog]))

@@ -120,7 +120,7 @@ def _named(args: argparse.Namespace, channels: int) -> Module:
 def _convnext(name: str, own: dict[str, Any], options: dict[str, Any]) -> Module:
     if name.lower() in OWN_SIZE:
         return OWN_SIZE[name.lower()](**own, **options)
-    return models.create_model(name, **options)
+    return models.create_model(name, **find(name).fitting(options))
 
 
 def _shape(args: argparse.Namespace, channels: int, dims: int, side: int | None) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,6 +29,15 @@ class Entry:
     allowed_families: tuple[str, ...]  # of the backbones that a segmentation model takes
     aliases: tuple[str, ...]
     features: Callable[..., Module] | None  # makes the maps of its stages come out
+    data: str | None  # what it is trained on if nothing else is said
+    options: Mapping[str, Any]  # of a run that trains it, where they differ from the defaults
+
+    def fitting(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the options that the model has."""
+        takes = inspect.signature(self.build).parameters
+        if any(each.kind is each.VAR_KEYWORD for each in takes.values()):
+            return dict(options)
+        return {name: value for name, value in options.items() if name in takes}
 
 
 _models: dict[str, Entry] = {}  # by name
@@ -42,6 +51,8 @@ def register(
     allowed_families: Sequence[str] = (),
     aliases: Sequence[str] = (),
     features: Callable[..., Module] | None = None,
+    data: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Callable[[B], B]:
     """Make a function or a class a model that `create_model` knows by name.
 
@@ -60,6 +71,12 @@ def register(
     features : callable, optional
         Given the model, built with ``num_classes=0``, and options of its own: the module that
         ``create_model(…, features_only=True)`` returns.
+    data : str, optional
+        The data set that `minigrad.runs` trains it on if none is named.
+    options : mapping, optional
+        What differs from the defaults of a run that trains it, such as ``{"lr": 1e-3}``. Of what a
+        run chooses about the model (``patch_size``, ``drop_path_rate`` …) it is told those that it
+        has a parameter for.
 
     Raises
     ------
@@ -88,7 +105,7 @@ def register(
         own = (name or build.__name__).lower()
         families = tuple(each.lower() for each in allowed_families)
         lowered = None if family is None else family.lower()
-        entry = Entry(own, build, lowered, families, tuple(aliases), features)
+        entry = Entry(own, build, lowered, families, tuple(aliases), features, data, options or {})
         for key in (own, *aliases):
             other = _by_key().get(_key(key))
             if other and (other.name != own or other.build.__module__ != build.__module__):

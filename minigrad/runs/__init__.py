@@ -1,5 +1,6 @@
 """Runs: from a configuration to a trained model and its files, for every kind of task."""
 
+from minigrad.runs.catalog import prepare, tasks
 from minigrad.runs.classification import TrainConfig
 from minigrad.runs.config import Config, read_toml
 from minigrad.runs.experiment import Experiment
@@ -8,11 +9,9 @@ from minigrad.runs.pretraining import PretrainConfig, reconstructions
 from minigrad.runs.runner import run
 from minigrad.runs.segmentation import SegmentConfig
 from minigrad.runs.task import Task, Trained
-from minigrad.runs.tasks import TASKS, prepare
 from minigrad.runs.trained import find_trained, load_trained
 
 __all__ = [
-    "TASKS",
     "Config",
     "Experiment",
     "PretrainConfig",
@@ -28,4 +27,5 @@ __all__ = [
     "read_toml",
     "reconstructions",
     "run",
+    "tasks",
 ]

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from minigrad.backend import Device
-from minigrad.data.catalog import sources
+from minigrad.data.catalog import list_datasets, sources
 from minigrad.errors import DataError, OptionError, brief, unknown
 from minigrad.files import opened
+from minigrad.models.registry import find
 from minigrad.train.trainer import PRECISIONS
 
 __all__ = ["Config", "option", "plain", "read_toml", "synonyms"]
@@ -94,7 +95,8 @@ class Config:
     def from_values(cls, *values: Mapping[str, Any]) -> Self:
         """Build a config from mappings, a later one winning over an earlier one.
 
-        Over all of them the recipe of the chosen data set counts as the default.
+        What they leave open comes from the model's entry in the registry, then from the recipe of
+        the data set, then from the defaults.
 
         Raises
         ------
@@ -114,9 +116,27 @@ class Config:
                 raise unknown("training option", name, names, synonyms(names))
         typed = {name: _typed(name, value, hints[name]) for name, value in merged.items()}
         typed |= {name: _absolute(typed[name]) for name in PATHS if name in typed}
-        config = cls(**{**cls.recipes.get(typed.get("data", cls.data), cls.folder), **typed})
+        recipe = cls.recipes.get(cls.data_of(typed), cls.folder)
+        config = cls(**{**recipe, **cls._of_model(typed.get("model")), **typed})
         config.check()
         return config
+
+    @classmethod
+    def data_of(cls, values: Mapping[str, Any]) -> str:
+        """Return the data set that values choose: by name, by the model, or not at all."""
+        own = cls._of_model(values.get("model")).get("data", cls.data)
+        return str(values.get("data", own))
+
+    @classmethod
+    def _of_model(cls, name: object) -> dict[str, Any]:
+        """Return what a model's entry says of such runs; nothing for models without a name."""
+        try:
+            entry = find(str(name))
+        except OptionError:
+            return {}
+        fields = cls.__dataclass_fields__
+        found = {name: value for name, value in entry.options.items() if name in fields}
+        return found | ({"data": entry.data} if entry.data in list_datasets(cls.masks) else {})
 
     def check(self) -> None:
         """Refuse values that make no sense."""

@@ -10,6 +10,7 @@ from minigrad.backend import Device
 from minigrad.data import ImageSpec
 from minigrad.data import transforms as T
 from minigrad.errors import OptionError
+from minigrad.models.registry import find
 from minigrad.nn import Module
 from minigrad.runs.config import Config
 
@@ -67,7 +68,7 @@ def build_model(config: Config, spec: ImageSpec, **more: Any) -> Module:
     if config.model.lower() in OWN_SIZE:
         own = OWN_SIZE[config.model.lower()]
         return own(depths=config.depths, dims=config.dims, **options)
-    return models.create_model(config.model, **options)
+    return models.create_model(config.model, **find(config.model).fitting(options))
 
 
 def train_transform(

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from minigrad import io
 from minigrad.backend import quiet
 from minigrad.errors import MinigradError, OptionError
+from minigrad.runs.catalog import tasks
 from minigrad.runs.config import Config, plain, read_toml
 from minigrad.runs.experiment import Experiment
 from minigrad.runs.folders import check_output, claimed, held, run_name
 from minigrad.runs.initial import initial_sizes
 from minigrad.runs.task import Task
-from minigrad.runs.tasks import TASKS
 from minigrad.train import Callback, Checkpoint, Log, Progress, Trainer, load_checkpoint
 from minigrad.train.threads import blas_threads
 from minigrad.viz import curves_svg
@@ -61,7 +61,7 @@ def run(
     MinigradError
         If something wanted is wrong, before a folder is made; or if the training diverges.
     """
-    data = os.path.basename(os.path.abspath(str(wanted.get("data", task.config.data))))
+    data = os.path.basename(os.path.abspath(task.config.data_of(wanted)))
     output, name = Path(output), run_name(name, data + task.suffix)
     check_output(output)
     with ExitStack() as stack:
@@ -86,7 +86,7 @@ def _saved(
     task: Task[C], folder: Path, wanted: Mapping[str, Any]
 ) -> tuple[C, dict[str, Any] | None]:
     """Return config and last checkpoint of a run, if nothing else is asked of it."""
-    for other in TASKS:
+    for other in tasks.values():
         if other.checkpoint != task.checkpoint and (folder / other.checkpoint).is_file():
             raise OptionError(
                 f"{folder} is a run of 'minigrad {other.name}'; resume it with that command"

@@ -16,6 +16,7 @@ from minigrad.data import transforms as T
 from minigrad.data.catalog import list_datasets
 from minigrad.data.npy import read_npy
 from minigrad.errors import DataError, OptionError, unknown
+from minigrad.models.registry import encoders_of
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn import functional as F
@@ -31,7 +32,6 @@ from minigrad.viz.masks import masks_svg
 __all__ = ["SegmentConfig", "Segmentation"]
 
 SHOWN = 6  # samples in the picture
-NETWORKS = ("unet", "attention_unet", "unet_plus_plus")
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": F.cross_entropy,
     "dice": F.dice_loss,
@@ -101,7 +101,7 @@ class SegmentConfig(Config):
         super().check()
         for name, value, choices in (
             ("data set to segment", self.data, list_datasets(masks=True)),
-            ("network", self.network, NETWORKS),
+            ("network", self.network, [name for name in models.list_models() if encoders_of(name)]),
             ("loss", self.loss, LOSSES),
         ):
             if value not in choices:
@@ -151,7 +151,7 @@ class Segmentation(Task[SegmentConfig]):
         given = {name: value for name, value in options.items() if value}  # else the data's own
         return load_split(config.data, config.download, seed=config.seed, **given)
 
-    def build(self, config: SegmentConfig, images: ImageSpec) -> models.UNet:
+    def build(self, config: SegmentConfig, images: ImageSpec) -> Module:
         encoder = OWN_SIZE[config.model.lower()](
             images.channels,
             0,
@@ -161,7 +161,7 @@ class Segmentation(Task[SegmentConfig]):
             kernel_size=config.kernel_size,
             spatial_dims=images.spatial_dims,
         )
-        model = models.create_model(
+        return models.create_model(
             config.network,
             encoder=encoder,
             num_classes=len(images.classes),
@@ -172,8 +172,6 @@ class Segmentation(Task[SegmentConfig]):
             classifier_activation=None,
             pad=True,
         )
-        assert isinstance(model, models.UNet)
-        return model
 
     def start(self, config: SegmentConfig, model: Module) -> None:
         if config.init_from:

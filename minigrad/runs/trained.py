@@ -9,9 +9,9 @@ from minigrad import io
 from minigrad.backend import Device
 from minigrad.data import ImageSpec
 from minigrad.errors import DataError, OptionError
+from minigrad.runs.catalog import task_of, tasks
 from minigrad.runs.folders import latest
 from minigrad.runs.task import Trained
-from minigrad.runs.tasks import TASKS, task_of
 from minigrad.train import load_checkpoint
 
 __all__ = ["find_trained", "load_trained"]
@@ -33,16 +33,16 @@ def find_trained(checkpoint: str | None, classes: bool = True) -> Path:
         If there is none.
     """
     if checkpoint is None:
-        return latest(task.checkpoint for task in TASKS if task.knows or not classes)
+        return latest(task.checkpoint for task in tasks.values() if task.knows or not classes)
     path = Path(checkpoint)
     if not path.is_dir():
         return path
-    for task in TASKS:
+    for task in tasks.values():
         if (path / task.checkpoint).is_file():
             return path / task.checkpoint
     if (path / "config.toml").is_file():
         raise DataError(f"{path}: this run has saved no checkpoint yet; it does after an epoch")
-    names = ", ".join(task.checkpoint for task in TASKS)
+    names = ", ".join(task.checkpoint for task in tasks.values())
     raise DataError(f"{path}: a folder, but not of a run (looked for {names})")
 
 
@@ -64,7 +64,7 @@ def load_trained(path: Path, device: str) -> Trained[Any]:
     except (KeyError, TypeError, AttributeError):
         raise DataError(
             f"{path}: this checkpoint was made by none of "
-            + ", ".join(f"'minigrad {task.name}'" for task in TASKS)
+            + ", ".join(f"'minigrad {task.name}'" for task in tasks.values())
         ) from None
     except OptionError as error:
         raise DataError(f"{path}: {error}") from None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minigrad import backend
-from minigrad.cli import COMMANDS, main
+from minigrad.cli import commands, main
 from minigrad.data import list_datasets
 from minigrad.io import load_file
 from minigrad.runs.folders import free_name
@@ -29,7 +29,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return status, out, err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])

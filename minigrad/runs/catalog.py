@@ -1,4 +1,4 @@
-"""All tasks, and which one a configuration belongs to."""
+"""The catalog of tasks, and which one a configuration belongs to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from minigrad.runs.segmentation import Segmentation
 from minigrad.runs.task import Task
 from minigrad.train import Callback
 
-__all__ = ["TASKS", "prepare", "task_of"]
+__all__ = ["prepare", "task_of", "tasks"]
 
-TASKS: tuple[Task[Any], ...] = (Classification(), Pretraining(), Segmentation())
+tasks: dict[str, Task[Any]] = {
+    task.name: task for task in (Classification(), Pretraining(), Segmentation())
+}
 
 
 def prepare(
@@ -50,12 +52,12 @@ def prepare(
     >>> sorted(prepare(config).fit()[0])
     ['epoch', 'lr', 'seconds', 'train_loss', 'val_loss']
     """
-    for task in TASKS:
+    for task in tasks.values():
         if type(config) is task.config:
             return task.prepare(config, callbacks, initialise)
     raise OptionError(
         f"prepare: a config of a task is needed, got {type(config).__name__}; they are "
-        f"{', '.join(task.config.__name__ for task in TASKS)}"
+        f"{', '.join(task.config.__name__ for task in tasks.values())}"
     )
 
 
@@ -68,8 +70,8 @@ def task_of(about: Mapping[str, Any]) -> Task[Any]:
         If it is none of ours.
     """
     if "task" in about:
-        return {task.name: task for task in TASKS}[about["task"]]
-    for task in TASKS:  # written before tasks had names: each has options that no other one has
+        return tasks[about["task"]]
+    for task in tasks.values():  # of a file without the name: by options that no other task has
         if about["config"].keys() <= task.config.__dataclass_fields__.keys():
             return task
     raise KeyError("task")
