@@ -2,8 +2,9 @@
 
 A chain of alternating `add` and `mul` on 10-element float32 tensors, forward, and forward plus
 backward, in microseconds per operation. The frameworks take turns, so that a change of the
-machine's speed meets all of them; the median over the rounds is printed, and its quartiles.
-Peers that are not installed are left out (pip install torch==2.13.0 autograd mygrad).
+machine's speed meets all of them; printed are the median over the rounds, its quartiles, and its
+ratio to ours. Peers that are not installed are left out
+(pip install torch==2.13.0 autograd mygrad).
 """
 
 from __future__ import annotations

@@ -134,11 +134,16 @@ def fashion(section: Section) -> Table:
 
 def overhead(section: Section) -> Table:
     """Return the table of the overhead per operation."""
+    rows, kinds = section["rows"], ("forward", "both")
     head = ["", "µs forward", "quartiles", "µs forward and backward", "quartiles"]
+    head += ["forward, to minigrad", "both, to minigrad"]
     return head, [
-        [row["peer"], *_spread(row["forward"], 2), *_spread(row["both"], 2)]
-        for row in section["rows"]
-    ]
+        [
+            row["peer"], *_spread(row["forward"], 2), *_spread(row["both"], 2),
+            *(f"{row[kind]['median'] / rows[0][kind]['median']:.2f}" for kind in kinds),
+        ]
+        for row in rows
+    ]  # fmt: skip
 
 
 def scaling(section: Section) -> Table:

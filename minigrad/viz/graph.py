@@ -14,7 +14,7 @@ from minigrad.tensor import Tensor
 from minigrad.viz.layout import layered
 from minigrad.viz.svg import SVG, Canvas
 
-__all__ = ["Graph", "Node", "graph_dot", "graph_mermaid", "graph_svg", "trace"]
+__all__ = ["Box", "Graph", "graph_dot", "graph_mermaid", "graph_svg", "trace"]
 
 FILL = {"leaf": "#dcebf7", "op": "#f3f3f3", "result": "#fdebd0"}
 EDGE = {"leaf": "#4477aa", "op": "#888888", "result": "#cc7722"}
@@ -22,7 +22,7 @@ LAYER_HEIGHT, BOX_HEIGHT = 62, 36
 
 
 @dataclass(frozen=True)
-class Node:
+class Box:
     """A box of the drawing: an operation or a leaf, with the shape of its value."""
 
     kind: str  # "leaf", "op", or "result" for the operation that made the tensor itself
@@ -37,9 +37,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in the order they were computed, and edges (from, to) between their numbers."""
+    """Boxes in the order they were computed, and edges (from, to) between their numbers."""
 
-    nodes: list[Node]
+    nodes: list[Box]
     edges: list[tuple[int, int]]
 
 
@@ -91,7 +91,7 @@ def trace(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None) ->
     for node in ordered:
         kind = "leaf" if node.is_leaf else "result" if node is tensor.grad_fn else "op"
         label = leaf_names.get(id(node.tensor()), "leaf") if node.is_leaf else node.name
-        nodes.append(Node(kind, label, tuple(node.out_shape)))
+        nodes.append(Box(kind, label, tuple(node.out_shape)))
     edges = [
         (number[id(parent)], number[id(node)])
         for node in operations
