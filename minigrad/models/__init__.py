@@ -9,12 +9,14 @@ from minigrad.models.isotropic import (
     convnext_isotropic_large,
     convnext_isotropic_small,
 )
+from minigrad.models.pretrained import load_pretrained
 from minigrad.models.registry import create_model, list_models, register
 from minigrad.models.sliding_window import sliding_window_inference
+from minigrad.models.timm_convnext import TimmConvNeXt
 from minigrad.models.unet import AttentionUNet, UNet, UNetPlusPlus
 from minigrad.models.variants import *  # noqa: F403
 from minigrad.models.variants import __all__ as _variants
-from minigrad.models.weight_names import from_fcmae
+from minigrad.models.weights.export import export_state_dict, from_fcmae
 
 __all__ = [
     "FCMAE",
@@ -26,14 +28,17 @@ __all__ = [
     "ConvNeXtV2",
     "Feature",
     "FeatureInfo",
+    "TimmConvNeXt",
     "UNet",
     "UNetPlusPlus",
     "convnext_isotropic_base",
     "convnext_isotropic_large",
     "convnext_isotropic_small",
     "create_model",
+    "export_state_dict",
     "from_fcmae",
     "list_models",
+    "load_pretrained",
     "register",
     "sliding_window_inference",
 ]

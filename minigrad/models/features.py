@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -58,10 +59,10 @@ class FeatureInfo(tuple[Feature, ...]):
     def of(cls, model: Trunk) -> FeatureInfo:
         """Read it off a model's stages."""
         found, reduction = [], 1
-        for i, convs in enumerate(model.downsample_layers):
-            conv = _conv(convs)
-            reduction *= conv.stride[0]
-            found.append(Feature(f"P{i + 1}", conv.out_channels, reduction, f"stages.{i}"))
+        for i, layers in enumerate(model.downsample_layers):
+            convs = _convs(layers)
+            reduction *= math.prod(conv.stride[0] for conv in convs)
+            found.append(Feature(f"P{i + 1}", convs[-1].out_channels, reduction, f"stages.{i}"))
         return cls(found)
 
     def names(self) -> list[str]:
@@ -106,14 +107,14 @@ def pyramid_shapes(model: Trunk, input_shape: Sequence[int]) -> dict[str, tuple[
     shape = tuple(input_shape)
     check_input((1, *shape), model.in_channels, model.spatial_dims, model.reduction)
     sides, shapes = shape[1:], {}
-    for i, convs in enumerate(model.downsample_layers):
-        conv = _conv(convs)
-        sides = tuple(
-            (side + 2 * p - k) // s + 1
-            for side, k, s, p in zip(
-                sides, conv.kernel_size, conv.stride, conv.padding, strict=True
+    for i, layers in enumerate(model.downsample_layers):
+        for conv in _convs(layers):
+            sides = tuple(
+                (side + 2 * p - k) // s + 1
+                for side, k, s, p in zip(
+                    sides, conv.kernel_size, conv.stride, conv.padding, strict=True
+                )
             )
-        )
         shapes[f"P{i + 1}"] = (conv.out_channels, *sides)
     return shapes
 
@@ -170,7 +171,7 @@ class ConvNeXtFeatures(Module):
         self.feature_info = FeatureInfo(every[i] for i in self.out_indices)
         self.norm = norm
         if norm:
-            weight = _conv(self.downsample_layers[0]).weight
+            weight = _convs(self.downsample_layers[0])[0].weight
             for i in self.out_indices:
                 layer = LayerNorm(
                     self.dims[i],
@@ -218,9 +219,9 @@ def check_input(
         )
 
 
-def _conv(layers: Any) -> Any:
-    """Return the convolution of a stem or a downsampling."""
-    return next(layer for layer in layers if hasattr(layer, "stride"))
+def _convs(layers: Any) -> list[Any]:
+    """Return the convolutions of a stem or a downsampling."""
+    return [layer for layer in layers if hasattr(layer, "stride")]
 
 
 def _indices(wanted: Iterable[int] | None, stages: int) -> tuple[int, ...]:

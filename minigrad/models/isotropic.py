@@ -13,6 +13,7 @@ from minigrad.models.block import Block
 from minigrad.models.convnext import drop_path_rates, initialize
 from minigrad.models.features import check_input
 from minigrad.models.registry import register
+from minigrad.models.weights.load import takes_pretrained
 from minigrad.nn import init
 from minigrad.nn.containers import ModuleList
 from minigrad.nn.layers import Identity, LayerNorm, Linear
@@ -139,18 +140,21 @@ class ConvNeXtIsotropic(Module):
 
 
 @register(family="convnext_isotropic")
+@takes_pretrained
 def convnext_isotropic_small(**options: Any) -> ConvNeXtIsotropic:
     """ConvNeXt-S (isotropic): 22.3 M parameters, 4.3 G multiply-adds, 78.7 % top-1."""
     return ConvNeXtIsotropic(depth=18, dim=384, **options)
 
 
 @register(family="convnext_isotropic")
+@takes_pretrained
 def convnext_isotropic_base(**options: Any) -> ConvNeXtIsotropic:
     """ConvNeXt-B (isotropic): 87.1 M parameters, 16.9 G multiply-adds, 82.0 % top-1."""
     return ConvNeXtIsotropic(depth=18, dim=768, **options)
 
 
 @register(family="convnext_isotropic")
+@takes_pretrained
 def convnext_isotropic_large(
     layer_scale_init_value: float | None = 1e-6, **options: Any
 ) -> ConvNeXtIsotropic:

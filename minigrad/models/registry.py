@@ -7,11 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from minigrad.errors import DataError, OptionError, unknown
+from minigrad.errors import OptionError, unknown
 from minigrad.models.catalog import ModelList, Shelf
+from minigrad.models.weights.load import (
+    TAKEN,
+    Loaded,
+    PretrainedReport,
+    Rules,
+    Source,
+    build_with,
+    read_pretrained,
+)
 from minigrad.nn.module import Module
 
-__all__ = ["create_model", "encoders_of", "find", "list_models", "register"]
+__all__ = ["build_pretrained", "create_model", "encoders_of", "find", "list_models", "register"]
 
 Build = Callable[..., Module]
 B = TypeVar("B", bound=Build)
@@ -118,6 +127,14 @@ def register(
     return decorate
 
 
+def build_pretrained(
+    entry: Entry, loaded: Loaded, rules: Rules, options: Mapping[str, Any]
+) -> tuple[Module, PretrainedReport]:
+    """Build a registered model with weights; what `options` leave open, the weights decide."""
+    is_convnext = (entry.family or "").startswith("convnext")
+    return build_with(entry.build, loaded, rules, options, TAKEN if is_convnext else ())
+
+
 def list_models(family: str | None = None) -> ModelList:
     """Return the names of all models, or of one family, sorted.
 
@@ -162,7 +179,11 @@ def list_models(family: str | None = None) -> ModelList:
 
 
 def create_model(
-    name: str, *, pretrained: bool = False, features_only: bool = False, **options: Any
+    name: str,
+    *,
+    pretrained: Source | bool | None = None,
+    features_only: bool = False,
+    **options: Any,
 ) -> Module:
     """Build a model by name.
 
@@ -171,8 +192,9 @@ def create_model(
     name : str
         One of `list_models`. Case, hyphens and underscores do not matter: ``ConvNeXtV2Tiny`` and
         ``convnext-v2-tiny`` are ``convnextv2_tiny``.
-    pretrained : bool, default False
-        True raises: no weights come with minigrad.
+    pretrained : path or mapping of str to array, optional
+        Weights to load, see `load_pretrained`; what was done with them is told by the model's
+        ``pretrained_report``. True raises: no weights come with minigrad.
     features_only : bool, default False
         Return the maps of the stages instead of classes; for a ConvNeXt see `ConvNeXtFeatures`,
         whose options ``out_indices`` and ``norm`` may then be given too.
@@ -194,13 +216,16 @@ def create_model(
     minigrad.errors.OptionError: unknown model 'convnextv2_ato'; did you mean 'convnextv2_atto'? ...
     """
     entry = find(name)
-    if pretrained:
-        raise DataError(
-            f"no weights of {name!r} come with minigrad; build the model without pretrained, and "
-            "load a file with model.load_state_dict(minigrad.io.load(path))"
-        )
+
+    def build(**options: Any) -> Module:
+        if pretrained is None or pretrained is False:
+            return entry.build(**options)
+        model, report = build_pretrained(entry, read_pretrained(pretrained, name), Rules(), options)
+        model.pretrained_report = report
+        return model
+
     if not features_only:
-        return entry.build(**options)
+        return build(**options)
     if entry.features is None:
         known = [(n, e) for n, e in _models.items() if e.features]
         raise OptionError(
@@ -209,7 +234,7 @@ def create_model(
         )
     own = inspect.signature(entry.features).parameters
     chosen = {key: options.pop(key) for key in list(own)[1:] if key in options}
-    return entry.features(entry.build(num_classes=0, **options), **chosen)
+    return entry.features(build(num_classes=0, **options), **chosen)
 
 
 def find(name: str) -> Entry:

@@ -1,0 +1,64 @@
+"""``minigrad convert``: weights of one library as those of another."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from minigrad.errors import DataError
+from minigrad.io import read_checkpoint, save_file, save_torch
+from minigrad.models.weights.detect import recognise
+from minigrad.models.weights.export import dialect
+from minigrad.models.weights.tables import NAMINGS
+
+HELP = "Rename the weights of a ConvNeXt for another library."
+EXAMPLES = """examples:
+  minigrad convert convnext_tiny_1k_224_ema.pth tiny.safetensors --to timm
+  minigrad convert model.safetensors model.pth --to torchvision
+"""
+Arrays = Mapping[str, NDArray[Any]]
+
+WRITERS: dict[str, Callable[[Arrays, Path], None]] = {
+    ".safetensors": lambda weights, path: save_file(weights, path, {"format": "pt"}),
+    ".pth": save_torch,
+    ".pt": save_torch,
+    ".bin": save_torch,
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("input", metavar="IN", help="a file of weights under any library's names")
+    parser.add_argument("output", metavar="OUT", help=f"the new file: {', '.join(WRITERS)}")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="NAMING",
+        choices=sorted({naming.name for naming in NAMINGS}),
+        help="whose names: facebook, timm, torchvision, huggingface, …",
+    )
+    parser.add_argument(
+        "--select", metavar="PART", help="the part of the file to take, e.g. model_ema"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, rename, write; say what was left out."""
+    output = Path(args.output)
+    try:
+        write = WRITERS[output.suffix.lower()]
+    except KeyError:
+        raise DataError(
+            f"{output}: no file of weights ends in {output.suffix!r}; name it {', '.join(WRITERS)}"
+        ) from None
+    found = recognise(read_checkpoint(args.input, args.select).tensors)
+    weights = dialect(args.to, found.weights).to_theirs(found.weights)
+    write(weights, output)
+    print(f"{len(weights)} weights, {found.naming.name} → {args.to}: {output}")
+    for key in found.unknown:
+        print(f"  left out: {key}")
+    return 0

@@ -1,0 +1,1 @@
+"""Weights of any library: their names, one table for each; read, adapted, and written again."""

@@ -1,0 +1,44 @@
+"""``minigrad convert``: file to file, naming to naming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import io
+from minigrad.cli import main
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_there_and_back(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    there, back = tmp_path / f"there{suffix}", tmp_path / f"back{suffix}"
+    assert main(["convert", str(GOLDEN / "v2_fb.pth"), str(there), "--to", "huggingface"]) == 0
+    assert capsys.readouterr().out == f"70 weights, facebook → huggingface: {there}\n"
+    assert main(["convert", str(there), str(back), "--to", "facebook"]) == 0
+    expected = io.read_checkpoint(GOLDEN / "v2_fb.pth").tensors
+    found = io.read_checkpoint(back).tensors
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = dict(io.read_checkpoint(GOLDEN / "v1_timm.safetensors").tensors)
+    io.save_file(arrays | {"step": np.zeros(1)}, tmp_path / "a.safetensors")
+    words = [str(tmp_path / "a.safetensors"), str(tmp_path / "b.pth"), "--to", "torchvision"]
+    assert main(["convert", *words]) == 0
+    assert "left out: step" in capsys.readouterr().out
+
+
+def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = str(GOLDEN / "v2_fb.pth"), str(tmp_path / "a.npz")
+    assert main(["convert", source, out, "--to", "timm"]) != 0
+    assert "no file of weights ends in '.npz'" in capsys.readouterr().err
+    out = str(tmp_path / "a.pth")
+    assert main(["convert", source, out, "--to", "torchvision"]) != 0
+    assert "'torchvision' has no name for stages.0.0.grn.gamma" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

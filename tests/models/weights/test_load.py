@@ -1,0 +1,166 @@
+"""`load_pretrained` and ``pretrained=``: what is built, what is refused, and what is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import io, models
+from minigrad.errors import DataError, OptionError, StateError
+from minigrad.models.registry import find
+from minigrad.models.timm_convnext import SIZES as TIMM_SIZES
+from minigrad.models.variants import SIZES
+from minigrad.models.weights.describe import describe
+
+TINY: dict[str, Any] = {"depths": (1, 1), "dims": (8, 16), "num_classes": 3}
+
+
+def changed(model: Any, before: dict[str, Any]) -> list[str]:
+    after = model.state_dict()
+    return [k for k in before if (after[k].numpy() != before[k]).any()]
+
+
+def snapshot(model: Any) -> dict[str, Any]:
+    return {k: v.numpy().copy() for k, v in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in [*SIZES, *TIMM_SIZES] if not n.endswith(("base", "large", "huge", "mlp"))],
+)
+def test_a_model_is_recognised_from_its_weights(name: str) -> None:
+    with mg.nn.init.skip_random():
+        model = find(name).build(num_classes=7, in_channels=2)
+    options = describe({k: v.numpy() for k, v in model.state_dict().items()})
+    assert (options["num_classes"], options["in_channels"]) == (7, 2)
+    expected = TIMM_SIZES.get(name) or dict(zip(("depths", "dims"), SIZES[name], strict=True))
+    assert {k: options.get(k) for k in expected} == expected
+    assert options["grn"] == name.startswith("convnextv2")
+
+
+def test_factories_take_files(tmp_path: Path) -> None:
+    trained = models.convnextv2_atto(num_classes=5)
+    io.save_file(models.export_state_dict(trained, "timm_conv_mlp"), tmp_path / "a.safetensors")
+    model = models.convnextv2_atto(pretrained=tmp_path / "a.safetensors")
+    assert model.num_classes == 5
+    assert model.pretrained_report.complete
+    assert not changed(model, snapshot(trained))
+    other = models.create_model("convnextv2-atto", pretrained=tmp_path / "a.safetensors",
+                                num_classes=2, in_chans=1)  # fmt: skip
+    assert other.pretrained_report.drawn == ("head.weight", "head.bias")
+    maps = models.create_model("convnextv2_atto", pretrained=tmp_path / "a.safetensors",
+                               features_only=True)  # fmt: skip
+    np.testing.assert_array_equal(
+        maps.stages[0][0].norm.weight.numpy(force=True),
+        trained.stages[0][0].norm.weight.numpy(force=True),
+    )
+    assert models.convnextv2_atto(pretrained=None).num_classes == 1000
+    with pytest.raises(DataError, match=r"no weights of 'convnextv2_atto' come with minigrad"):
+        models.convnextv2_atto(pretrained=True)
+    with pytest.raises(DataError, match=r"no/such: cannot be read"):
+        models.convnextv2_atto(pretrained="no/such")
+
+
+def test_a_head_of_other_classes_is_drawn_anew() -> None:
+    source = models.ConvNeXt(**TINY).state_dict()
+    model = models.ConvNeXt(**TINY | {"num_classes": 50})
+    model.head.bias.data += 1.0
+    _, report = models.load_pretrained(model, source)
+    assert report.drawn == ("head.weight", "head.bias")
+    assert not report.complete
+    weight = model.head.weight.numpy(force=True)
+    assert 1e-5 < weight.std() < 3e-5  # 0.02 · 0.001, as the recipes have it
+    assert not model.head.bias.numpy(force=True).any()
+    models.load_pretrained(model, source, head_init_scale=1.0)
+    assert 0.01 < model.head.weight.numpy(force=True).std() < 0.03
+
+
+def test_nothing_is_half_loaded() -> None:
+    model = models.ConvNeXt(**TINY)
+    before = snapshot(model)
+    good = {k: v + 1.0 for k, v in before.items()}
+    small = models.ConvNeXt(**TINY | {"dims": (8, 12)}).state_dict()
+    with pytest.raises(
+        StateError,
+        match=r"another model than this ConvNeXt; nothing was loaded.*belong to one of "
+        r"depths=\(1, 1\), dims=\(8, 12\)",
+    ):
+        models.load_pretrained(model, small)
+    for wrong in (
+        {k: v for k, v in good.items() if k != "norm.bias"},
+        good | {"norm7.weight": np.ones(8)},
+        good | {"head.weight": np.ones((4, 16))},
+        good | {"stages.0.0.dwconv.weight": np.ones((8, 1, 5, 5))},
+    ):
+        with pytest.raises(StateError, match=r"do not fit as they are; nothing was loaded"):
+            models.load_pretrained(model, wrong, strict=True)
+    complex_ = good | {"stages.1.0.gamma": np.ones(16, complex)}
+    with pytest.raises(mg.errors.MinigradError, match="complex"):
+        models.load_pretrained(model, complex_)
+    assert not changed(model, before)
+    models.load_pretrained(model, good, strict=True)
+    assert len(changed(model, before)) == len(before)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_v1_is_no_v2(version: int) -> None:
+    kinds = [models.ConvNeXt, models.ConvNeXtV2]
+    source, model = kinds[version - 1](**TINY), kinds[2 - version](**TINY)
+    with pytest.raises(StateError, match=rf"grn\.gamma is .*grn={version == 2}"):
+        models.load_pretrained(model, source.state_dict())
+
+
+def test_half_precision_and_options() -> None:
+    source = {
+        k: v.numpy().astype(np.float16) for k, v in models.ConvNeXt(**TINY).state_dict().items()
+    }
+    model, report = models.load_pretrained(None, source, drop_path_rate=0.1, dtype=mg.float64)
+    assert report.complete
+    assert model.head.weight.dtype == mg.float64
+    assert model.stages[1][0].drop_path.drop_prob == 0.1
+    with pytest.raises(OptionError, match=r"num_classes cannot be changed in a model that stands"):
+        models.load_pretrained(model, source, num_classes=4)
+    with pytest.raises(StateError, match=r"Linear has no ConvNeXt in it"):
+        models.load_pretrained(mg.nn.Linear(2, 2), source)
+
+
+def test_an_average_is_taken_when_asked_for() -> None:
+    file = Path(__file__).parents[2] / "golden" / "ctr_fb_training.pth"
+    model, _ = models.load_pretrained(None, file)
+    average, _ = models.load_pretrained(None, file, select="model_ema")
+    np.testing.assert_array_equal(
+        2.0 * average.head.weight.numpy(force=True), model.head.weight.numpy(force=True)
+    )
+
+
+def test_a_unet_takes_its_encoder(tmp_path: Path) -> None:
+    sizes = {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 20)}
+    source = models.ConvNeXt(**sizes)
+    model = models.UNet(models.ConvNeXt(**sizes), num_classes=2)
+    before = snapshot(model)
+    _, report = models.load_pretrained(model, models.export_state_dict(source))
+    assert {name.split(".")[1][:5] for name in report.loaded} == {"stage", "downs"}
+    assert all(name.startswith("encoder.") for name in changed(model, before))
+    assert all("norm" in name for name in report.missing)
+
+
+def test_the_report() -> None:
+    _, report = models.load_pretrained(
+        None, models.ConvNeXtV2(**TINY).state_dict(), in_channels=1, num_classes=2
+    )
+    assert str(report).splitlines() == [
+        "30 weights of ConvNeXtV2 from a mapping (facebook)",
+        "  licence: CC BY-NC 4.0 if it is one of Meta's releases of ConvNeXt V2; else its maker's",
+        "  adapted: 1: 3 → 1 input channels (repeat)",
+        "  drawn anew: head.weight, head.bias",
+    ]
+
+
+def test_a_licence_in_the_file_is_told(tmp_path: Path) -> None:
+    weights = {k: v.numpy() for k, v in models.ConvNeXt(**TINY).state_dict().items()}
+    io.save_file(weights, tmp_path / "a.safetensors", {"license": "MIT"})
+    assert models.load_pretrained(None, tmp_path / "a.safetensors")[1].licence == "MIT"
