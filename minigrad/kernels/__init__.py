@@ -9,6 +9,7 @@ version is chosen.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from minigrad.backend import get_xp, kernel_cache, kernels_in_use, use_kernels
+from minigrad.kernels.arrays.lists import one_by_one
 from minigrad.kernels.memory import keep_freed_memory
 
 __all__ = ["fall_back", "is_compiled", "pick"]
@@ -42,6 +44,15 @@ _FILES = {
     "sgd": "sgd sgd_many",
     "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
 }
+# Kernels that take some of the arguments of another, and are asked first.
+_SPECIAL = {
+    "adam": "adam_flat",
+    "conv": "depthwise_conv",
+    "conv_input_grad": "depthwise_conv_input_grad",
+    "conv_weight_grad": "depthwise_conv_weight_grad",
+}
+# Kernels over lists: which kernel for every array, and how many of its arguments become lists.
+_LISTS = {"adam_many": ("adam", 4), "ema_many": ("ema", 2), "sgd_many": ("sgd", 3)}
 _FORMULAS = set(
     "batch_norm cross_entropy drop_path gelu grn group_norm layer_norm mlp softmax".split()
 )
@@ -83,16 +94,55 @@ def pick(name: str, x: Any) -> Callable[..., Any]:
 
 
 def _find(name: str, xp: Any) -> Callable[..., Any]:
+    """Return the versions of a kernel as one: the first that takes the arguments does the work."""
+    names = [name, _SPECIAL[name]] if name in _SPECIAL else [name]
+    versions = [_plain(n, xp) for n in names]
+    versions += [version for n in names if (version := _compiled(n, xp))]
+    return functools.reduce(lambda other, kernel: _either(kernel, other), versions)
+
+
+def _either(kernel: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `kernel` for the arguments that it takes, and `other` for the rest.
+
+    What it takes it declares as ``kernel.takes``; what it sees only on its way it refuses by
+    returning NotImplemented, as operators do, before it has changed anything.
+    """
+    takes = getattr(kernel, "takes", None)
+    failures = getattr(kernel, "failures", ())
+
+    @functools.wraps(kernel)
+    def run(*args: Any, **options: Any) -> Any:
+        if takes is None or takes(*args, **options):
+            try:
+                result = kernel(*args, **options)
+            except failures as error:
+                fall_back(f"Numba could not make {kernel.__name__} ({error})")
+            else:
+                if result is not NotImplemented:
+                    return result
+        return other(*args, **options)
+
+    return run
+
+
+def _plain(name: str, xp: Any) -> Callable[..., Any]:
+    """Return the version that takes everything: the formula in namespace `xp`."""
+    if name in _LISTS:
+        one, lists = _LISTS[name]
+        return one_by_one(_find(one, xp), lists, one)
     file = _file_of[name]
-    compiled = _compiled(file, xp.__name__)
-    if hasattr(compiled, name):
-        return getattr(compiled, name)  # type: ignore[no-any-return]
     room = "formulas" if file in _FORMULAS else "arrays"
-    plain = importlib.import_module(f"{__name__}.{room}.{file}")
-    return partial(getattr(plain, name), xp)
+    module = importlib.import_module(f"{__name__}.{room}.{file}")
+    formula = getattr(module, name)
+    return functools.update_wrapper(partial(formula, xp), formula)
 
 
-def _compiled(file: str, namespace: str) -> Any:
+def _compiled(name: str, xp: Any) -> Callable[..., Any] | None:
+    """Return the compiled version, or None where there is none to be used."""
+    return getattr(_compiled_file(_file_of[name], xp.__name__), name, None)
+
+
+def _compiled_file(file: str, namespace: str) -> Any:
     """Return the module with the compiled versions, or None where there is none to be used."""
     folder = _COMPILED.get(namespace)
     if folder is None:
@@ -120,4 +170,4 @@ def fall_back(reason: str, folder: str = "cpu") -> None:
 
 def is_compiled(name: str, x: Any) -> bool:
     """Return True if `pick` gives a compiled version of kernel `name` for arrays like `x`."""
-    return not isinstance(pick(name, x), partial)
+    return _compiled(name, get_xp(x)) is not None

@@ -83,12 +83,9 @@ class Adam(Optimizer):
             alike.setdefault((state["step"], p.dtype.char, type(p)), []).append(row)
         for rows in alike.values():
             *arrays, counts = map(list, zip(*rows, strict=True))
-            if modes.state.capture is None:
-                pick("adam_many", arrays[0][0])(*arrays, *self._numbers(counts, group))
-            else:
-                numbers = self._later(counts, group)
-                for parts in zip(*arrays, strict=True):
-                    pick("adam_flat", parts[0])(*parts, numbers)
+            captured = modes.state.capture is not None
+            numbers = (self._later if captured else self._numbers)(counts, group)
+            pick("adam_many", arrays[0][0])(*arrays, *numbers)
 
     def _check_state(self, p: Tensor, state: dict[str, Any]) -> list[Any]:
         arrays = super()._check_state(p, state)
@@ -101,9 +98,9 @@ class Adam(Optimizer):
             )
         return arrays
 
-    def _later(self, states: list[dict[str, Any]], group: Group) -> Any:
+    def _later(self, states: list[dict[str, Any]], group: Group) -> tuple[Any]:
         """Return device memory with the numbers of the step in which a CUDA graph is launched."""
-        return modes.state.capture.input((7,), float64, lambda: self._numbers(states, group))
+        return (modes.state.capture.input((7,), float64, lambda: self._numbers(states, group)),)
 
     def _numbers(self, states: list[dict[str, Any]], group: Group) -> tuple[float, ...]:
         """Count the step; return the numbers of the kernel for it."""

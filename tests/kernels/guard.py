@@ -20,7 +20,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 from unittest import mock
 
@@ -128,6 +128,7 @@ def describe(value: Any) -> str:
 def guard(name: str, kernel: Callable[..., Any], side: str, log: int) -> Callable[..., Any]:
     """Return the kernel with a second call on guarded memory."""
 
+    @wraps(kernel)
     def run(*args: Any, **options: Any) -> Any:
         os.write(log, f"{name} {' '.join(map(describe, args))} {options or ''}\n".encode())
         mine = move(side, list(args))

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.arrays.lists import one_by_one
 from minigrad.kernels.arrays.running import Array
+from minigrad.kernels.declare import declare
 
-__all__ = ["adam", "adam_flat", "adam_many", "chunks"]
+__all__ = ["adam", "adam_flat", "chunks"]
 
 # Elements at a time on the CPU: pieces of this size stay in the second-level cache, so that a
 # dozen operations read a parameter from memory once.
@@ -45,9 +45,7 @@ def adam(
         _update(xp, pc, gc, mc, vc, a, b, *numbers)
 
 
-adam_many = one_by_one(adam, 4)
-
-
+@declare(takes=lambda p, g, m, v, *numbers: len(numbers) == 1)
 def adam_flat(xp: Any, p: Array, g: Array, m: Array, v: Array, numbers: Array) -> None:
     """Take one step with all of `adam`'s numbers, ``step_size`` to ``penalty``, in one array.
 

@@ -36,6 +36,7 @@ import numpy as np
 from minigrad.backend import quietly
 from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
 from minigrad.kernels.arrays.running import Array, channels_first, channels_last, in_float32
+from minigrad.kernels.declare import declare
 from minigrad.kernels.threads import run_tasks
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
@@ -161,6 +162,11 @@ def _channel_groups(n: int, channels: int, axes: Sequence[_Axis]) -> list[slice]
     return [slice(c, c + step) for c in range(0, channels, step)]
 
 
+def _per_channel(x: Array, w: Array, *steps: Any) -> bool:
+    return bool(1 < len(w) == steps[-1] and w.shape[1] == 1)
+
+
+@declare(takes=_per_channel)
 @in_float32
 @quietly
 def depthwise_conv(
@@ -244,6 +250,7 @@ def _tiles_of(y: Array, axes: Sequence[_Axis]) -> Array:
     return split.transpose(2 * d + 1, 0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2))
 
 
+@declare(takes=_per_channel)
 @in_float32
 def depthwise_conv_input_grad(
     xp: Any,
@@ -266,6 +273,7 @@ def depthwise_conv_input_grad(
     return depthwise_conv(xp, g, flip(w), None, ones, around, dilation, groups)
 
 
+@declare(takes=lambda g, x, *steps: 1 < g.shape[1] == x.shape[1] == steps[-1])
 @in_float32
 @quietly
 def depthwise_conv_weight_grad(

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.arrays.lists import one_by_one
 from minigrad.kernels.arrays.running import Array
 
-__all__ = ["ema", "ema_many"]
+__all__ = ["ema"]
 
 
 def ema(xp: Any, average: Array, value: Array, decay: float) -> None:
     """``average = decay average + (1 - decay) value``."""
     average *= decay
     average += value * (1.0 - decay)
-
-
-ema_many = one_by_one(ema, 2)

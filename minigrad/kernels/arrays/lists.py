@@ -6,7 +6,6 @@ The second list is only read; the arrays of all others are changed in place. Who
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,15 +18,14 @@ from minigrad.kernels.arrays.running import Array
 __all__ = ["check", "extent", "is_changeable", "one_by_one", "overlap"]
 
 
-def one_by_one(formula: Callable[..., None], lists: int) -> Callable[..., None]:
-    """Return the formula over lists: its first `lists` arguments become lists of one length."""
+def one_by_one(kernel: Callable[..., None], lists: int, name: str) -> Callable[..., None]:
+    """Return the kernel over lists: its first `lists` arguments become lists of one length."""
 
-    @functools.wraps(formula)
-    def run(xp: Any, *args: Any) -> None:
+    def run(*args: Any) -> None:
         many: Sequence[Sequence[Array]] = args[:lists]
-        check(formula.__name__, many)
+        check(name, many)
         for arrays in zip(*many, strict=True):
-            formula(xp, *arrays, *args[lists:])
+            kernel(*arrays, *args[lists:])
 
     return run
 

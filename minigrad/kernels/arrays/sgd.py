@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.kernels.arrays.adam import chunks
-from minigrad.kernels.arrays.lists import one_by_one
 from minigrad.kernels.arrays.running import Array
 
-__all__ = ["sgd", "sgd_many"]
+__all__ = ["sgd"]
 
 
 def sgd(
@@ -44,6 +43,3 @@ def sgd(
                 d[...] = bc
         d *= lr
         pc -= d
-
-
-sgd_many = one_by_one(sgd, 3)

@@ -1,1 +1,1 @@
-"""Kernels compiled with Numba: file names, names and arguments are those of `reference`."""
+"""Kernels compiled with Numba: file, name and arguments are those of the formula."""

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.arrays import adam as reference
-from minigrad.kernels.cpu.arrays import Array, instead_of
+from minigrad.kernels.cpu.arrays import Array, one_type, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
 
@@ -38,7 +37,7 @@ def _many(ends, addresses, like, *numbers):  # type: ignore[no-untyped-def]
             at += count
 
 
-@instead_of(reference.adam)
+@takes()
 def adam(
     p: Array,
     g: Array,
@@ -57,17 +56,12 @@ def adam(
     adam_many([p], [g], [m], [v], *numbers)
 
 
-@instead_of(reference.adam_many)
+@takes(one_type)
 def adam_many(
     p: list[Array], g: list[Array], m: list[Array], v: list[Array], *numbers: float
 ) -> None:
     """Change all p, m and v; see `minigrad.kernels.arrays.adam`."""
-    over_lists(_many, _one, (p, g, m, v), *_numbers(p[0].dtype, *numbers))
-
-
-def _one(p: Array, g: Array, m: Array, v: Array, *numbers: float) -> None:
-    step_size, v_scale, take1, keep2, _, *others = map(float, numbers)
-    reference.adam(np, p, g, m, v, step_size, v_scale, 1.0 - take1, keep2, *others)
+    over_lists(_many, (p, g, m, v), *_numbers(p[0].dtype, *numbers))
 
 
 def _numbers(dtype: Any, step_size: float, v_scale: float, beta1: float, beta2: float,

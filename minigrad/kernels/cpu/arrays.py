@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
 
-from minigrad.kernels import fall_back
 from minigrad.kernels.arrays.running import channels_first, channels_last
 from minigrad.kernels.cpu.buffers import empty
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
+from minigrad.kernels.declare import declare
 
 __all__ = [
     "Array",
@@ -22,9 +21,10 @@ __all__ = [
     "contiguous",
     "empty",
     "flat",
-    "instead_of",
     "lanes",
+    "one_type",
     "spatial",
+    "takes",
     "three",
     "volume",
 ]
@@ -44,6 +44,12 @@ def are_rows(x: Array, *parameters: Array | None) -> bool:
         return False
     row = x.shape[-1:]
     return all(p is None or p.shape == row for p in parameters)
+
+
+def one_type(*lists: list[Array] | float) -> bool:
+    """Return whether all arrays in `lists` have one element type."""
+    dtype = lists[0][0].dtype  # type: ignore[index]
+    return all(a.dtype == dtype for arrays in lists if arrays.__class__ is list for a in arrays)
 
 
 def contiguous(x: Array) -> Array:
@@ -84,41 +90,31 @@ def flat(*arrays: Array) -> tuple[Array, ...]:
     return result.transpose(back), result.reshape(-1), *rows
 
 
-def instead_of(
-    formula: Kernel, fits: Callable[..., bool] | None = None
+def takes(
+    fits: Callable[..., bool] | None = None, *, keeps: bool = False
 ) -> Callable[[Kernel], Kernel]:
-    """Say which formula a compiled kernel stands for, and which arrays it takes.
+    """Say which arrays a compiled kernel takes: `pick` asks, and gives all others to the formula.
 
-    A compiled loop goes where addresses lead, so this is the door that all arrays go through:
-    what the kernel was not written for, element types or shapes, goes to the formula instead, and
-    NumPy finds what is wrong with it. Where Numba cannot compile the kernel or keep the result,
-    all formulas take over, after one warning.
+    A compiled loop goes where addresses lead, so this is the door that all arrays go through: of
+    element types and shapes for which the kernel was not written NumPy finds what is wrong.
 
     Parameters
     ----------
-    formula : callable
-        The kernel of the same name in `minigrad.kernels.formulas` or `.arrays`.
     fits : callable, optional
         Takes the arguments; returns whether their shapes belong together. Left out where there is
         only one array, or the kernel asks by itself.
+    keeps : bool, default False
+        Whether the kernel keeps what its gradient needs.
     """
 
-    def decorate(kernel: Kernel) -> Kernel:
-        @functools.wraps(kernel)
-        def run(x: Array, *args: Any, **options: Any) -> Any:
-            dtype = (x[0] if x.__class__ is list else x).dtype
-            known = dtype.char in "fd"
-            for a in args:
-                if a.__class__ is np.ndarray and a.dtype is not dtype:
-                    known = known and a.dtype in (dtype, np.int64)
-            if not (known and (fits is None or fits(x, *args, **options))):
-                return formula(np, x, *args, **options)
-            try:
-                return kernel(x, *args, **options)
-            except (NumbaError, OSError) as error:
-                fall_back(f"Numba could not make {kernel.__name__} ({error})")
-                return formula(np, x, *args, **options)
+    def known(x: Array, *args: Any, **options: Any) -> bool:
+        dtype = (x[0] if x.__class__ is list else x).dtype
+        if dtype.char not in "fd":
+            return False
+        for a in args:
+            if a.__class__ is np.ndarray and a.dtype is not dtype:
+                if a.dtype not in (dtype, np.int64):
+                    return False
+        return fits is None or fits(x, *args, **options)
 
-        return run
-
-    return decorate
+    return declare(takes=known, keeps=keeps, failures=(NumbaError, OSError))

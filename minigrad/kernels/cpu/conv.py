@@ -4,7 +4,7 @@ With a small weight, reordered from (channel, tap) to (tap, channel), a channels
 matrix as it lies, line by line: the windows of neighbouring results overlap in memory. Elsewhere
 windows are gathered to rows, and a tile of rows is multiplied while it is in the cache, with large
 weights tap by tap. A photo of three channels, in planes, is read as it is, rows (channel, tap).
-Arguments are those of `minigrad.kernels.arrays.conv`, which also takes over for groups.
+Arguments are those of `minigrad.kernels.arrays.conv`, which does the work where there are groups.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numba import get_thread_id, prange
 
-from minigrad.kernels.arrays import conv as reference
 from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
 from minigrad.kernels.cpu.arrays import (
     Array,
@@ -24,8 +23,8 @@ from minigrad.kernels.cpu.arrays import (
     channels_last,
     contiguous,
     empty,
-    instead_of,
     spatial,
+    takes,
     three,
     volume,
 )
@@ -48,13 +47,14 @@ LINE = 8  # results side by side that are worth one
 
 def _fits(x: Array, w: Array, bias: Array | None, *steps: Any) -> bool:
     return (
-        x.ndim == w.ndim
-        and x.shape[1] == w.shape[1] * steps[-1]
+        steps[-1] == 1
+        and x.ndim == w.ndim
+        and x.shape[1] == w.shape[1]
         and (bias is None or bias.shape == w.shape[:1])
     )
 
 
-@instead_of(reference.conv, _fits)
+@takes(_fits)
 def conv(
     x: Array,
     w: Array,
@@ -65,8 +65,6 @@ def conv(
     groups: int,
 ) -> Array:
     """``y[o, p] = bias[o] + sum over c, k of x[c, p * stride + k * dilation] * w[o, c, k]``."""
-    if groups > 1:
-        return reference.conv(np, x, w, bias, stride, padding, dilation, groups)
     kernel = w.shape[2:]
     out = out_size(x.shape[2:], kernel, stride, padding, dilation)
     channels, row = len(w), math.prod(w.shape[1:])
@@ -88,10 +86,27 @@ def conv(
     return channels_first(y)
 
 
-@instead_of(
-    reference.conv_input_grad,
-    fits=lambda g, w, *steps: g.ndim == w.ndim and g.shape[1] == len(w),
-)
+def _fits_input_grad(
+    g: Array, w: Array, size: Ints, stride: Ints, padding: Padding, dilation: Ints, groups: int
+) -> bool:
+    plain = all(s == 1 for s in stride)
+    return (
+        groups == 1
+        and g.ndim == w.ndim
+        and g.shape[1] == len(w)
+        and (plain or _are_apart(w.shape[2:], stride, padding, dilation))
+    )
+
+
+def _are_apart(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> bool:
+    """Return whether no pixel is in two windows."""
+    return all(
+        s >= k and d == 1 and lo >= 0
+        for s, k, d, (lo, _) in zip(stride, kernel, dilation, padding, strict=True)
+    )
+
+
+@takes(_fits_input_grad)
 def conv_input_grad(
     g: Array,
     w: Array,
@@ -103,15 +118,9 @@ def conv_input_grad(
 ) -> Array:
     """Gradient of `conv` with respect to x of spatial `size`."""
     kernel = w.shape[2:]
-    apart = all(
-        s >= k and d == 1 and lo >= 0
-        for s, k, d, (lo, _) in zip(stride, kernel, dilation, padding, strict=True)
-    )
-    if groups == 1 and all(s == 1 for s in stride):
+    if all(s == 1 for s in stride):
         around = flipped_padding(size, g.shape[2:], kernel, padding, dilation)
         return conv(g, flip(w).swapaxes(0, 1), None, stride, around, dilation, 1)
-    if groups > 1 or not apart:
-        return reference.conv_input_grad(np, g, w, size, stride, padding, dilation, groups)
     channels, row = len(w), math.prod(w.shape[1:])
     gx = empty((len(g), *size, w.shape[1]), g.dtype)
     gx[...] = 0
@@ -123,10 +132,7 @@ def conv_input_grad(
     return channels_first(gx)
 
 
-@instead_of(
-    reference.conv_weight_grad,
-    fits=lambda g, x, *steps: g.ndim == x.ndim and len(g) == len(x),
-)
+@takes(lambda g, x, *steps: steps[-1] == 1 and g.ndim == x.ndim and len(g) == len(x))
 def conv_weight_grad(
     g: Array,
     x: Array,
@@ -137,8 +143,6 @@ def conv_weight_grad(
     groups: int,
 ) -> Array:
     """Gradient of `conv` with respect to w of spatial size `kernel`."""
-    if groups > 1:
-        return reference.conv_weight_grad(np, g, x, kernel, stride, padding, dilation, groups)
     channels, inner = g.shape[1], x.shape[1]
     row = math.prod(kernel) * inner
     few = _few(x)

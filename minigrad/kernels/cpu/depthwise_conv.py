@@ -19,16 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
-from minigrad.kernels.arrays import depthwise_conv as reference
 from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
     contiguous,
     empty,
-    instead_of,
     lanes,
     spatial,
+    takes,
     three,
     volume,
 )
@@ -59,13 +58,14 @@ _TWICE = REGISTERS >= 32
 def _fits(x: Array, w: Array, bias: Array | None, *steps: Any) -> bool:
     channels = x.shape[1:2]
     return (
-        x.ndim == w.ndim
+        steps[-1:] == channels
+        and x.ndim == w.ndim
         and w.shape[:2] == (*channels, 1)
         and (bias is None or bias.shape == channels)
     )
 
 
-@instead_of(reference.depthwise_conv, _fits)
+@takes(_fits)
 def depthwise_conv(
     x: Array,
     w: Array,
@@ -80,9 +80,7 @@ def depthwise_conv(
     return _convolve(x, w, False, bias, out, stride, padding, dilation)
 
 
-@instead_of(
-    reference.depthwise_conv_input_grad, fits=lambda g, w, *steps: _fits(g, w, None, *steps)
-)
+@takes(fits=lambda g, w, *steps: _fits(g, w, None, *steps))
 def depthwise_conv_input_grad(
     g: Array,
     w: Array,
@@ -105,9 +103,10 @@ def depthwise_conv_input_grad(
     return _convolve(g, w, True, None, size, stride, around, dilation)
 
 
-@instead_of(
-    reference.depthwise_conv_weight_grad,
-    fits=lambda g, x, *steps: g.ndim == x.ndim and g.shape[:2] == x.shape[:2],
+@takes(
+    lambda g, x, *steps: (
+        steps[-1:] == x.shape[1:2] and g.ndim == x.ndim and g.shape[:2] == x.shape[:2]
+    )
 )
 def depthwise_conv_weight_grad(
     g: Array,

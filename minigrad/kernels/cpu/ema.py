@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from numba import prange
 
-from minigrad.kernels.arrays import ema as reference
-from minigrad.kernels.cpu.arrays import Array, instead_of
+from minigrad.kernels.cpu.arrays import Array, one_type, takes
 from minigrad.kernels.cpu.compile import parallel
 from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
 
@@ -26,12 +25,7 @@ def _many(ends, addresses, like, decay):  # type: ignore[no-untyped-def]
             at += count
 
 
-def _one(average: Array, value: Array, decay: float) -> None:
-    average *= decay
-    average += value * (1 - decay)
-
-
-@instead_of(reference.ema_many)
+@takes(one_type)
 def ema_many(averages: list[Array], values: list[Array], decay: float) -> None:
     """Change the averages; see `minigrad.kernels.arrays.ema`."""
-    over_lists(_many, _one, (averages, values), averages[0].dtype.type(decay))
+    over_lists(_many, (averages, values), averages[0].dtype.type(decay))

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
+from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.formulas import grn as reference
 
 __all__ = ["Response", "grn", "grn_vjp"]
 
@@ -106,9 +105,7 @@ def _response(x: Array, gamma: Array, eps: float) -> Response:
     return Response.of(sums.sum(axis=1), gamma, eps)
 
 
-@instead_of(
-    reference.grn, fits=lambda x, gamma, beta, eps: x.ndim == 3 and are_rows(x, gamma, beta)
-)
+@takes(fits=lambda x, gamma, beta, eps: x.ndim == 3 and are_rows(x, gamma, beta))
 def grn(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     """``y = x * (1 + gamma * r) + beta``, ``r = |x| / (mean over channels of |x| + eps)``."""
     y = empty(x.shape, x.dtype)
@@ -118,8 +115,7 @@ def grn(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     return y
 
 
-@instead_of(
-    reference.grn_vjp,
+@takes(
     fits=lambda g, x, gamma, eps: x.ndim == 3 and g.shape == x.shape and are_rows(x, gamma),
 )
 def grn_vjp(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:

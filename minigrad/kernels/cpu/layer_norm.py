@@ -6,9 +6,8 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.arrays.running import unit_of
-from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, instead_of
+from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.formulas import layer_norm as reference
 
 __all__ = ["gradient_of_row", "layer_norm", "layer_norm_vjp", "normalize_row", "statistics"]
 
@@ -102,7 +101,7 @@ def _parameter(value: Array | None, default: float, like: Array) -> Array:
     return contiguous(value)
 
 
-@instead_of(reference.layer_norm, fits=lambda x, w, b, eps: are_rows(x, w, b))
+@takes(fits=lambda x, w, b, eps: are_rows(x, w, b))
 def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
     """``y = (x - mean) / sqrt(var + eps) * weight + bias`` for every row ``x[..., :]``."""
     if not x.size:
@@ -113,9 +112,7 @@ def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -
     return y
 
 
-@instead_of(
-    reference.layer_norm_vjp, fits=lambda g, x, w, eps: g.shape == x.shape and are_rows(x, w)
-)
+@takes(fits=lambda g, x, w, eps: g.shape == x.shape and are_rows(x, w))
 def layer_norm_vjp(
     g: Array, x: Array, weight: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:

@@ -55,7 +55,6 @@ def _address(row):  # type: ignore[no-untyped-def]
 
 def over_lists(
     loop: Callable[..., None],
-    one: Callable[..., None],
     lists: Sequence[Sequence[Array]],
     *rest: Any,
 ) -> None:
@@ -68,19 +67,14 @@ def over_lists(
     loop : callable
         Takes the ends of the arrays in their concatenation, the table of addresses (list, array)
         and an array of their element type.
-    one : callable
-        ``one(*arrays, *rest)`` does the same for one array of each list; for those of another
-        element type than the first array.
     lists : sequence of list of array
-        The arrays, in the order in which the loop knows them; the second list is only read.
+        The arrays, of one element type, in the order in which the loop knows them; the second list
+        is only read.
     """
-    check(one.__module__.rpartition(".")[2], lists)
+    check(loop.__module__.rpartition(".")[2], lists)
     dtype = lists[0][0].dtype
-    plain, copies, other = [], [], []
+    plain, copies = [], []
     for arrays in zip(*lists, strict=True):
-        if any(a.dtype != dtype for a in arrays):
-            other.append(arrays)
-            continue
         whole = [contiguous(a) for a in arrays]
         plain.append([a.reshape(-1) for a in whole])
         pairs = enumerate(zip(arrays, whole, strict=True))
@@ -97,8 +91,6 @@ def over_lists(
         loop(sizes.cumsum(), table, plain[0][0][:0], *rest)
     for array, changed in copies:
         array[...] = changed
-    for arrays in other:
-        one(*arrays, *rest)
 
 
 def _share_memory(table: Array, sizes: Array) -> Any:

@@ -29,14 +29,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of, lanes
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes, takes
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gelu import normal
 from minigrad.kernels.cpu.gemm import VECTORS, multiply, pack, transpose_block
 from minigrad.kernels.cpu.grn import Response
 from minigrad.kernels.cpu.layer_norm import gradient_of_row, normalize_row, statistics
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
-from minigrad.kernels.formulas import mlp as reference
 from minigrad.kernels.formulas.mlp import Weights
 
 __all__ = ["Saved", "mlp", "mlp_vjp"]
@@ -588,9 +587,9 @@ def _fits(x: Array, p: Weights, factor: Array | None) -> bool:
     )
 
 
-@instead_of(
-    reference.mlp,
-    fits=lambda x, skip, p, factor=None, *_, **__: skip.shape == x.shape and _fits(x, p, factor),
+@takes(
+    lambda x, skip, p, factor=None, *_, **__: skip.shape == x.shape and _fits(x, p, factor),
+    keeps=True,
 )
 def mlp(
     x: Array,
@@ -696,8 +695,7 @@ def _neutral(channels: int, hidden: int, dtype: np.dtype) -> tuple[Array, Array,
     return np.ones(channels, dtype), np.zeros(hidden, dtype), np.zeros(hidden, dtype)
 
 
-@instead_of(
-    reference.mlp_vjp,
+@takes(
     fits=lambda g, x, p, saved=None, factor=None, *_: g.shape == x.shape and _fits(x, p, factor),
 )
 def mlp_vjp(

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.arrays import pool as reference
+from minigrad.kernels.arrays.pool import outside
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
     channels_last,
     contiguous,
     empty,
-    instead_of,
+    takes,
     three,
     volume,
 )
@@ -87,7 +87,7 @@ def _scatter(y, g, where, chunk):  # type: ignore[no-untyped-def]
     return outside
 
 
-@instead_of(reference.max_pool, fits=lambda x, tables: len(tables) == x.ndim - 2)
+@takes(fits=lambda x, tables: len(tables) == x.ndim - 2)
 def max_pool(x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
     """Return the maximum of every window and where it stands, counted within (*spatial)."""
     out = [len(table) for table in tables]
@@ -104,8 +104,7 @@ def _rows(x: Array) -> Array:
     return contiguous(channels_last(x)).reshape(len(x), math.prod(x.shape[2:]), x.shape[1])
 
 
-@instead_of(
-    reference.pool_gather,
+@takes(
     fits=lambda x, where: where.ndim == x.ndim and where.shape[:2] == x.shape[:2],
 )
 def pool_gather(x: Array, where: Array) -> Array:
@@ -113,12 +112,11 @@ def pool_gather(x: Array, where: Array) -> Array:
     y = empty((len(x), *where.shape[2:], x.shape[1]), x.dtype)
     places = _rows(where)
     if _gather(y.reshape(places.shape), _rows(x), places):
-        raise reference.outside(where, x.shape[2:])
+        raise outside(where, x.shape[2:])
     return channels_first(y)
 
 
-@instead_of(
-    reference.pool_scatter,
+@takes(
     fits=lambda g, where, size: g.shape == where.shape and len(size) == g.ndim - 2,
 )
 def pool_scatter(g: Array, where: Array, size: Sequence[int]) -> Array:
@@ -126,5 +124,5 @@ def pool_scatter(g: Array, where: Array, size: Sequence[int]) -> Array:
     n, channels = g.shape[:2]
     y = empty((n, *size, channels), g.dtype)
     if _scatter(y.reshape(n, math.prod(size), channels), _rows(g), _rows(where), CHANNELS):
-        raise reference.outside(where, size)
+        raise outside(where, size)
     return channels_first(y)

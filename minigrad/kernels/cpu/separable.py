@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from numba import prange
 
-from minigrad.kernels.arrays import separable as reference
 from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.kernels.cpu.arrays import (
     Array,
@@ -20,7 +18,7 @@ from minigrad.kernels.cpu.arrays import (
     channels_last,
     contiguous,
     empty,
-    instead_of,
+    takes,
 )
 from minigrad.kernels.cpu.compile import parallel
 
@@ -48,16 +46,16 @@ def _apply(y, x, start, columns, values, rows):  # type: ignore[no-untyped-def]
 
 def _fits(x: Array, maps: Sequence[AxisMap | None]) -> bool:
     size = x.shape[2:]
-    return len(maps) == len(size) and all(
-        m is None or m.matrix.shape[1] == n for m, n in zip(maps, size, strict=True)
+    return (
+        len(maps) == len(size)
+        and x.shape[1] >= FEW
+        and all(m is None or m.matrix.shape[1] == n for m, n in zip(maps, size, strict=True))
     )
 
 
-@instead_of(reference.separable, _fits)
+@takes(_fits)
 def separable(x: Array, maps: Sequence[AxisMap | None]) -> Array:
     """Apply one map per spatial axis (None: leave the axis), the most shrinking first."""
-    if x.shape[1] < FEW:
-        return reference.separable(np, x, maps)
     y = contiguous(channels_last(x))
     work = [(m, axis) for axis, m in enumerate(maps, 1) if m is not None]
     work.sort(key=lambda item: len(item[0].matrix) / item[0].matrix.shape[1])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numba import prange
 
-from minigrad.kernels.arrays import sgd as reference
-from minigrad.kernels.cpu.arrays import Array, instead_of
+from minigrad.kernels.cpu.arrays import Array, one_type, takes
 from minigrad.kernels.cpu.compile import parallel
 from minigrad.kernels.cpu.lists import BLOCK, over_lists, piece, place
 
@@ -34,14 +32,9 @@ def _many(ends, addresses, like, lr, keep, take, ahead, decay):  # type: ignore[
             at += count
 
 
-@instead_of(reference.sgd_many)
+@takes(one_type)
 def sgd_many(p: list[Array], g: list[Array], b: list[Array], *numbers: float) -> None:
     """Change all p and b; see `minigrad.kernels.arrays.sgd`."""
     sums = b[0] is not p[0]
     lists = (p, g, b) if sums else (p, g)
-    over_lists(_many, _one, lists, *map(p[0].dtype.type, numbers))
-
-
-def _one(p: Array, g: Array, *rest: Array) -> None:
-    b, numbers = (rest[0], rest[1:]) if isinstance(rest[0], np.ndarray) else (p, rest)
-    reference.sgd(np, p, g, b, *numbers)
+    over_lists(_many, lists, *map(p[0].dtype.type, numbers))

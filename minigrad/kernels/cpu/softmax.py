@@ -7,10 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, instead_of
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, takes
 from minigrad.kernels.cpu.compile import compiled, in_order, parallel
 from minigrad.kernels.cpu.exp import exp
-from minigrad.kernels.formulas import softmax as reference
 
 __all__ = [
     "exp_of_row",
@@ -96,25 +95,25 @@ def _over_rows(loop: Callable[..., None], axis: int, *arrays: Array) -> Array:
     return np.moveaxis(out, -1, axis)
 
 
-@instead_of(reference.softmax)
+@takes()
 def softmax(x: Array, axis: int) -> Array:
     """``y = exp(x) / sum(exp(x))`` along `axis`."""
     return _over_rows(_softmax, axis, x)
 
 
-@instead_of(reference.softmax_vjp, fits=lambda g, y, axis: g.shape == y.shape)
+@takes(fits=lambda g, y, axis: g.shape == y.shape)
 def softmax_vjp(g: Array, y: Array, axis: int) -> Array:
     """Gradient of softmax from its result y: ``dx = y * (g - sum(g * y))``."""
     return _over_rows(_softmax_vjp, axis, g, y)
 
 
-@instead_of(reference.log_softmax)
+@takes()
 def log_softmax(x: Array, axis: int) -> Array:
     """``y = x - log(sum(exp(x)))`` along `axis`."""
     return _over_rows(_log_softmax, axis, x)
 
 
-@instead_of(reference.log_softmax_vjp, fits=lambda g, y, axis: g.shape == y.shape)
+@takes(fits=lambda g, y, axis: g.shape == y.shape)
 def log_softmax_vjp(g: Array, y: Array, axis: int) -> Array:
     """Gradient of log_softmax from its result y: ``dx = g - exp(y) * sum(g)``."""
     return _over_rows(_log_softmax_vjp, axis, g, y)

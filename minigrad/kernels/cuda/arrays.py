@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad.backend import get_xp
+from minigrad.kernels.declare import declare
 
 __all__ = [
     "THREADS",
@@ -20,7 +20,7 @@ __all__ = [
     "fits",
     "flat",
     "in_memory_order",
-    "instead_of",
+    "takes",
     "vector",
     "zeros",
 ]
@@ -107,28 +107,34 @@ def accumulator(dtype: Any) -> Any:
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-def instead_of(formula: Kernel, arrays: int = 1) -> Callable[[Kernel], Kernel]:
-    """Say which formula a CUDA kernel stands for; it takes over for other element types.
+def takes(
+    arrays: int | None = 1,
+    when: Callable[..., bool] | None = None,
+    *,
+    keeps: bool = False,
+    mixes: bool = False,
+) -> Callable[[Kernel], Kernel]:
+    """Say which arrays a CUDA kernel takes: `pick` asks, and gives all others to the formula.
 
     Parameters
     ----------
-    formula : callable
-        The kernel of the same name in `minigrad.kernels.formulas` or `.arrays`.
-    arrays : int, default 1
+    arrays : int or None, default 1
         How many of the first arguments have the dtype of the first. The others, parameters, may be
-        float32 beside two-byte types: so they are in mixed precision.
+        float32 beside two-byte types: so they are in mixed precision. None: `when` says all.
+    when : callable, optional
+        Takes the arguments; returns whether the kernel can treat them.
+    keeps : bool, default False
+        Whether the kernel keeps what its gradient needs.
+    mixes : bool, default False
+        Whether autocast may leave the types of the arguments to the kernel.
     """
 
-    def decorate(kernel: Kernel) -> Kernel:
-        @functools.wraps(kernel)
-        def run(x: Array, *args: Any, **options: Any) -> Any:
-            if fits(x, args[: arrays - 1], args[arrays - 1 :]):
-                return kernel(x, *args, **options)
-            return formula(get_xp(x), x, *args, **options)
+    def known(x: Array, *args: Any, **options: Any) -> bool:
+        return (arrays is None or fits(x, args[: arrays - 1], args[arrays - 1 :])) and (
+            when is None or when(x, *args, **options)
+        )
 
-        return run
-
-    return decorate
+    return declare(takes=known, keeps=keeps, mixes=mixes)
 
 
 def fits(x: Array, same: Sequence[Any], parameters: Sequence[Any]) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from minigrad.backend import get_xp
-from minigrad.kernels.arrays import conv as reference
 from minigrad.kernels.arrays.conv import (
     Padding,
     _windows,
@@ -21,7 +21,7 @@ from minigrad.kernels.arrays.conv import (
     pad,
 )
 from minigrad.kernels.arrays.running import channels_first, channels_last
-from minigrad.kernels.cuda.arrays import Array, accumulator, contiguous, fits, zeros
+from minigrad.kernels.cuda.arrays import Array, accumulator, contiguous, takes, zeros
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad"]
 
@@ -60,6 +60,11 @@ def _patches(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> bo
     return apart and all(d == 1 for d in dilation) and not any(lo or hi for lo, hi in padding)
 
 
+def _dense(*args: Any) -> bool:
+    return bool(args[-1] == 1)
+
+
+@takes(arrays=3, when=_dense)
 def conv(
     x: Array,
     w: Array,
@@ -70,8 +75,6 @@ def conv(
     groups: int,
 ) -> Array:
     """``y[o, p] = bias[o] + sum over c, k of x[c, p * stride + k * dilation] * w[o, c, k]``."""
-    if groups > 1 or not fits(x, (w, bias), ()):
-        return reference.conv(get_xp(x), x, w, bias, stride, padding, dilation, groups)
     kernel = w.shape[2:]
     out = out_size(x.shape[2:], kernel, stride, padding, dilation)
     matrix = _matrix(w).T
@@ -82,6 +85,16 @@ def conv(
     return channels_first(y.reshape(len(x), *out, len(w)))
 
 
+def _has_a_way_back(
+    g: Array, w: Array, size: Ints, stride: Ints, padding: Padding, dilation: Ints, groups: int
+) -> bool:
+    kernel = w.shape[2:]
+    around = flipped_padding(size, g.shape[2:], kernel, padding, dilation)
+    plain = all(s == 1 for s in stride) and all(lo >= 0 and hi >= 0 for lo, hi in around)
+    return groups == 1 and (plain or _patches(kernel, stride, padding, dilation))
+
+
+@takes(arrays=2, when=_has_a_way_back)
 def conv_input_grad(
     g: Array,
     w: Array,
@@ -93,14 +106,10 @@ def conv_input_grad(
 ) -> Array:
     """Gradient of `conv` with respect to x of spatial `size`."""
     kernel, out = w.shape[2:], g.shape[2:]
-    known = groups == 1 and fits(g, (w,), ())
-    if known and _patches(kernel, stride, padding, dilation):
+    if _patches(kernel, stride, padding, dilation):
         return _input_grad_of_patches(channels_last(g), w, size, stride)
-    if known and all(s == 1 for s in stride):  # a convolution with the filter turned
-        around = flipped_padding(size, out, kernel, padding, dilation)
-        if all(lo >= 0 and hi >= 0 for lo, hi in around):
-            return conv(g, flip(w).swapaxes(0, 1), None, stride, around, dilation, 1)
-    return reference.conv_input_grad(get_xp(g), g, w, size, stride, padding, dilation, groups)
+    around = flipped_padding(size, out, kernel, padding, dilation)  # the filter is turned
+    return conv(g, flip(w).swapaxes(0, 1), None, stride, around, dilation, 1)
 
 
 def _input_grad_of_patches(g: Array, w: Array, size: Ints, stride: Ints) -> Array:
@@ -123,6 +132,7 @@ def _input_grad_of_patches(g: Array, w: Array, size: Ints, stride: Ints) -> Arra
     return channels_first(gx)
 
 
+@takes(arrays=2, when=_dense)
 def conv_weight_grad(
     g: Array,
     x: Array,
@@ -133,10 +143,6 @@ def conv_weight_grad(
     groups: int,
 ) -> Array:
     """Gradient of `conv` with respect to w of spatial size `kernel`."""
-    if groups > 1 or not fits(g, (x,), ()):
-        return reference.conv_weight_grad(
-            get_xp(g), g, x, kernel, stride, padding, dilation, groups
-        )
     out, channels = g.shape[2:], g.shape[1]
     rows = channels_last(g)
     total = zeros(g, (channels, math.prod(kernel) * x.shape[1]), accumulator(g.dtype))

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from minigrad.backend import get_xp
-from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, contiguous, empty, fits, vector
+from minigrad.kernels.cuda.arrays import (
+    THREADS,
+    Array,
+    blocks,
+    contiguous,
+    empty,
+    fits,
+    takes,
+    vector,
+)
 from minigrad.kernels.cuda.launcher import launch
-from minigrad.kernels.formulas import drop_path as reference
 
 __all__ = ["scale_by_mask"]
 
 
+def _per_sample(x: Array, mask: Array) -> bool:
+    return x.ndim > 0 and bool(mask.shape == (len(x), *(1 for _ in x.shape[1:])))
+
+
+def _known(x: Array, mask: Array, scale: float) -> bool:
+    shaped = mask.shape == x.shape or _per_sample(x, mask)
+    return shaped and mask.dtype == bool and fits(x, (), ())
+
+
+@takes(None, _known)
 def scale_by_mask(x: Array, mask: Array, scale: float) -> Array:
     """``y = x * mask * scale``; the mask is boolean and broadcasts."""
-    per_sample = mask.ndim == x.ndim and mask.shape == (len(x), *(1 for _ in x.shape[1:]))
-    known = mask.dtype == bool and (per_sample or mask.shape == x.shape)
-    if not (known and fits(x, (), ())):
-        return reference.scale_by_mask(get_xp(x), x, mask, scale)
+    per_sample = _per_sample(x, mask)
     order = list(range(x.ndim))
     order[per_sample:] = sorted(order[per_sample:], key=lambda axis: -x.strides[axis])
     values, mask = contiguous(x.transpose(order)), contiguous(mask.transpose(order))

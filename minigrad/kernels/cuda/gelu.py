@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, flat, instead_of, vector
+from minigrad.kernels.cuda.arrays import THREADS, Array, blocks, flat, takes, vector
 from minigrad.kernels.cuda.launcher import launch
-from minigrad.kernels.formulas import gelu as reference
 
 __all__ = ["erf", "gelu", "gelu_tanh", "gelu_tanh_vjp", "gelu_vjp"]
 
@@ -17,31 +16,31 @@ def _elementwise(name: str, *arrays: Array) -> Array:
     return result
 
 
-@instead_of(reference.erf)
+@takes()
 def erf(z: Array) -> Array:
     """Error function."""
     return _elementwise("erf_values", z)
 
 
-@instead_of(reference.gelu)
+@takes()
 def gelu(x: Array) -> Array:
     """``y = x * Phi(x)``."""
     return _elementwise("gelu", x)
 
 
-@instead_of(reference.gelu_vjp, arrays=2)
+@takes(arrays=2)
 def gelu_vjp(g: Array, x: Array) -> Array:
     """Gradient of `gelu`."""
     return _elementwise("gelu_vjp", g, x)
 
 
-@instead_of(reference.gelu_tanh)
+@takes()
 def gelu_tanh(x: Array) -> Array:
     """``y = x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) / 2``."""
     return _elementwise("gelu_tanh", x)
 
 
-@instead_of(reference.gelu_tanh_vjp, arrays=2)
+@takes(arrays=2)
 def gelu_tanh_vjp(g: Array, x: Array) -> Array:
     """Gradient of `gelu_tanh`."""
     return _elementwise("gelu_tanh_vjp", g, x)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from minigrad.backend import get_xp
-from minigrad.kernels.arrays import matmul as reference
 from minigrad.kernels.cuda.arrays import Array
 
 __all__ = ["matmul"]
@@ -20,4 +18,4 @@ def matmul(x: Array, y: Array) -> Array:
         return rows.reshape(*x.shape[:-1], y.shape[1])
     if x.ndim == y.ndim == 2 or "bfloat16" not in (x.dtype.name, y.dtype.name):
         return x @ y
-    return reference.matmul(get_xp(x), x, y)
+    return NotImplemented

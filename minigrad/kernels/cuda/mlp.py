@@ -17,13 +17,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from minigrad.backend import get_xp
-from minigrad.kernels.cuda.arrays import THREADS, Array, accumulator, contiguous, empty, fits
+from minigrad.kernels.cuda.arrays import THREADS, Array, accumulator, contiguous, empty, fits, takes
 from minigrad.kernels.cuda.hidden import Hidden
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.layer_norm import layer_norm, layer_norm_vjp
 from minigrad.kernels.cuda.reduce import sum_parts
 from minigrad.kernels.cuda.table import MOST_SAMPLES, Table
-from minigrad.kernels.formulas import mlp as reference
 from minigrad.kernels.formulas.mlp import Weights
 
 __all__ = ["Saved", "mlp", "mlp_vjp"]
@@ -70,6 +69,12 @@ def _hidden(x: Array, x1: Array, p: Weights, grn_eps: float) -> Hidden:
     return Hidden(values, p.b1, p.grn_weight, p.grn_bias, grn_eps, gelu=True)
 
 
+@takes(
+    None,
+    lambda x, skip, p, factor=None, *_, **__: _known(x, skip, p, factor),
+    keeps=True,
+    mixes=True,
+)
 def mlp(
     x: Array,
     skip: Array,
@@ -80,8 +85,6 @@ def mlp(
     keep: bool = True,
 ) -> tuple[Array, Saved | None]:
     """``y = skip + (grn(gelu(norm(x) @ w1.T + b1)) @ w2.T + b2) * scale * factor``."""
-    if not _known(x, skip, parameters, factor):
-        return reference.mlp(get_xp(x), x, skip, parameters, factor, eps, grn_eps, keep)
     p = _prepared(parameters, x.dtype)
     hidden = _hidden(x, _first_product(x, p, eps), p, grn_eps)
     squares = hidden.squares()
@@ -96,6 +99,7 @@ def mlp(
     return y.reshape(x.shape), Saved(_rows(hidden.x), squares) if keep else None
 
 
+@takes(None, lambda g, x, p, saved=None, factor=None, *_: _known(x, g, p, factor))
 def mlp_vjp(
     g: Array,
     x: Array,
@@ -106,8 +110,6 @@ def mlp_vjp(
     grn_eps: float = 1e-6,
 ) -> tuple[Array, Weights]:
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
-    if not _known(x, g, parameters, factor):
-        return reference.mlp_vjp(get_xp(x), g, x, parameters, None, factor, eps, grn_eps)
     p = _prepared(parameters, x.dtype)
     kept, g2, total = _branch_vjp(contiguous(g), x.dtype, p, factor)
     normed = _rows(layer_norm(x, p.norm_weight, p.norm_bias, eps))

@@ -35,12 +35,6 @@ class Geometry(NamedTuple):
     groups: int
 
 
-def _kernel(name: str, x: Any, weight_shape: Ints, geometry: Geometry) -> Any:
-    """Pick the kernel: one filter per channel has a way of its own."""
-    depthwise = geometry.groups == weight_shape[0] > 1 and weight_shape[1] == 1
-    return pick("depthwise_" + name if depthwise else name, x)
-
-
 class Conv(Function):
     """Cross-correlation of x (N, C, *size) with w (O, C / groups, *kernel), plus a bias (O,)."""
 
@@ -53,7 +47,7 @@ class Conv(Function):
 
     def forward(self, x: Any, w: Any, bias: Any) -> Any:
         self.size, self.shape = x.shape[2:], w.shape
-        return _kernel("conv", x, w.shape, self.geometry)(x, w, bias, *self.geometry)
+        return pick("conv", x)(x, w, bias, *self.geometry)
 
     def backward(self, g: Any, x: Any, w: Any) -> Any:
         need_x, need_w, need_bias = self.needs
@@ -78,8 +72,7 @@ class ConvInputGrad(Function):
 
     def forward(self, y: Any, w: Any) -> Any:
         self.shape = w.shape
-        kernel = _kernel("conv_input_grad", y, w.shape, self.geometry)
-        return kernel(y, w, self.size, *self.geometry)
+        return pick("conv_input_grad", y)(y, w, self.size, *self.geometry)
 
     def backward(self, g: Any, y: Any, w: Any) -> Any:
         return (
@@ -101,8 +94,7 @@ class ConvWeightGrad(Function):
 
     def forward(self, y: Any, x: Any) -> Any:
         self.size = x.shape[2:]
-        kernel = _kernel("conv_weight_grad", y, self.shape, self.geometry)
-        return kernel(y, x, self.shape[2:], *self.geometry)
+        return pick("conv_weight_grad", y)(y, x, self.shape[2:], *self.geometry)
 
     def backward(self, g: Any, y: Any, x: Any) -> Any:
         return (
