@@ -22,7 +22,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 __all__ = [
     "Device",
     "MemoryInfo",
+    "address",
     "allow_tf32",
+    "anywhere",
+    "at_hand",
     "cuda_is_available",
     "current_stream",
     "device_of",
@@ -235,6 +238,11 @@ def is_writeable(array: Array) -> bool:
     return not array.size or all(step or n == 1 for n, step in steps)
 
 
+def address(array: Array) -> int:
+    """Return where the first element of `array` lies in memory."""
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
 def from_cuda(source: Any) -> Array:
     """Return the CuPy array on the memory of any object with ``__cuda_array_interface__``.
 
@@ -420,6 +428,27 @@ def _has_compiler() -> bool:
 def kernels_in_use() -> str:
     """Return ``"fast"`` if the CPU kernels are compiled ones, ``"reference"`` if they are NumPy."""
     return "fast" if _wanted[0] == "fast" and _has_compiler() else "reference"
+
+
+def anywhere(test: Callable[[Array], Array], x: Any, unasked: bool = False) -> bool:
+    """Return whether ``test(x)`` is true somewhere in an array or Tensor, if that is to be had.
+
+    A GPU is not asked: there the answer is `unasked`.
+
+    Examples
+    --------
+    >>> anywhere(np.isnan, np.array([1.0, np.nan]))
+    True
+    """
+    return bool(test(getattr(x, "array", x)).any()) if at_hand(x) else unasked
+
+
+def at_hand(x: Any) -> bool:
+    """Return whether Python can look at the numbers of an array or Tensor without waiting.
+
+    A GPU works through a queue: to ask it for a number is to wait until all before it is done.
+    """
+    return x.__class__ is np.ndarray or get_xp(getattr(x, "array", x)) is np
 
 
 def quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -13,50 +13,16 @@ import functools
 import importlib
 import warnings
 from collections.abc import Callable
-from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 from minigrad.backend import get_xp, kernel_cache, kernels_in_use, use_kernels
 from minigrad.kernels.arrays.lists import one_by_one
 from minigrad.kernels.memory import keep_freed_memory
+from minigrad.kernels.namespaces import namespace
+from minigrad.kernels.table import FILE_OF, LISTS, SPECIAL
 
 __all__ = ["fall_back", "is_compiled", "pick"]
-
-# kernel file -> the kernels in it
-_FILES = {
-    "adam": "adam adam_flat adam_many",
-    "batch_norm": "batch_norm batch_norm_vjp",
-    "conv": "conv conv_input_grad conv_weight_grad",
-    "cross_entropy": "cross_entropy cross_entropy_vjp",
-    "depthwise_conv": "depthwise_conv depthwise_conv_input_grad depthwise_conv_weight_grad",
-    "drop_path": "scale_by_mask",
-    "ema": "ema ema_many",
-    "gelu": "erf gelu gelu_vjp gelu_tanh gelu_tanh_vjp",
-    "grn": "grn grn_vjp",
-    "group_norm": "group_norm group_norm_vjp",
-    "layer_norm": "layer_norm layer_norm_vjp",
-    "matmul": "matmul",
-    "mlp": "mlp mlp_vjp",
-    "pool": "max_pool pool_gather pool_scatter",
-    "reduce": "sum_columns sum_squares",
-    "separable": "separable",
-    "sgd": "sgd sgd_many",
-    "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
-}
-# Kernels that take some of the arguments of another, and are asked first.
-_SPECIAL = {
-    "adam": "adam_flat",
-    "conv": "depthwise_conv",
-    "conv_input_grad": "depthwise_conv_input_grad",
-    "conv_weight_grad": "depthwise_conv_weight_grad",
-}
-# Kernels over lists: which kernel for every array, and how many of its arguments become lists.
-_LISTS = {"adam_many": ("adam", 4), "ema_many": ("ema", 2), "sgd_many": ("sgd", 3)}
-_FORMULAS = set(
-    "batch_norm cross_entropy drop_path gelu grn group_norm layer_norm mlp softmax".split()
-)
-_file_of = {name: file for file, names in _FILES.items() for name in names.split()}
 
 # namespace -> folder of its compiled kernels. Tensors have none: they always take the formula,
 # which can be differentiated.
@@ -95,7 +61,7 @@ def pick(name: str, x: Any) -> Callable[..., Any]:
 
 def _find(name: str, xp: Any) -> Callable[..., Any]:
     """Return the versions of a kernel as one: the first that takes the arguments does the work."""
-    names = [name, _SPECIAL[name]] if name in _SPECIAL else [name]
+    names = [name, SPECIAL[name]] if name in SPECIAL else [name]
     versions = [_plain(n, xp) for n in names]
     versions += [version for n in names if (version := _compiled(n, xp))]
     return functools.reduce(lambda other, kernel: _either(kernel, other), versions)
@@ -126,20 +92,16 @@ def _either(kernel: Callable[..., Any], other: Callable[..., Any]) -> Callable[.
 
 
 def _plain(name: str, xp: Any) -> Callable[..., Any]:
-    """Return the version that takes everything: the formula in namespace `xp`."""
-    if name in _LISTS:
-        one, lists = _LISTS[name]
+    """Return the version that takes everything: what is written over NumPy's names."""
+    if name in LISTS:
+        one, lists = LISTS[name]
         return one_by_one(_find(one, xp), lists, one)
-    file = _file_of[name]
-    room = "formulas" if file in _FORMULAS else "arrays"
-    module = importlib.import_module(f"{__name__}.{room}.{file}")
-    formula = getattr(module, name)
-    return functools.update_wrapper(partial(formula, xp), formula)
+    return namespace(xp).kernel(name)
 
 
 def _compiled(name: str, xp: Any) -> Callable[..., Any] | None:
     """Return the compiled version, or None where there is none to be used."""
-    return getattr(_compiled_file(_file_of[name], xp.__name__), name, None)
+    return getattr(_compiled_file(FILE_OF[name][1], xp.__name__), name, None)
 
 
 def _compiled_file(file: str, namespace: str) -> Any:

@@ -19,8 +19,6 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -71,22 +69,21 @@ if hasattr(os, "register_at_fork"):
 
 def alone(function: Callable[..., Any], *args: Any) -> Any:
     """Return ``function(*args)``; BLAS has one thread meanwhile."""
-    return run_tasks(np, lambda given: function(*given), (args,))[0]
+    return run_tasks(lambda given: function(*given), (args,))[0]
 
 
-def run_tasks(xp: Any, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
-    """Return ``[work(task) for task in tasks]``, with NumPy by as many threads as BLAS may use.
+def run_tasks(work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
+    """Return ``[work(task) for task in tasks]``, by as many threads as BLAS may use.
 
-    One caller at a time has the threads; for others, for tasks that have tasks themselves, and
-    for other libraries than NumPy, this is the list comprehension above.
+    One caller at a time has the threads; for others, and for tasks that run tasks themselves, this
+    is the list comprehension above.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> run_tasks(np, len, ["a", "bc"])
+    >>> run_tasks(len, ["a", "bc"])
     [1, 2]
     """
-    controls, mine = openblas() if xp is np else None, _free
+    controls, mine = openblas(), _free
     if controls is None or not mine.acquire(blocking=False):
         return [work(task) for task in tasks]
     get, set_ = controls

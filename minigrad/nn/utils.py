@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.backend import get_xp, quietly
+from minigrad.backend import at_hand, get_xp, quietly
 from minigrad.errors import DataError
 from minigrad.kernels import pick
 from minigrad.tensor import Tensor
@@ -74,8 +74,7 @@ def clip_grad_norm_(
         )
     # an infinite norm: inf / inf
     factor = max_norm / (total + 1e-6)
-    # A GPU multiplies always: to look at the factor would be to wait for it.
-    if xp is not np or not factor >= 1.0:
+    if not at_hand(factor) or not factor >= 1.0:  # a GPU multiplies always
         factor = xp.minimum(factor, 1.0)  # NaN stays, as in PyTorch: a broken gradient is visible
         for grad in grads:
             if dtypes.is_narrow(grad.dtype):  # as float16 a small factor would be 0

@@ -17,7 +17,7 @@ from minigrad import dtypes
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, OptionError, RangeError, ShapeError
-from minigrad.kernels.arrays.running import add_up
+from minigrad.kernels.namespaces import namespace
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_tensor, constant
 from minigrad.ops.declare import operation
@@ -94,7 +94,7 @@ class Put(Function):
         # number the places, then count with weights: several times faster than add.at
         size = math.prod(self.shape)
         place = xp.arange(size).reshape(self.shape)[self.index]
-        total = add_up(xp, place.ravel(), g.ravel().astype(dtypes.float64), size)
+        total = namespace(xp).add_up(place.ravel(), g.ravel().astype(dtypes.float64), size)
         return total.reshape(self.shape).astype(g.dtype, copy=False)
 
     def backward(self, g: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
 from minigrad.errors import ShapeError
-from minigrad.kernels import pick
+from minigrad.kernels.small import product
 from minigrad.modes import state
 from minigrad.ops import elementwise
 from minigrad.ops.arguments import check_dims, check_same_dtype, check_tensor
@@ -23,19 +23,10 @@ from minigrad.ops.reduce import accumulator
 from minigrad.ops.shape import Permute, Reshape, diagonal, meeting_shape
 from minigrad.tensor import Tensor
 
-SMALL = 1 << 10  # elements
-
 
 def _rows(x: Any) -> Any:
     """Merge all axes but the last: (..., k) to (n, k)."""
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def _gemm(x: Any, y: Any) -> Any:
-    """Multiply arrays: a small product directly, for even the choice of a kernel costs time."""
-    if x.size + y.size < SMALL and x.dtype.itemsize != 2:
-        return x @ y
-    return pick("matmul", x)(x, y)
 
 
 class MatMul(Function):
@@ -49,8 +40,8 @@ class MatMul(Function):
     def forward(self, x: Any, y: Any) -> Any:
         self.left, self.right = x.shape, y.shape
         if y.ndim == 2 < x.ndim:
-            return _gemm(_rows(x), y).reshape((*x.shape[:-1], y.shape[1]))
-        return _gemm(x, y)
+            return product(_rows(x), y).reshape((*x.shape[:-1], y.shape[1]))
+        return product(x, y)
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
         gx = gy = None
@@ -214,7 +205,7 @@ class Linear(Function):
     saves_for = (1, 0)
 
     def forward(self, x: Any, weight: Any, bias: Any) -> Any:
-        out = _gemm(_rows(x), weight.T)
+        out = product(_rows(x), weight.T)
         if bias is not None:
             out += bias
         return out.reshape((*x.shape[:-1], weight.shape[0]))

@@ -13,9 +13,9 @@ import numpy as np
 
 from minigrad import dtypes
 from minigrad.autograd.node import Function
-from minigrad.backend import get_xp, quietly
+from minigrad.backend import anywhere, get_xp, quietly
 from minigrad.errors import OptionError, ShapeError
-from minigrad.kernels import pick
+from minigrad.kernels.small import total
 from minigrad.modes import state
 from minigrad.ops.arguments import (
     Dim,
@@ -83,30 +83,12 @@ class Sum(Function):
 
     def forward(self, x: Any) -> Any:
         self.shape = x.shape
-        if x.__class__ is not np.ndarray and _is_by_columns(x, self.dims):
-            out = pick("sum_columns", x)(x.transpose(*self.dims, *_kept(x, self.dims)))
-            return out.reshape(keep(x.shape, self.dims)) if self.keepdim else out
-        wide = accumulator(x.dtype)
-        out = x.sum(self.dims, dtype=wide, keepdims=self.keepdim)
-        return out.astype(x.dtype) if dtypes.is_floating(x.dtype) and wide != x.dtype else out
+        out = total(x, self.dims, accumulator(x.dtype), self.keepdim)
+        same = out.dtype == x.dtype or not dtypes.is_floating(x.dtype)
+        return out if same else out.astype(x.dtype)
 
     def backward(self, g: Any) -> Any:
         return spread(g, self.shape, self.dims)
-
-
-def _kept(x: Any, dims: Dims) -> list[int]:
-    return [axis for axis in range(x.ndim) if axis not in dims]
-
-
-def _is_by_columns(x: Any, dims: Dims) -> bool:
-    """Return True if all axes are added up but the one whose numbers are neighbours in memory."""
-    kept = _kept(x, dims)
-    return (
-        len(kept) == 1 < x.ndim
-        and x.strides[kept[0]] == x.itemsize
-        and x.shape[kept[0]] > 1
-        and dtypes.is_floating(x.dtype)
-    )
 
 
 class Mean(Function):
@@ -630,7 +612,7 @@ class Norm(Function):
     def forward(self, x: Any) -> Any:
         total = self.powers(x).sum(self.dims, keepdims=self.keepdim)
         out = total ** (1.0 / self.p)
-        if isinstance(x, np.ndarray) and not ((total > 1e-30) & (total < math.inf)).all():
+        if anywhere(lambda t: ~((t > 1e-30) & (t < math.inf)), total):
             return self.scaled(x)
         return out
 

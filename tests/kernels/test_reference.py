@@ -15,8 +15,10 @@ from minigrad.kernels.arrays import conv, depthwise_conv
 from minigrad.kernels.arrays.running import BLOCK
 from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.kernels.formulas import gelu
+from minigrad.kernels.namespaces import NumPy
 
 rng = np.random.default_rng(0)
+XP = NumPy(np)
 ROWS = 2 * BLOCK // 48 + 7  # two blocks and a rest
 
 
@@ -74,7 +76,7 @@ def _cast(value: Any, dtype: Any) -> Any:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_blocks_equal_the_formula(name: str) -> None:
-    whole = _tuple(_formula(name)(np, *CALLS[name]))
+    whole = _tuple(_formula(name)(XP, *CALLS[name]))
     blocks = _tuple(pick(name, X)(*CALLS[name]))
     for a, b in zip(blocks, whole, strict=True):
         assert a.shape == b.shape
@@ -85,7 +87,7 @@ def test_blocks_equal_the_formula(name: str) -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("float16", 4e-3)])
 def test_precision(name: str, dtype: str, tolerance: float) -> None:
     narrow = [_cast(a, dtype) for a in CALLS[name]]
-    exact = _tuple(_formula(name)(np, *(_cast(a, "float64") for a in narrow)))
+    exact = _tuple(_formula(name)(XP, *(_cast(a, "float64") for a in narrow)))
     for a, b in zip(_tuple(pick(name, X)(*narrow)), exact, strict=True):
         assert a.dtype == dtype
         np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())
@@ -110,12 +112,12 @@ def test_empty_batch(name: str) -> None:
 def test_erf_is_exact() -> None:
     z = np.concatenate([np.linspace(-7, 7, 20001), [0.0, 1e-300, -1e-9, np.inf, -np.inf]])
     exact = np.array([math.erf(v) for v in z])
-    np.testing.assert_allclose(gelu.erf(np, z), exact, rtol=1e-15, atol=1e-16)
-    single = gelu.erf(np, z.astype("float32"))
+    np.testing.assert_allclose(gelu.erf(XP, z), exact, rtol=1e-15, atol=1e-16)
+    single = gelu.erf(XP, z.astype("float32"))
     exact = np.array([math.erf(v) for v in z.astype("float32")])
     error = np.abs(single - exact) / np.maximum(np.spacing(np.abs(exact).astype("float32")), 1e-40)
     assert error.max() < 4.0
-    assert np.isnan(gelu.erf(np, np.array([np.nan]))).all()
+    assert np.isnan(gelu.erf(XP, np.array([np.nan]))).all()
 
 
 @pytest.mark.parametrize("kernel", [(7, 7), (3,), (2, 3, 4)])
@@ -127,17 +129,17 @@ def test_depthwise_equals_the_general_convolution(
     size = tuple(k + 9 for k in kernel)
     geometry = ((stride,) * len(kernel), ((3, 1),) * len(kernel), (1,) * len(kernel), 6)
     x, w, b = _random(n, 6, *size), _random(6, 1, *kernel), _random(6)
-    y = conv.conv(np, x, w, b, *geometry)
-    np.testing.assert_allclose(depthwise_conv.depthwise_conv(np, x, w, b, *geometry), y, atol=1e-10)
+    y = conv.conv(XP, x, w, b, *geometry)
+    np.testing.assert_allclose(depthwise_conv.depthwise_conv(XP, x, w, b, *geometry), y, atol=1e-10)
     g = _random(*y.shape)
     np.testing.assert_allclose(
-        depthwise_conv.depthwise_conv_input_grad(np, g, w, size, *geometry),
-        conv.conv_input_grad(np, g, w, size, *geometry),
+        depthwise_conv.depthwise_conv_input_grad(XP, g, w, size, *geometry),
+        conv.conv_input_grad(XP, g, w, size, *geometry),
         atol=1e-10,
     )
     np.testing.assert_allclose(
-        depthwise_conv.depthwise_conv_weight_grad(np, g, x, kernel, *geometry),
-        conv.conv_weight_grad(np, g, x, kernel, *geometry),
+        depthwise_conv.depthwise_conv_weight_grad(XP, g, x, kernel, *geometry),
+        conv.conv_weight_grad(XP, g, x, kernel, *geometry),
         atol=1e-8,
     )
 
@@ -145,19 +147,19 @@ def test_depthwise_equals_the_general_convolution(
 def test_convolution_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     geometry = ((2, 1), ((1, 1), (2, 0)), (1, 2), 2)
     x, w = _random(3, 4, 11, 9), _random(6, 2, 3, 3)
-    y = conv.conv(np, x, w, None, *geometry)
+    y = conv.conv(XP, x, w, None, *geometry)
     g = _random(*y.shape)
     whole = (
         y,
-        conv.conv_input_grad(np, g, w, (11, 9), *geometry),
-        conv.conv_weight_grad(np, g, x, (3, 3), *geometry),
+        conv.conv_input_grad(XP, g, w, (11, 9), *geometry),
+        conv.conv_weight_grad(XP, g, x, (3, 3), *geometry),
     )
     for elements in (1, 400, 5000):
         monkeypatch.setattr(conv, "COLUMNS", elements)
         tiled = (
-            conv.conv(np, x, w, None, *geometry),
-            conv.conv_input_grad(np, g, w, (11, 9), *geometry),
-            conv.conv_weight_grad(np, g, x, (3, 3), *geometry),
+            conv.conv(XP, x, w, None, *geometry),
+            conv.conv_input_grad(XP, g, w, (11, 9), *geometry),
+            conv.conv_weight_grad(XP, g, x, (3, 3), *geometry),
         )
         for a, b in zip(tiled, whole, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)
@@ -169,6 +171,6 @@ def test_bands_equal_the_matrix() -> None:
         matrix[i, 2 * i : 2 * i + 3] = _random(3)[: 300 - 2 * i]
     for axis_map in (AxisMap(matrix), AxisMap(matrix).T):
         x = _random(2, axis_map.matrix.shape[1], 3)
-        np.testing.assert_allclose(axis_map(np, x, 1), axis_map.matrix @ x, atol=1e-12)
+        np.testing.assert_allclose(axis_map(XP, x, 1), axis_map.matrix @ x, atol=1e-12)
         flat = _random(4, axis_map.matrix.shape[1])
-        np.testing.assert_allclose(axis_map(np, flat, 1), flat @ axis_map.matrix.T, atol=1e-12)
+        np.testing.assert_allclose(axis_map(XP, flat, 1), flat @ axis_map.matrix.T, atol=1e-12)

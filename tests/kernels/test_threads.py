@@ -13,8 +13,10 @@ import pytest
 
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick, threads
+from minigrad.kernels.arrays import mlp as tiles
 from minigrad.kernels.arrays import running
 from minigrad.kernels.formulas import mlp
+from minigrad.kernels.namespaces import CuPy, NumPy
 from minigrad.kernels.threads import openblas, run_tasks
 from tests.clock import HANG
 
@@ -41,8 +43,8 @@ def count() -> int:
 
 
 def test_results_are_in_order() -> None:
-    assert run_tasks(np, lambda i: i * i, range(50)) == [i * i for i in range(50)]
-    assert run_tasks(np, len, []) == []
+    assert run_tasks(lambda i: i * i, range(50)) == [i * i for i in range(50)]
+    assert run_tasks(len, []) == []
 
 
 @needs_openblas
@@ -54,7 +56,7 @@ def test_tasks_run_on_several_threads_with_one_of_blas_each(blas: Any) -> None:
         both.wait()
         return threading.get_ident(), count()
 
-    results = run_tasks(np, task, range(2))
+    results = run_tasks(task, range(2))
     assert len({name for name, _ in results}) == 2
     assert [inside for _, inside in results] == [1, 1]
     assert count() == 2
@@ -63,18 +65,18 @@ def test_tasks_run_on_several_threads_with_one_of_blas_each(blas: Any) -> None:
 @needs_openblas
 def test_one_blas_thread_means_one_thread(blas: Any) -> None:
     blas(1)
-    assert set(run_tasks(np, lambda _: threading.get_ident(), range(8))) == {threading.get_ident()}
+    assert set(run_tasks(lambda _: threading.get_ident(), range(8))) == {threading.get_ident()}
 
 
 @needs_openblas
 def test_tasks_may_share_tasks_and_errors_come_through(blas: Any) -> None:
     blas(2)
-    nested = run_tasks(np, lambda i: run_tasks(np, lambda j: 10 * i + j, range(3)), range(4))
+    nested = run_tasks(lambda i: run_tasks(lambda j: 10 * i + j, range(3)), range(4))
     assert nested == [[10 * i + j for j in range(3)] for i in range(4)]
     with pytest.raises(ZeroDivisionError):
-        run_tasks(np, lambda i: 1 // i, range(8))
+        run_tasks(lambda i: 1 // i, range(8))
     assert count() == 2
-    assert run_tasks(np, str, range(3)) == ["0", "1", "2"]
+    assert run_tasks(str, range(3)) == ["0", "1", "2"]
 
 
 @needs_openblas
@@ -87,9 +89,9 @@ def test_helpers_know_which_warnings_to_raise(blas: Any) -> None:
         return np.divide(1.0, np.zeros(3))
 
     with np.errstate(divide="ignore"):
-        run_tasks(np, task, range(2))
+        run_tasks(task, range(2))
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        run_tasks(np, task, range(2))
+        run_tasks(task, range(2))
 
 
 @needs_openblas
@@ -118,10 +120,10 @@ def test_several_callers_at_once(blas: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own(blas: Any) -> None:
     blas(2)
-    run_tasks(np, lambda _: time.sleep(0.01), range(2))  # the pool has a thread
+    run_tasks(lambda _: time.sleep(0.01), range(2))  # the pool has a thread
     child = os.fork()
     if not child:
-        ok = run_tasks(np, lambda i: i + 1, range(9)) == list(range(1, 10))
+        ok = run_tasks(lambda i: i + 1, range(9)) == list(range(1, 10))
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -129,14 +131,14 @@ def test_a_forked_child_has_threads_of_its_own(blas: Any) -> None:
 def test_other_libraries_get_a_plain_loop() -> None:
     import minigrad as mg
 
-    assert set(run_tasks(mg.ops, lambda _: threading.get_ident(), range(8))) == {
+    assert set(CuPy(mg.ops).run_tasks(lambda _: threading.get_ident(), range(8))) == {
         threading.get_ident()
     }
 
 
 def test_without_openblas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "openblas", lambda: None)
-    assert run_tasks(np, str, range(3)) == ["0", "1", "2"]
+    assert run_tasks(str, range(3)) == ["0", "1", "2"]
 
 
 # ---- kernels ----------------------------------------------------------------------------------
@@ -194,8 +196,8 @@ def test_results_do_not_depend_on_the_number_of_threads(blas: Any) -> None:
 def test_tiles_equal_the_formula(
     shape: tuple[int, ...], factor: bool, grn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlp, "TILE", 96 * 64)
-    monkeypatch.setattr(mlp, "ROWS", 16)
+    monkeypatch.setattr(tiles, "TILE", 96 * 64)
+    monkeypatch.setattr(tiles, "ROWS", 16)
     x, skip = rng.standard_normal((2, *shape))
     c, h = 24, 96
     p = mlp.Weights(
@@ -204,11 +206,11 @@ def test_tiles_equal_the_formula(
         *(rng.standard_normal((2, h)) if grn else ()),
     )  # fmt: skip
     f = np.linspace(0.0, 2.0, shape[0]) if factor else None
-    expected = mlp._formula(np, x, skip, p, f, 1e-6, 1e-6)
-    y, kept = mlp.mlp(np, x, skip, p, f)
+    expected = mlp.mlp(NumPy(np), x, skip, p, f, 1e-6, 1e-6)[0]
+    y, kept = NumPy(np).mlp(x, skip, p, f)
     assert kept is None
     np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-10)
-    turned = mlp.mlp(np, np.asfortranarray(x), np.asfortranarray(skip), p, f)[0]
+    turned = NumPy(np).mlp(np.asfortranarray(x), np.asfortranarray(skip), p, f)[0]
     np.testing.assert_allclose(turned, expected, rtol=1e-10, atol=1e-10)
 
 

@@ -11,7 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.errors import DataError, DTypeError, GraphError, MinigradError, OptionError
-from minigrad.kernels.arrays.adam import CHUNK
+from minigrad.kernels.arrays.running import CHUNK
 
 SHAPES = [(4, 3), (5,), (), (2, 3, 2, 2), (CHUNK + 7,)]  # the last one takes two pieces
 

@@ -6,19 +6,13 @@ arXiv:1711.05101.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from minigrad.kernels.arrays.running import Array
 from minigrad.kernels.declare import declare
 
-__all__ = ["adam", "adam_flat", "chunks"]
+__all__ = ["adam", "adam_flat"]
 
-# Elements at a time on the CPU: pieces of this size stay in the second-level cache, so that a
-# dozen operations read a parameter from memory once.
-CHUNK = 1 << 15
+Array = Any
 
 
 def adam(
@@ -41,7 +35,7 @@ def adam(
     ``p = shrink p - step_size m / (sqrt(v) / v_scale + eps)``, where g has ``penalty p`` added.
     """
     numbers = (step_size, v_scale, beta1, beta2, eps, shrink, penalty)
-    for pc, gc, mc, vc, a, b in chunks(xp, p, g, m, v):
+    for pc, gc, mc, vc, a, b in xp.chunks(p, g, m, v):
         _update(xp, pc, gc, mc, vc, a, b, *numbers)
 
 
@@ -92,16 +86,3 @@ def _update(
     xp.divide(m, a, out=a)
     a *= step_size
     p -= a
-
-
-def chunks(xp: Any, *arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield matching pieces of arrays of one shape, and two pieces of scratch memory."""
-    first = arrays[0]
-    if xp is not np or not first.flags.c_contiguous:
-        yield *arrays, xp.empty_like(first), xp.empty_like(first)
-        return
-    scratch = np.empty((2, min(CHUNK, first.size)), first.dtype)
-    flat = [a.reshape(-1) for a in arrays]
-    for start in range(0, first.size, CHUNK):
-        pieces = [a[start : start + CHUNK] for a in flat]
-        yield *pieces, *scratch[:, : pieces[0].size]

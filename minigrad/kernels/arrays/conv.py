@@ -16,15 +16,11 @@ from itertools import product
 from typing import Any
 
 from minigrad.errors import ShapeError
-from minigrad.kernels.arrays.running import (
-    Array,
-    channels_first,
-    channels_last,
-    in_float32,
-)
-from minigrad.kernels.threads import run_tasks
+from minigrad.kernels.arrays.layout import channels_first, channels_last
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "out_size", "pad"]
+
+Array = Any
 
 Padding = Sequence[tuple[int, int]]
 
@@ -137,7 +133,6 @@ def _rows(y: Array, groups: int) -> Array:
     return y.reshape(shape).swapaxes(0, 1)
 
 
-@in_float32
 def conv(
     xp: Any,
     x: Array,
@@ -164,11 +159,10 @@ def conv(
         if bias is not None:
             part += bias
 
-    run_tasks(xp, convolve, tiles)
+    xp.run_tasks(convolve, tiles)
     return channels_first(y)
 
 
-@in_float32
 def conv_input_grad(
     xp: Any,
     g: Array,
@@ -204,12 +198,11 @@ def conv_input_grad(
 
     together = len(tiles) if dilation[0] * (kernel[0] - 1) < stride[0] else 1  # else tiles overlap
     for i in range(0, len(tiles), max(1, together)):
-        run_tasks(xp, scatter, tiles[i : i + together])
+        xp.run_tasks(scatter, tiles[i : i + together])
     inside = tuple(slice(lo, lo + s) for s, (lo, _) in zip(size, padding, strict=True))
     return channels_first(gx[(slice(None), *inside)])
 
 
-@in_float32
 def conv_weight_grad(
     xp: Any,
     g: Array,
@@ -236,6 +229,6 @@ def conv_weight_grad(
         return xp.matmul(part.swapaxes(1, 2), columns)
 
     for i in range(0, len(tiles), AT_ONCE):
-        for part in run_tasks(xp, correlate, tiles[i : i + AT_ONCE]):
+        for part in xp.run_tasks(correlate, tiles[i : i + AT_ONCE]):
             gw += part
     return channels_first(gw.reshape(channels, *kernel, inner))

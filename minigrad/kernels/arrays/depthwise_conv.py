@@ -19,8 +19,8 @@ The gradient with respect to x is the convolution of g with the flipped filter; 
 respect to w is ``box.T @ g``, summed along the diagonals. Arguments are those of `conv`.
 
 The zeros of T times an infinite or NaN pixel are NaN, for the whole tile. So where a result is not
-finite, shifted additions make it anew, which touch the pixels under the filter alone. (Not on a
-GPU, which would have to wait for the answer whether there is one.)
+finite, shifted additions make it anew, which touch the pixels under the filter alone. (A GPU
+is not asked whether there is one.)
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from minigrad.backend import quietly
+from minigrad.backend import anywhere, quietly
 from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
-from minigrad.kernels.arrays.running import Array, channels_first, channels_last, in_float32
+from minigrad.kernels.arrays.layout import channels_first, channels_last
+from minigrad.kernels.arrays.running import not_finite
 from minigrad.kernels.declare import declare
-from minigrad.kernels.threads import run_tasks
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
+
+Array = Any
 
 Ints = Sequence[int]
 
@@ -167,7 +167,6 @@ def _per_channel(x: Array, w: Array, *steps: Any) -> bool:
 
 
 @declare(takes=_per_channel)
-@in_float32
 @quietly
 def depthwise_conv(
     xp: Any,
@@ -200,9 +199,9 @@ def depthwise_conv(
         target = tiles[c]
         target[...] = part.reshape(target.shape)
 
-    run_tasks(xp, convolve, _channel_groups(n, channels, axes))
+    xp.run_tasks(convolve, _channel_groups(n, channels, axes))
     y = y[(slice(None), *map(slice, out))]
-    if isinstance(y, np.ndarray) and not np.isfinite(y).all():
+    if anywhere(not_finite, y):
         _by_shifts(y, x, w, bias, stride, padding, dilation)
     return channels_first(y)
 
@@ -251,7 +250,6 @@ def _tiles_of(y: Array, axes: Sequence[_Axis]) -> Array:
 
 
 @declare(takes=_per_channel)
-@in_float32
 def depthwise_conv_input_grad(
     xp: Any,
     g: Array,
@@ -274,7 +272,6 @@ def depthwise_conv_input_grad(
 
 
 @declare(takes=lambda g, x, *steps: 1 < g.shape[1] == x.shape[1] == steps[-1])
-@in_float32
 @quietly
 def depthwise_conv_weight_grad(
     xp: Any,
@@ -303,9 +300,9 @@ def depthwise_conv_weight_grad(
         diagonals = _diagonals(xp, whole, kernel, stride, dilation)
         return diagonals.sum(axis=tuple(range(1 + len(kernel), diagonals.ndim)))
 
-    gw = xp.concatenate(run_tasks(xp, correlate, _channel_groups(n, channels, axes)))
+    gw = xp.concatenate(xp.run_tasks(correlate, _channel_groups(n, channels, axes)))
     gw = gw.reshape(channels, 1, *kernel)
-    if isinstance(gw, np.ndarray) and not np.isfinite(gw).all():
+    if anywhere(not_finite, gw):
         gw[...] = 0.0
         everywhere = tuple(range(len(size) + 1))
         for tap, pixels, outputs in _taps(size, out, kernel, stride, padding, dilation):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.arrays.running import Array
-
 __all__ = ["ema"]
+
+Array = Any
 
 
 def ema(xp: Any, average: Array, value: Array, decay: float) -> None:

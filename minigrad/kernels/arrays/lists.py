@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import is_writeable
+from minigrad.backend import address, is_writeable
 from minigrad.errors import GraphError, ShapeError
-from minigrad.kernels.arrays.running import Array
 
 __all__ = ["check", "extent", "is_changeable", "one_by_one", "overlap"]
+
+Array = Any
 
 
 def one_by_one(kernel: Callable[..., None], lists: int, name: str) -> Callable[..., None]:
@@ -73,7 +74,7 @@ def is_changeable(array: Array) -> bool:
 
 def extent(array: Array) -> tuple[int, int]:
     """Return the address where the memory of an array begins, and where it ends."""
-    low = array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+    low = address(array)
     if not array.size:
         return low, low
     high = low + array.itemsize

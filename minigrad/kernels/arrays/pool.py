@@ -13,16 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import anywhere
 from minigrad.errors import RangeError
-from minigrad.kernels.arrays.running import (
-    Array,
-    add_up,
-    channels_first,
-    channels_last,
-    constant,
-)
+from minigrad.kernels.arrays.layout import channels_first, channels_last
 
 __all__ = ["max_pool", "pool_gather", "pool_scatter"]
+
+Array = Any
 
 
 def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
@@ -42,7 +39,7 @@ def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
         out, k = table.shape
         taps //= k
         row = xp.arange(out).reshape(-1, *(1 for _ in range(rank.ndim - axis - 1))) * k
-        where = where * n + xp.take(constant(xp, table), row + tap // taps % k)
+        where = where * n + xp.take(xp.constant(table), row + tap // taps % k)
     return channels_first(best), channels_first(where)
 
 
@@ -61,7 +58,7 @@ def _max_along(
         best = xp.maximum(best, x[tap])
     dtype = np.min_scalar_type(len(taps) * inner)
     highest = None
-    nan = xp is not np or np.isnan(best).any()  # a GPU would have to wait for the answer
+    nan = anywhere(np.isnan, best, unasked=True)
     for tap, k in zip(taps, reversed(range(len(taps))), strict=True):
         here = x[tap] == best
         if nan:
@@ -79,7 +76,7 @@ def _as_slice(xp: Any, positions: Any) -> Any:
     step = int(positions[1] - positions[0])
     if step > 0 and (positions[1:] - positions[:-1] == step).all():
         return slice(int(positions[0]), int(positions[-1]) + 1, step)
-    return constant(xp, positions)
+    return xp.constant(positions)
 
 
 def outside(where: Array, size: Sequence[int]) -> RangeError:
@@ -90,15 +87,16 @@ def outside(where: Array, size: Sequence[int]) -> RangeError:
     )
 
 
-def _check(xp: Any, where: Array, size: Sequence[int]) -> None:
-    """Refuse places outside of the image; a GPU, which would have to wait, wraps them around."""
-    if xp is np and where.size and not 0 <= where.min() <= where.max() < math.prod(size):
+def _check(where: Array, size: Sequence[int]) -> None:
+    """Refuse places outside of the image; a GPU, which is not asked, wraps them around."""
+    places = math.prod(size)
+    if anywhere(lambda at: (at < 0) | (at >= places), where):
         raise outside(where, size)
 
 
 def pool_gather(xp: Any, x: Array, where: Array) -> Array:
     """Pick from every channel the elements at `where` (N, C, *out)."""
-    _check(xp, where, x.shape[2:])
+    _check(where, x.shape[2:])
     n, c = x.shape[:2]
     flat = channels_last(x).reshape(n, math.prod(x.shape[2:]), c)
     rows = channels_last(where)
@@ -108,11 +106,11 @@ def pool_gather(xp: Any, x: Array, where: Array) -> Array:
 
 def pool_scatter(xp: Any, g: Array, where: Array, size: Sequence[int]) -> Array:
     """Transpose of `pool_gather`: add every element at its place in an image of `size` zeros."""
-    _check(xp, where, size)
+    _check(where, size)
     n, c = g.shape[:2]
     rows = channels_last(where)
     sample = xp.arange(n).reshape(n, *(1 for _ in size), 1) * math.prod(size)
     flat = ((sample + rows) * c + xp.arange(c)).reshape(-1)
     length = n * math.prod(size) * c
-    out = add_up(xp, flat, channels_last(g).reshape(-1), length)
+    out = xp.add_up(flat, channels_last(g).reshape(-1), length)
     return channels_first(out.astype(g.dtype).reshape(n, *size, c))

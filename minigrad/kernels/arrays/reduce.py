@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.arrays.running import Array, in_float32, sum_rows
+__all__ = ["sum", "sum_columns", "sum_squares"]
 
-__all__ = ["sum_columns", "sum_squares"]
+Array = Any
 
 
-@in_float32
 def sum_columns(xp: Any, x: Array) -> Array:
     """``y[c] = sum over rows of x[..., c]``."""
-    return sum_rows(xp, x)
+    return xp.sum_rows(x)
+
+
+def sum(xp: Any, x: Array, dims: tuple[int, ...], dtype: Any, keepdim: bool) -> Array:
+    """Sum over `dims`, taken in `dtype`."""
+    return x.sum(dims, dtype=dtype, keepdims=keepdim)
 
 
 def sum_squares(xp: Any, x: Array) -> Array:

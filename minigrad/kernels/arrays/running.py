@@ -1,31 +1,17 @@
-"""How formulas are run on plain arrays: in cache-sized blocks, two-byte floats in float32."""
+"""How NumPy takes a formula through large arrays: in pieces that fit in the cache, by threads."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from minigrad.backend import quietly
 from minigrad.kernels.threads import alone, run_tasks
 
-__all__ = [
-    "add_up",
-    "channels_first",
-    "channels_last",
-    "constant",
-    "elementwise",
-    "in_blocks",
-    "in_float32",
-    "inverse_deviation",
-    "mean_last",
-    "sum_positions",
-    "sum_rows",
-    "unit_of",
-]
+__all__ = ["chunks", "elements", "in_float32", "not_finite", "rows", "sum_rows", "unit_of"]
 
 Array = Any
 Kernel = Callable[..., Any]
@@ -34,6 +20,9 @@ Kernel = Callable[..., Any]
 # large enough for several threads: between two NumPy functions each wants the lock of Python.
 BLOCK = 1 << 17
 SMALL = 1 << 13  # up to here BLAS takes no second thread by itself
+# Elements at a time of arrays that are changed in place: pieces of this size stay in the
+# second-level cache, so that a dozen operations read a parameter from memory once.
+CHUNK = 1 << 15
 
 
 def in_float32(kernel: Kernel) -> Kernel:
@@ -41,7 +30,7 @@ def in_float32(kernel: Kernel) -> Kernel:
 
     @functools.wraps(kernel)
     def run(xp: Any, x: Array, *args: Any) -> Any:
-        if not _is_narrow(x) or xp.__name__ == "minigrad.ops":
+        if not _is_narrow(x):
             return kernel(xp, x, *args)
         results = kernel(xp, _widen(x), *map(_widen, args))
         if isinstance(results, tuple):
@@ -51,8 +40,8 @@ def in_float32(kernel: Kernel) -> Kernel:
     return run
 
 
-def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
-    """Run a formula on blocks of rows when its arguments are NumPy arrays.
+def rows(arrays: int, axes: int) -> Callable[[Kernel], Kernel]:
+    """Run a formula on blocks of rows.
 
     The first result is put together from rows. Further results are sums over rows (gradients of
     parameters): they are added up over the blocks, in order. Two-byte floats go through float32.
@@ -61,7 +50,7 @@ def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
     ----------
     arrays : int
         How many of the first arguments are split; the others go whole to every block.
-    row_axes : int
+    axes : int
         How many trailing axes make one row; rows do not depend on each other.
     """
 
@@ -70,29 +59,29 @@ def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
 
         @functools.wraps(formula)
         def run(xp: Any, *args: Any) -> Any:
-            size = max(a.size for a in args[:arrays]) if xp is np else 0
+            size = max(a.size for a in args[:arrays])
             if size <= BLOCK:
                 return alone(whole, xp, *args) if size > SMALL else whole(xp, *args)
             x, narrow = args[0], _is_narrow(args[0])
-            lead = x.shape[: x.ndim - row_axes]
-            rows = math.prod(lead)
-            split = [a.reshape(rows, *a.shape[len(lead) :]) for a in args[:arrays]]
+            lead = x.shape[: x.ndim - axes]
+            count = math.prod(lead)
+            split = [a.reshape(count, *a.shape[len(lead) :]) for a in args[:arrays]]
             shared = [_widen(a) for a in args[arrays:]] if narrow else args[arrays:]
-            step = max(1, BLOCK * rows // size)
+            step = max(1, BLOCK * count // size)
             out: Array = None
 
             def block(start: int) -> list[Array | None]:
                 nonlocal out
                 part = [a[start : start + step] for a in split]
-                results = formula(np, *(map(_widen, part) if narrow else part), *shared)
+                results = formula(xp, *(map(_widen, part) if narrow else part), *shared)
                 first, *more = results if isinstance(results, tuple) else (results,)
                 if out is None:
-                    out = np.empty((rows, *first.shape[1:]), x.dtype)
+                    out = np.empty((count, *first.shape[1:]), x.dtype)
                 out[start : start + step] = first
                 return more
 
             sums = block(0)
-            for more in run_tasks(np, block, range(step, rows, step)):
+            for more in run_tasks(block, range(step, count, step)):
                 sums = [None if s is None else s + m for s, m in zip(sums, more, strict=True)]
             out = out.reshape(lead + out.shape[1:])
             return (out, *(_narrow(s, x.dtype) for s in sums)) if sums else out
@@ -102,14 +91,14 @@ def in_blocks(arrays: int, row_axes: int) -> Callable[[Kernel], Kernel]:
     return decorate
 
 
-def elementwise(formula: Kernel) -> Kernel:
+def elements(formula: Kernel) -> Kernel:
     """Run an elementwise formula (arguments of one shape) in blocks, whatever the memory layout."""
     whole = in_float32(formula)
 
     @functools.wraps(formula)
     def run(xp: Any, *arrays: Array) -> Array:
         x = arrays[0]
-        if xp is not np or x.size <= BLOCK:
+        if x.size <= BLOCK:
             return whole(xp, *arrays)
         out = np.empty_like(x)  # keeps the order of the axes in memory
         order = sorted(range(x.ndim), key=lambda axis: -out.strides[axis])
@@ -118,110 +107,46 @@ def elementwise(formula: Kernel) -> Kernel:
 
         def block(start: int) -> None:
             part = slice(start, start + BLOCK)
-            result[part] = whole(np, *(a[part] for a in flat))
+            result[part] = whole(xp, *(a[part] for a in flat))
 
-        run_tasks(np, block, range(0, x.size, BLOCK))
+        run_tasks(block, range(0, x.size, BLOCK))
         return out
 
     return run
 
 
-_on_device: dict[Any, Array] = {}
+def chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield matching pieces of arrays of one shape, and two pieces of scratch memory."""
+    first = arrays[0]
+    if not first.flags.c_contiguous:
+        yield *arrays, np.empty_like(first), np.empty_like(first)
+        return
+    scratch = np.empty((2, min(CHUNK, first.size)), first.dtype)
+    flat = [a.reshape(-1) for a in arrays]
+    for start in range(0, first.size, CHUNK):
+        pieces = [a[start : start + CHUNK] for a in flat]
+        yield *pieces, *scratch[:, : pieces[0].size]
 
 
-def constant(xp: Any, values: Any, dtype: Any = None) -> Array:
-    """Return a constant NumPy array in namespace `xp`.
-
-    A GPU keeps it: it is copied there once and not at every call, which a CUDA graph could not do.
-    """
-    if xp.__name__ != "cupy":
-        return xp.asarray(values, dtype=dtype)
-    values = np.asarray(values, dtype)
-    key = (xp.cuda.runtime.getDevice(), values.dtype, values.shape, values.tobytes())
-    found = _on_device.get(key)
-    if found is None:
-        if len(_on_device) > 1000:  # sizes of images that never come again
-            _on_device.clear()
-        found = _on_device[key] = xp.asarray(values)
-    return found
-
-
-def add_up(xp: Any, places: Array, values: Array, size: int) -> Array:
-    """Return float64 zeros (size,) to which each of `values` is added at its place.
-
-    NumPy counts faster than it adds; CuPy's count would wait for the GPU to know the largest place.
-    """
-    if xp.__name__ != "cupy":
-        return xp.bincount(places, values, size)
-    out = xp.zeros(size, np.float64)
-    xp.add.at(out, places, values.astype(np.float64))
-    return out
-
-
-# Sums as products with a vector of ones: BLAS adds two to ten times faster than np.sum.
-
-
-def mean_last(xp: Any, x: Array) -> Array:
-    """Mean over the last axis, kept."""
-    if xp.__name__ == "minigrad.ops":
-        return xp.mean(x, axis=-1, keepdims=True)
-    return xp.matmul(x, xp.full((x.shape[-1], 1), 1.0 / x.shape[-1], dtype=x.dtype))
-
-
-def sum_positions(xp: Any, x: Array) -> Array:
-    """Sum of (N, L, C) over L, kept."""
-    if xp.__name__ == "minigrad.ops":
-        return xp.sum(x, axis=1, keepdims=True)
-    return xp.matmul(xp.ones((1, x.shape[1]), dtype=x.dtype), x)
-
-
-def sum_rows(xp: Any, x: Array) -> Array:
-    """Sum over all axes but the last; on NumPy in blocks, which keeps float32 sums accurate."""
-    lead = tuple(range(x.ndim - 1))
-    if not lead:
+def sum_rows(x: Array) -> Array:
+    """Sum over all axes but the last, in blocks, which keeps float32 sums accurate."""
+    if x.ndim == 1:
         return x
-    if xp is not np:
-        return xp.sum(x, axis=lead)
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    matrix = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     step = max(1, BLOCK // max(1, x.shape[-1]))
-    blocks = [rows[i : i + step] for i in range(0, max(1, len(rows)), step)]
+    blocks = [matrix[i : i + step] for i in range(0, max(1, len(matrix)), step)]
     sums = [np.ones(len(b), dtype=x.dtype) @ b for b in blocks]
     return sums[0] if len(sums) == 1 else np.sum(sums, axis=0)
 
 
-@quietly
-def inverse_deviation(
-    xp: Any, centred: Array, mean: Callable[[Array], Array], eps: float
-) -> tuple[Array, Array]:
-    """Return ``1 / sqrt(var + eps)`` and ``var = mean(centred**2)``, also where that is infinite.
-
-    From 2e19 on a square is infinite. There the numbers are squared in a smaller unit, next to
-    which eps is nothing. (Not on a GPU, which would have to wait for the answer whether there are
-    such: its kernels look row by row.)
-    """
-    var = mean(centred * centred)
-    scale = 1.0 / xp.sqrt(var + eps)
-    array = getattr(var, "array", var)
-    if not isinstance(array, np.ndarray) or not np.isinf(array).any():
-        return scale, var
-    unit = unit_of(array.dtype)
-    small = centred * unit
-    return xp.where(var == math.inf, unit / xp.sqrt(mean(small * small)), scale), var
+def not_finite(x: Array) -> Array:
+    """Return where x is infinite or NaN."""
+    return ~np.isfinite(x)
 
 
 def unit_of(dtype: Any) -> float:
     """Return 1 over a number whose square is out of range, while all of its smaller ones are in."""
     return 2.0**-70 if dtype.itemsize == 4 else 2.0**-540
-
-
-def channels_last(x: Array) -> Array:
-    """View (N, C, *spatial) as (N, *spatial, C)."""
-    return x.transpose(0, *range(2, x.ndim), 1)
-
-
-def channels_first(x: Array) -> Array:
-    """View (N, *spatial, C) as (N, C, *spatial)."""
-    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 def _is_narrow(value: Any) -> bool:

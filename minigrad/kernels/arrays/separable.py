@@ -13,17 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import quietly
-from minigrad.kernels.arrays.running import (
-    Array,
-    channels_first,
-    channels_last,
-    constant,
-    in_float32,
-)
-from minigrad.kernels.threads import run_tasks
+from minigrad.backend import anywhere, quietly
+from minigrad.kernels.arrays.layout import channels_first, channels_last
+from minigrad.kernels.arrays.running import not_finite
 
 __all__ = ["AxisMap", "separable"]
+
+Array = Any
 
 Table = np.ndarray[Any, Any]
 
@@ -74,7 +70,7 @@ class AxisMap:
         """Apply the map along `axis` of a contiguous array."""
         before, after = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
         out, size = self.matrix.shape
-        matrix = constant(xp, self.matrix, x.dtype)
+        matrix = xp.constant(self.matrix, x.dtype)
         y = xp.empty((before, out, after), dtype=x.dtype)
         x3 = x.reshape(before, size, after)
 
@@ -87,9 +83,8 @@ class AxisMap:
                     xp.matmul(matrix[rows, columns], x3[b, columns], out=y[b, rows])
 
         step = max(1, TASK // max(1, max(out, size) * after))
-        # 0 * inf: see _confine
-        run_tasks(xp, part, range(0, before, step))
-        if isinstance(y, np.ndarray) and not np.isfinite(y).all():
+        xp.run_tasks(part, range(0, before, step))
+        if anywhere(not_finite, y):  # 0 * inf
             y = _confine(self.matrix.astype(x.dtype), x3)
         return y.reshape(*x.shape[:axis], out, *x.shape[axis + 1 :])
 
@@ -97,8 +92,8 @@ class AxisMap:
 def _confine(matrix: Array, x: Array) -> Array:
     """Return ``matrix @ x`` where an infinite or NaN pixel counts only if its weight is not 0.
 
-    In the product itself ``0 * inf`` is NaN: one bad pixel would spoil its whole row. (Not on a
-    GPU, which would have to wait for the answer whether there is one.)
+    In the product itself ``0 * inf`` is NaN: one bad pixel would spoil its whole row. (A GPU is
+    not asked whether there is one.)
     """
     y = matrix @ np.where(np.isfinite(x), x, 0)
 
@@ -112,7 +107,6 @@ def _confine(matrix: Array, x: Array) -> Array:
     return y
 
 
-@in_float32
 def separable(xp: Any, x: Array, maps: Sequence[AxisMap | None]) -> Array:
     """Apply one map per spatial axis (None: leave the axis), the most shrinking first."""
     y = channels_last(x)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.arrays.adam import chunks
-from minigrad.kernels.arrays.running import Array
-
 __all__ = ["sgd"]
+
+Array = Any
 
 
 def sgd(
@@ -31,7 +30,7 @@ def sgd(
     ``ahead`` (Nesterov) ``d + ahead b``: ``p = p - lr direction``. The first step has keep 0 and
     take 1.
     """
-    for pc, gc, bc, d, tmp in chunks(xp, p, g, b):
+    for pc, gc, bc, d, tmp in xp.chunks(p, g, b):
         xp.multiply(pc, decay, out=d)
         d += gc
         if b is not p:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
-from minigrad.kernels.arrays.running import channels_first, channels_last
+from minigrad.kernels.arrays.layout import channels_first, channels_last
 from minigrad.kernels.cpu.buffers import empty
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.declare import declare

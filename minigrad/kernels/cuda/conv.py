@@ -20,7 +20,7 @@ from minigrad.kernels.arrays.conv import (
     out_size,
     pad,
 )
-from minigrad.kernels.arrays.running import channels_first, channels_last
+from minigrad.kernels.arrays.layout import channels_first, channels_last
 from minigrad.kernels.cuda.arrays import Array, accumulator, contiguous, takes, zeros
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad"]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.kernels.arrays.conv import Padding, flipped_padding, out_size
-from minigrad.kernels.arrays.running import channels_first, channels_last
+from minigrad.kernels.arrays.layout import channels_first, channels_last
 from minigrad.kernels.cuda.arrays import (
     THREADS,
     Array,

@@ -19,7 +19,7 @@ from minigrad.kernels.cuda.arrays import (
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.table import Table
 
-__all__ = ["parts_of", "sum_columns", "sum_parts", "sum_squares"]
+__all__ = ["parts_of", "sum", "sum_columns", "sum_parts", "sum_squares"]
 
 BLOCKS = 512  # that keep a GPU busy
 
@@ -52,6 +52,27 @@ def sum_columns(x: Array) -> Array:
     parts = table.parts(x)
     launch("sum_columns", table.grid, (THREADS,), (rows, parts, *table.sizes), (table.vector,))
     return sum_parts(parts, x.dtype).reshape(columns)
+
+
+def _kept(x: Array, dims: tuple[int, ...]) -> list[int]:
+    return [axis for axis in range(x.ndim) if axis not in dims]
+
+
+def _is_by_columns(x: Array, dims: tuple[int, ...], *_: Any) -> bool:
+    """Return True if all axes are added up but the one whose numbers are neighbours in memory."""
+    kept = _kept(x, dims)
+    return bool(
+        len(kept) == 1 < x.ndim and x.strides[kept[0]] == x.itemsize and x.shape[kept[0]] > 1
+    )
+
+
+@takes(when=_is_by_columns)
+def sum(x: Array, dims: tuple[int, ...], dtype: Any, keepdim: bool) -> Array:
+    """Sum over `dims`, taken in `dtype` or a wider type."""
+    out = sum_columns(x.transpose(*dims, *_kept(x, dims)))
+    if not keepdim:
+        return out
+    return out.reshape([1 if axis in dims else n for axis, n in enumerate(x.shape)])
 
 
 @takes()

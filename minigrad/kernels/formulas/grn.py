@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.arrays.running import Array, in_blocks, mean_last, sum_positions, sum_rows
-
 __all__ = ["grn", "grn_vjp"]
+
+Array = Any
 
 
 def _response(xp: Any, x: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -18,14 +18,13 @@ def _response(xp: Any, x: Array, eps: float) -> tuple[Array, Array, Array]:
     A dead channel has norm 0 and 1 / norm is taken as 0: the norm's derivative there is 0, as in
     PyTorch, and not NaN. The square root never sees the 0, so its second derivative exists too.
     """
-    squares = sum_positions(xp, x * x)
+    squares = xp.sum_positions(x * x)
     dead = squares == 0.0
     safe = xp.sqrt(xp.where(dead, 1.0, squares))
     norm = xp.where(dead, 0.0, safe)
-    return norm, xp.where(dead, 0.0, 1.0 / safe), 1.0 / (mean_last(xp, norm) + eps)
+    return norm, xp.where(dead, 0.0, 1.0 / safe), 1.0 / (xp.mean_last(norm) + eps)
 
 
-@in_blocks(arrays=1, row_axes=2)
 def grn(xp: Any, x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     """``y = x * (1 + gamma * r) + beta``, ``r = |x| / (mean over channels of |x| + eps)``.
 
@@ -35,7 +34,6 @@ def grn(xp: Any, x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     return x * (1.0 + gamma * (norm * share)) + beta
 
 
-@in_blocks(arrays=2, row_axes=2)
 def grn_vjp(xp: Any, g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
     """Gradients of `grn` with respect to x, gamma and beta.
 
@@ -44,8 +42,8 @@ def grn_vjp(xp: Any, g: Array, x: Array, gamma: Array, eps: float) -> tuple[Arra
     """
     norm, inverse, share = _response(xp, x, eps)
     response = norm * share
-    gx_sum = sum_positions(xp, g * x)
+    gx_sum = xp.sum_positions(g * x)
     u = gamma * gx_sum
-    g_norm = share * (u - mean_last(xp, u * response))
+    g_norm = share * (u - xp.mean_last(u * response))
     gx = g * (1.0 + gamma * response) + x * (g_norm * inverse)
-    return gx, sum_rows(xp, gx_sum * response), sum_rows(xp, g)
+    return gx, xp.sum_rows(gx_sum * response), xp.sum_rows(g)

@@ -7,33 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.kernels.arrays.running import (
-    Array,
-    in_blocks,
-    inverse_deviation,
-    mean_last,
-    sum_positions,
-    sum_rows,
-)
-
 __all__ = ["group_norm", "group_norm_vjp"]
+
+Array = Any
 
 
 def _group_mean(xp: Any, x: Array, groups: int) -> Array:
     """Mean of x (N, L, C) over L and the channels of a group, repeated per channel: (N, 1, C)."""
     n, length, channels = x.shape
-    per_channel = xp.reshape(sum_positions(xp, x) * (1.0 / length), (n, groups, channels // groups))
-    mean = xp.broadcast_to(mean_last(xp, per_channel), per_channel.shape)
+    per_channel = xp.reshape(xp.sum_positions(x) * (1.0 / length), (n, groups, channels // groups))
+    mean = xp.broadcast_to(xp.mean_last(per_channel), per_channel.shape)
     return xp.reshape(mean, (n, 1, channels))
 
 
 def _normalize(xp: Any, x: Array, groups: int, eps: float) -> tuple[Array, Array]:
     centred = x - _group_mean(xp, x, groups)
-    scale, _ = inverse_deviation(xp, centred, lambda x: _group_mean(xp, x, groups), eps)
+    scale, _ = xp.inverse_deviation(centred, lambda x: _group_mean(xp, x, groups), eps)
     return centred * scale, scale
 
 
-@in_blocks(arrays=1, row_axes=2)
 def group_norm(
     xp: Any, x: Array, weight: Array | None, bias: Array | None, groups: int, eps: float
 ) -> Array:
@@ -44,7 +36,6 @@ def group_norm(
     return y if bias is None else y + bias
 
 
-@in_blocks(arrays=2, row_axes=2)
 def group_norm_vjp(
     xp: Any, g: Array, x: Array, weight: Array | None, groups: int, eps: float
 ) -> tuple[Array, Array, Array]:
@@ -55,4 +46,4 @@ def group_norm_vjp(
     h, scale = _normalize(xp, x, groups, eps)
     u = g if weight is None else g * weight
     gx = scale * (u - _group_mean(xp, u, groups) - h * _group_mean(xp, u * h, groups))
-    return gx, sum_rows(xp, g * h), sum_rows(xp, g)
+    return gx, xp.sum_rows(g * h), xp.sum_rows(g)

@@ -5,27 +5,19 @@ Ba, Kiros, Hinton: Layer Normalization, arXiv:1607.06450.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
-
-from minigrad.kernels.arrays.running import (
-    Array,
-    in_blocks,
-    inverse_deviation,
-    mean_last,
-    sum_rows,
-)
 
 __all__ = ["layer_norm", "layer_norm_vjp"]
 
+Array = Any
+
 
 def _normalize(xp: Any, x: Array, eps: float) -> tuple[Array, Array]:
-    centred = x - mean_last(xp, x)
-    scale, _ = inverse_deviation(xp, centred, partial(mean_last, xp), eps)
+    centred = x - xp.mean_last(x)
+    scale, _ = xp.inverse_deviation(centred, xp.mean_last, eps)
     return centred * scale, scale
 
 
-@in_blocks(arrays=1, row_axes=1)
 def layer_norm(xp: Any, x: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
     """``y = (x - mean) / sqrt(var + eps) * weight + bias`` for every row ``x[..., :]``."""
     y, _ = _normalize(xp, x, eps)
@@ -34,7 +26,6 @@ def layer_norm(xp: Any, x: Array, weight: Array | None, bias: Array | None, eps:
     return y if bias is None else y + bias
 
 
-@in_blocks(arrays=2, row_axes=1)
 def layer_norm_vjp(
     xp: Any, g: Array, x: Array, weight: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
@@ -45,5 +36,5 @@ def layer_norm_vjp(
     """
     h, scale = _normalize(xp, x, eps)
     u = g if weight is None else g * weight
-    gx = scale * (u - mean_last(xp, u) - h * mean_last(xp, u * h))
-    return gx, sum_rows(xp, g * h), sum_rows(xp, g)
+    gx = scale * (u - xp.mean_last(u) - h * xp.mean_last(u * h))
+    return gx, xp.sum_rows(g * h), xp.sum_rows(g)

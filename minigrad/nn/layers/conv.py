@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 from minigrad.errors import OptionError, unknown
 from minigrad.nn import functional as F
 from minigrad.nn import init
-from minigrad.nn.layers._sizes import Size, check_lengths, per_axis
+from minigrad.nn.layers._sizes import Size, check_lengths
 from minigrad.nn.module import Module, Parameter
+from minigrad.ops.neural.spatial import per_axis
 from minigrad.tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from minigrad.nn import functional as F
 from minigrad.nn import init
-from minigrad.nn.layers._sizes import Size, per_axis
+from minigrad.nn.layers._sizes import Size
 from minigrad.nn.layers.conv import check_groups, conv_repr
 from minigrad.nn.module import Module, Parameter
+from minigrad.ops.neural.spatial import per_axis
 from minigrad.tensor import Tensor
 
 __all__ = ["ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]

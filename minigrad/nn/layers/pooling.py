@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from minigrad.nn import functional as F
-from minigrad.nn.layers._sizes import Size, per_axis
+from minigrad.nn.layers._sizes import Size
 from minigrad.nn.module import Module
+from minigrad.ops.neural.spatial import per_axis
 from minigrad.tensor import Tensor
 
 __all__ = [

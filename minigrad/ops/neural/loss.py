@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from minigrad import dtypes, modes
 from minigrad.autograd.node import Function
-from minigrad.backend import get_xp
+from minigrad.backend import at_hand, get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
 from minigrad.modes import state
@@ -133,7 +131,7 @@ def _class_indices(
     counts = labels != ignore_index
     xp = get_xp(labels)
     bad = counts & ((labels < 0) | (labels >= classes))
-    if xp is not np and not modes.current().flags & modes.ANOMALY:
+    if not at_hand(labels) and not modes.current().flags & modes.ANOMALY:
         counts = xp.where(bad, math.nan, counts.astype(dtypes.float32))
     elif bad.any():
         raise OptionError(

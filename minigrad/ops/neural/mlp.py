@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.autograd.node import Cast, Function
-from minigrad.backend import get_xp
 from minigrad.dtypes import DType, float32, float64
 from minigrad.errors import ShapeError
-from minigrad.kernels import is_compiled, pick
+from minigrad.kernels import pick
 from minigrad.kernels.formulas.mlp import Weights
 from minigrad.modes import is_grad_enabled, state
 from minigrad.ops.arguments import check_same_dtype
@@ -50,19 +49,19 @@ def _as(t: Any, dtype: DType) -> Any:
 
 
 def mixes(x: Tensor) -> bool:
-    """Return True if the kernel for x takes two-byte values beside float32, as CUDA's does.
+    """Return True if the kernel for x takes two-byte values beside float32.
 
     Then `autocast` has nothing to cast: products are in the type of x, sums in float32, and the
     parameters stay float32. The result has the type of the skip connection.
     """
-    return get_xp(x.array).__name__ == "cupy" and is_compiled("mlp", x.array)
+    return getattr(pick("mlp", x.array), "mixes", False)
 
 
 def is_one_operation(x: Tensor, w1: Tensor, w2: Tensor) -> bool:
     """Return True where `pointwise_mlp` is to do the work of the layers in a block for x.
 
-    With a compiled kernel it always is; NumPy's, which goes tile by tile and keeps nothing for
-    backward, pays where nothing is recorded. Under autocast the layers decide their precision one
+    With a kernel that keeps what backward needs it always is; one that does not, as NumPy's, pays
+    where nothing is recorded. Under autocast the layers decide their precision one
     by one, unless one kernel takes two types. What does not fit together is left to the layers,
     whose errors say it best.
 
@@ -81,7 +80,7 @@ def is_one_operation(x: Tensor, w1: Tensor, w2: Tensor) -> bool:
     return (
         known
         and x.shape[1:2] == w1.shape[1:] == w2.shape[:1]
-        and (not is_grad_enabled() or is_compiled("mlp", x.array))
+        and (not is_grad_enabled() or getattr(pick("mlp", x.array), "keeps", False))
     )
 
 

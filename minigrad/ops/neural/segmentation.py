@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minigrad import dtypes
-from minigrad.backend import get_xp
+from minigrad.backend import at_hand, get_xp
 from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.modes import state
 from minigrad.ops.arguments import check_floating, check_tensor
@@ -78,7 +76,7 @@ def _maps(
     wanted = xp.arange(classes)[:, None] if classes > 1 else 1
     here = counts.reshape(n, 1, -1).astype(x.dtype)
     t = wrap((labels.reshape(n, 1, -1) == wanted) * here)
-    if xp is np and counts.all():  # a GPU is not asked: it would have to be waited for
+    if at_hand(counts) and counts.all():
         return Maps(reshape(probabilities(x), rows), t, dtype)
     x = only(x, counts)
     return Maps(reshape(probabilities(x), rows) * wrap(here), t, dtype)

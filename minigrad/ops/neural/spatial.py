@@ -47,9 +47,9 @@ def per_axis(name: str, option: str, value: Any, dims: int, least: int = 1) -> t
     values = tuple(value) if isinstance(value, Sequence) else (value,) * dims
     if len(values) == 1:
         values *= dims
-    if len(values) != dims:
-        raise OptionError(f"{name}: {option} takes one int or {dims}, got {value!r}")
-    for v in values:
-        if isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < least:
-            raise OptionError(f"{name}: {option} must be integers >= {least}, got {value!r}")
+    whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
+    if len(values) != dims or not whole or min(values) < least:
+        raise OptionError(
+            f"{name}: {option} must be an integer ≥ {least} or {dims} of them, got {value!r}"
+        )
     return tuple(map(int, values))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad import kernels
+from minigrad.kernels.table import FILE_OF
 from tests.kernels import guard
 
 ROOT = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ def compiled() -> set[str]:
     """Return the names of all kernels that have a compiled version."""
     return {
         name
-        for name, file in kernels._file_of.items()
+        for name, (_, file) in FILE_OF.items()
         if (ROOT / "minigrad" / "kernels" / "cpu" / f"{file}.py").exists()
         and hasattr(import_module(f"minigrad.kernels.cpu.{file}"), name)
     }
