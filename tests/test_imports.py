@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -45,14 +46,15 @@ def layer_of(module: str) -> int | None:
     return None
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+def imports(path: Path, type_checking: bool = False) -> Iterator[tuple[int, str]]:
     """Yield (line, module) for each import that can run; type-checking blocks cannot."""
     module = name_of(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     stack: list[ast.AST] = [ast.parse(path.read_text())]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        guarded = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if isinstance(node, ast.If) and guarded and not type_checking:
             stack.extend(node.orelse)
             continue
         if isinstance(node, ast.Import):
@@ -90,6 +92,19 @@ def test_imports_only_from_layers_above(module: str) -> None:
     assert not wrong, f"{module} stands in {LAYERS[mine]}, but " + "; ".join(wrong)
 
 
+@pytest.mark.parametrize("room", ["models", "train", "runs", "cli"])
+def test_no_circle_of_imports(room: str) -> None:
+    """Each file needs only what can be read before it, for type checking too."""
+    files = {
+        module: path
+        for module, path in MODULES.items()
+        if module.startswith(f"minigrad.{room}.") and path.name != "__init__.py"
+    }
+    graph = {m: {t for _, t in imports(path, True) if t in files} for m, path in files.items()}
+    order = list(TopologicalSorter(graph).static_order())  # names the circle where there is one
+    assert sorted(order) == sorted(files)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_backend_knows_cupy(module: str) -> None:
     if module != "minigrad.backend":
@@ -111,7 +126,7 @@ def run(code: str, **env: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["minigrad", "minigrad.models", "minigrad.train", "minigrad.cli"]
+    "module", ["minigrad", "minigrad.models", "minigrad.train", "minigrad.runs", "minigrad.cli"]
 )
 def test_import_needs_only_numpy(module: str) -> None:
     code = (

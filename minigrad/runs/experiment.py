@@ -13,8 +13,8 @@ from minigrad.modes import no_grad
 from minigrad.runs.config import Config
 from minigrad.tensor import Tensor
 from minigrad.train import Trainer
+from minigrad.train.batches import check_loader
 from minigrad.train.threads import blas_threads
-from minigrad.train.trainer import check_loader
 
 __all__ = ["Experiment"]
 

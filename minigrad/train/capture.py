@@ -11,17 +11,16 @@ step, number for number.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from minigrad import backend
+from minigrad import backend, optim
+from minigrad.amp import GradScaler
 from minigrad.errors import DeviceError, MinigradError
 from minigrad.modes import state
+from minigrad.nn import Module
 from minigrad.tensor import Tensor
-
-if TYPE_CHECKING:
-    from minigrad.train.trainer import Trainer
 
 __all__ = ["Capture", "CapturedStep", "check_gpu"]
 
@@ -93,6 +92,20 @@ def _abandon(stream: Any) -> None:
         return
 
 
+class Steps(Protocol):
+    """What takes the steps that are captured: a `Trainer`."""
+
+    model: Module
+    optimizer: optim.Optimizer
+    scaler: GradScaler
+    ema: optim.ModelEma | None
+    clip_grad: float | None
+
+    def _gradients(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def _change(self) -> None: ...
+
+
 class CapturedStep:
     """The step of a `Trainer` for batches of one shape, as one graph.
 
@@ -108,7 +121,7 @@ class CapturedStep:
         A batch.
     """
 
-    def __init__(self, trainer: Trainer, inputs: Tensor, targets: Tensor) -> None:
+    def __init__(self, trainer: Steps, inputs: Tensor, targets: Tensor) -> None:
         self._inputs, self._targets = inputs.clone(), targets.clone()
         self._key = _key(trainer)
         self._params = list(trainer.model.parameters())
@@ -136,7 +149,7 @@ class CapturedStep:
         self._grads = [p.grad for p in self._params]
         self.outputs, self.loss = self.outputs.detach(), self.loss.detach()
 
-    def fits(self, trainer: Trainer) -> bool:
+    def fits(self, trainer: Steps) -> bool:
         """Return True while options, and the memory of weights and state, are those captured."""
         return _same(self._key, _key(trainer))
 
@@ -149,7 +162,7 @@ class CapturedStep:
             p.grad = grad
             p._version[0] += 1
 
-    def finish(self, trainer: Trainer) -> None:
+    def finish(self, trainer: Steps) -> None:
         """Launch the optimizer's step where `start` left it out."""
         if trainer.scaler.is_enabled():
             self._progress.again()
@@ -158,7 +171,7 @@ class CapturedStep:
                 self._graphs[1].launch()
 
 
-def _key(trainer: Trainer) -> list[Any]:
+def _key(trainer: Steps) -> list[Any]:
     """Return all that a graph takes for granted."""
     key: list[Any] = [trainer.clip_grad, trainer.ema and trainer.ema.decay]
     for group in trainer.optimizer.param_groups:

@@ -7,13 +7,9 @@ import io as text
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minigrad import io
-from minigrad.train.callbacks import Callback
-
-if TYPE_CHECKING:
-    from minigrad.train.trainer import Trainer
+from minigrad.train.trainer import Callback, Trainer
 
 __all__ = ["Log", "to_csv", "to_json_lines"]
 

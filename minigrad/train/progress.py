@@ -6,12 +6,9 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-from minigrad.train.callbacks import Callback
-
-if TYPE_CHECKING:
-    from minigrad.train.trainer import Trainer
+from minigrad.train.trainer import Callback, Trainer
 
 __all__ = ["Progress", "describe"]
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minigrad import io
 from minigrad.errors import DataError, OptionError
-from minigrad.train.callbacks import Callback
-
-if TYPE_CHECKING:
-    from minigrad.train.trainer import Trainer
+from minigrad.train.trainer import Callback, Trainer
 
 __all__ = ["Checkpoint", "load_checkpoint"]
 

@@ -21,33 +21,49 @@ from minigrad.amp import GradScaler, autocast
 from minigrad.backend import Device, quietly
 from minigrad.data import DataLoader
 from minigrad.data.dataset import whole_number
-from minigrad.errors import DataError, MinigradError, OptionError, StateError, brief, unknown
+from minigrad.errors import MinigradError, StateError, brief, unknown
 from minigrad.loading import Entries, check_numbers, load_together
 from minigrad.modes import no_grad
 from minigrad.nn import Module
-from minigrad.nn import functional as F
 from minigrad.tensor import Tensor
-from minigrad.train.callbacks import Callback
+from minigrad.train.batches import check_loader, kind, pair
 from minigrad.train.capture import CapturedStep, check_gpu
 from minigrad.train.interrupt import Interrupt
+from minigrad.train.losses import REGRESSIONS, Loss, named, smoothing_of, warn_of_outputs
 from minigrad.train.metrics import Means, accuracy
-from minigrad.train.outputs import smoothing_of, warn_of_outputs
 
-__all__ = ["LOSSES", "PRECISIONS", "Trainer"]
+__all__ = ["PRECISIONS", "Callback", "Trainer"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 Metric = Callable[[Tensor, Tensor], float]
 Row = dict[str, float]
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-LOSSES: dict[str, Loss] = {
-    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
-    "cross_entropy": F.cross_entropy,
-    "l1": F.l1_loss,
-    "mse": F.mse_loss,
-    "smooth_l1": F.smooth_l1_loss,
-}
-REGRESSIONS = (LOSSES["l1"], LOSSES["mse"], LOSSES["smooth_l1"])
+
+
+class Callback:
+    """Is told by a `Trainer` where it stands; a subclass overrides what it needs.
+
+    Examples
+    --------
+    >>> class Bell(Callback):
+    ...     def on_epoch_end(self, trainer):
+    ...         print(f"epoch {trainer.epoch}: {trainer.history[-1]['train_loss']:.2f}")
+    """
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first step; `trainer.epochs` and `trainer.batches` are known."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After every optimizer step."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """After every epoch; its row is the last of `trainer.history`."""
+
+    def on_interrupt(self, trainer: Trainer) -> None:
+        """After Ctrl-C, between two steps; KeyboardInterrupt is raised next."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch, or when `fit` leaves by an error."""
 
 
 class Trainer:
@@ -60,7 +76,7 @@ class Trainer:
     optimizer : Optimizer or str, default "adamw"
         An optimizer of the model's parameters, or the name of one (with its default options).
     loss : callable or str, default "cross_entropy"
-        ``loss(output, target)``, a scalar tensor; or a name of `LOSSES`.
+        ``loss(output, target)``, a scalar tensor; or a name of `minigrad.train.losses.LOSSES`.
     val_loss : callable or str, optional
         What `evaluate` measures, where it is another one: such as the loss without label smoothing.
     schedule : LRScheduler, optional
@@ -123,10 +139,10 @@ class Trainer:
             check_numbers("Trainer", clip_grad=clip_grad)
         if isinstance(optimizer, str):
             optimizer = optim.create(optimizer, model.parameters())
-        loss = _loss(loss)
+        loss = named(loss)
         warn_of_outputs(model, loss)
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self.val_loss = loss if val_loss is None else _loss(val_loss)
+        self.val_loss = loss if val_loss is None else named(val_loss)
         self.schedule, self.ema, self.clip_grad = schedule, ema, clip_grad
         if metrics is None:
             metrics = {} if loss in REGRESSIONS else {"accuracy": accuracy}
@@ -218,7 +234,7 @@ class Trainer:
             self.scaler.unscale_(self.optimizer)
             if not self.scaler.found_inf(self.optimizer):
                 self._change()
-                self._warm.add(_kind(inputs, targets))
+                self._warm.add(kind(inputs, targets))
             self.scaler.update()
         if self.schedule is not None:
             self.schedule.step()
@@ -250,17 +266,17 @@ class Trainer:
     def _captured_step(self, inputs: Tensor, targets: Tensor) -> CapturedStep | None:
         """Return the captured step for such a batch; None if this step is still an ordinary one."""
         check_gpu(inputs.device)
-        kind = _kind(inputs, targets)
-        if kind not in self._warm:  # the first step compiles kernels and makes Adam's state
+        key = kind(inputs, targets)
+        if key not in self._warm:  # the first step compiles kernels and makes Adam's state
             return None
-        graph = self._captured.get(kind)
+        graph = self._captured.get(key)
         if graph is None or not graph.fits(self):
-            graph = self._captured[kind] = CapturedStep(self, inputs, targets)
+            graph = self._captured[key] = CapturedStep(self, inputs, targets)
         return graph
 
     def _fit_epoch(self, train: DataLoader, interrupt: Interrupt) -> None:
         start = time.perf_counter()
-        for inputs, targets in map(_pair, train.batches(self.epoch, self.batch)):
+        for inputs, targets in map(pair, train.batches(self.epoch, self.batch)):
             values = self.train_on_batch(inputs, targets)
             if math.isfinite(values["loss"]):  # else the scaler has skipped the step
                 self.means.add(values, len(inputs))
@@ -319,7 +335,7 @@ class Trainer:
         training = model.training
         model.eval()
         try:
-            for inputs, targets in map(_pair, loader.batches(epoch=0)):
+            for inputs, targets in map(pair, loader.batches(epoch=0)):
                 inputs, targets = inputs.to(device), targets.to(device)
                 outputs = no_grad().run(self._autocast().run, model, inputs)
                 yield inputs, targets, self._wide(outputs)
@@ -399,14 +415,6 @@ class Trainer:
         self.means, self.seconds, self.history = means, seconds, history
 
 
-def _loss(chosen: Loss | str) -> Loss:
-    if not isinstance(chosen, str):
-        return chosen
-    if chosen not in LOSSES:
-        raise unknown("loss", chosen, LOSSES)
-    return LOSSES[chosen]
-
-
 def _columns(part: str, values: Row, loss: Loss) -> Row:
     """Return a part's columns of the history; the smoothing of its loss stands beside it."""
     row = {}
@@ -415,34 +423,3 @@ def _columns(part: str, values: Row, loss: Loss) -> Row:
         if name == "loss" and (smoothing := smoothing_of(loss)):
             row[f"{part}_smoothing"] = smoothing
     return row
-
-
-def check_loader(loader: DataLoader) -> None:
-    """Refuse what is no loader, and one that would train or measure nothing."""
-    if not isinstance(loader, DataLoader):
-        raise OptionError(
-            f"a DataLoader is needed, got {type(loader).__name__}; make one of a list of samples: "
-            "DataLoader(samples, batch_size)"
-        )
-    if len(loader) == 0:
-        raise DataError(
-            f"the loader has no batches: {len(loader.dataset)} samples make no whole batch of "
-            f"{loader.batch_size}; make batch_size smaller, or leave drop_last out"
-        )
-
-
-def _pair(batch: Any) -> tuple[Tensor, Tensor]:
-    if isinstance(batch, tuple | list) and len(batch) == 2:
-        inputs, targets = batch
-        if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
-            return inputs, targets
-    fields = batch if isinstance(batch, tuple | list) else [batch]
-    found = ", ".join(type(field).__name__ for field in fields)
-    raise DataError(
-        f"a Trainer's batches are two Tensors, inputs and targets, got ({found}); choose them with "
-        "the DataLoader's collate_fn, or write the loop yourself"
-    )
-
-
-def _kind(inputs: Tensor, targets: Tensor) -> tuple[Any, ...]:
-    return inputs.shape, inputs.dtype, targets.shape, targets.dtype

@@ -14,7 +14,7 @@ from minigrad.errors import unknown
 from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.tensor import Tensor
-from minigrad.train.trainer import LOSSES
+from minigrad.train.losses import LOSSES
 
 __all__ = [
     "BinaryCrossentropy",

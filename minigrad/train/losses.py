@@ -1,20 +1,43 @@
-"""What is known of a loss: whether it fits what the model gives, and how it smooths labels."""
+"""Losses by name; whether one fits what the model gives, and how it smooths labels."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from minigrad import nn
+from minigrad.errors import unknown
 from minigrad.nn import functional as F
+from minigrad.tensor import Tensor
 
-__all__ = ["smoothing_of", "warn_of_outputs"]
+__all__ = ["LOSSES", "Loss", "named", "smoothing_of", "warn_of_outputs"]
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+LOSSES: dict[str, Loss] = {
+    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
+    "cross_entropy": F.cross_entropy,
+    "l1": F.l1_loss,
+    "mse": F.mse_loss,
+    "smooth_l1": F.smooth_l1_loss,
+}
+REGRESSIONS = (LOSSES["l1"], LOSSES["mse"], LOSSES["smooth_l1"])
 
 OF_LOGITS = (F.cross_entropy, F.binary_cross_entropy_with_logits)
 OF_PROBABILITIES = (F.binary_cross_entropy,)
 LAYERS_OF_LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
 LAYERS_OF_PROBABILITIES = (nn.BCELoss,)
+
+
+def named(chosen: Loss | str) -> Loss:
+    """Return a loss that may be given by its name."""
+    if not isinstance(chosen, str):
+        return chosen
+    if chosen not in LOSSES:
+        raise unknown("loss", chosen, LOSSES)
+    return LOSSES[chosen]
 
 
 def warn_of_outputs(model: nn.Module, loss: Any) -> None:
