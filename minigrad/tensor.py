@@ -433,9 +433,12 @@ def _rebuild(cls: type[Tensor], array: Any, requires_grad: bool) -> Tensor:
     return result
 
 
+_new = Tensor.__new__
+
+
 def wrap(array: Any, version: list[Any] | None = None) -> Tensor:
     """Make a tensor around `array` without any check: the short way in for operations."""
-    result = Tensor.__new__(Tensor)
+    result = _new(Tensor)
     result.array = array
     result._grad = None
     result._node = None

@@ -9,28 +9,26 @@ nobody needs any more is freed by reference counting.
 
 from __future__ import annotations
 
-import os
-import traceback
-import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minigrad import backend, dtypes
+from minigrad.autograd.anomaly import check_result
+from minigrad.autograd.foreign import checked_result
+from minigrad.autograd.refusals import changed, explain, serves_once, spent
+from minigrad.autograd.versions import InferenceVersion, link_view, versions_of
 from minigrad.dtypes import DType
-from minigrad.errors import DeviceError, DTypeError, GraphError, MinigradError, ShapeError
+from minigrad.errors import ShapeError
 from minigrad.modes import ANOMALY, GRAD, INFERENCE, current
 from minigrad.tensor import LeafNode, Tensor, wrap
 
-__all__ = ["Cast", "Function", "HookHandle", "LeafNode", "register_hook", "sum_to"]
+__all__ = ["Cast", "Function", "LeafNode", "next_seq", "record", "sum_to", "watch"]
 
 next_seq = count(1).__next__
-_new_tensor = Tensor.__new__
-_generic = np.generic
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_ndarray = np.ndarray
 
 
 class Function:
@@ -55,6 +53,10 @@ class Function:
     any_dtype : bool
         `forward` takes bfloat16 as it is; else such tensors are computed in float32 and rounded,
         because ``bfloat16 * 0.5`` is float32 for NumPy.
+    fresh : bool
+        Each array that `backward` returns is `g` itself or seen by nobody else, so that a leaf
+        may keep it as its ``grad``; what may be a view is copied for it. An operation of yours has
+        to say so, ours say where it is not so.
     gpu_bfloat16 : bool
         `forward` takes bfloat16 as it is on the GPU, where a kernel knows it.
     several_steps : bool
@@ -89,6 +91,7 @@ class Function:
     any_dtype: ClassVar[bool] = False
     gpu_bfloat16: ClassVar[bool] = False
     several_steps: ClassVar[bool] = False
+    fresh: ClassVar[bool] = True
     is_leaf: ClassVar[bool] = False
     bare: ClassVar[bool] = False  # keeps no arrays beside those of `saves`
     foreign: ClassVar[bool] = True  # not one of ours: what it returns is looked at more closely
@@ -106,6 +109,8 @@ class Function:
 
     def __init_subclass__(cls) -> None:
         cls.foreign = not cls.__module__.startswith("minigrad.")
+        if cls.foreign:
+            cls.fresh = cls.__dict__.get("fresh", False)
         if "name" not in cls.__dict__:
             words = "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__)
             cls.name = words.strip("_")
@@ -125,67 +130,47 @@ class Function:
         """
         if self.seq:
             raise serves_once(self)
-        arrays = []
+        arrays, parents = [], []
         tensors = recording = False
         for value in inputs:
+            node = None
             if isinstance(value, Tensor):
                 tensors = True
-                if value._node is not None:
+                node = value._node
+                if node is not None:
                     recording = True
                 value = value.array
                 if value.dtype.itemsize == 2 and self._widens(value):
                     return self._in_float32(inputs)
             arrays.append(value)
+            parents.append(node)
         try:
             out = self.forward(*arrays)
         except (ValueError, TypeError, IndexError) as error:
             raise explain(self, arrays, error) from None
         if not tensors:
             return out  # type: ignore[no-any-return]
-        if out.__class__ is not np.ndarray or self.foreign:
-            out = self._own(out, arrays)
-        result = _new_tensor(Tensor)
-        result.array = out
-        result._grad = None
-        result._node = None
-        result._view = None
-        result._version = [0, None]
+        if out.__class__ is not _ndarray or self.foreign:
+            if isinstance(out, np.generic):
+                out = np.asarray(out)
+            elif self.foreign:
+                out = checked_result(self, out, arrays)
+        result = wrap(out)
         flags = current().flags
         if recording and flags & GRAD:
-            self.next = tuple([v._node if isinstance(v, Tensor) else None for v in inputs])
-            self.saved = saved = [inputs[i] for i in self.saves]
-            self.arrays = kept = [arrays[i] for i in self.saves]
-            cells = [v._version for v in saved if isinstance(v, Tensor)]
+            saved = [inputs[i] for i in self.saves]
+            kept = [arrays[i] for i in self.saves]
+            record(self, result, tuple(parents), saved, kept, versions_of(saved))
             if self.saves_output:  # the array alone: the tensor would make a reference cycle
                 kept.append(out)
-                cells.append(result._version)
-            self.versions = [(cell, cell[0]) for cell in cells]
-            if self.saves_for and None in self.next:
+                self.versions = [*self.versions, (result._version, 0)]
+            if self.saves_for and None in parents:
                 self.forget()
-            self.out_shape = out.shape
-            self.out_dtype = out.dtype
-            self.seq = next_seq()
-            result._node = self
         if self.view:
-            _link_view(self, inputs[0], result)
+            link_view(self, inputs[0], result)
         if flags > GRAD:
             watch(self, result, flags)
         return result
-
-    def _own(self, out: Any, arrays: list[Any]) -> Any:
-        """Return the result of `forward` as an array that shares no memory it should not share."""
-        if isinstance(out, _generic):
-            return np.asarray(out)
-        if isinstance(out, Tensor) or not (hasattr(out, "dtype") and hasattr(out, "strides")):
-            raise GraphError(
-                f"{self.name}: forward gets arrays and must return one array, not "
-                f"{type(out).__name__}"
-            )
-        if self.foreign and not self.view:
-            xp, kind = backend.get_xp(out), type(out)
-            if any(isinstance(a, kind) and xp.may_share_memory(out, a) for a in arrays):
-                return out.copy()  # a change of one would go unnoticed in the other
-        return out
 
     def _widens(self, x: Any) -> bool:
         """Return True if a two-byte array has to be computed with in float32."""
@@ -210,13 +195,10 @@ class Function:
     def unpack(self, differentiable: bool) -> Sequence[Any]:
         """Return the saved values: arrays, or tensors of the graph if `differentiable`."""
         if self.saved is None:
-            raise GraphError(
-                f"{self.name}: a second backward through this operation, whose saved values were "
-                "freed by the first; pass retain_graph=True to the first backward"
-            )
+            raise spent(self)
         for cell, version in self.versions:
             if cell[0] != version:
-                raise self._changed(cell, version)
+                raise changed(self, cell, version)
         if not differentiable:
             return self.arrays
         if not self.saves_output:
@@ -231,14 +213,12 @@ class Function:
         wanted = [j is None or self.next[j] is not None for j in self.saves_for]
         self.saved = [v if w else None for v, w in zip(self.saved, wanted, strict=True)]
         self.arrays = [a if w else None for a, w in zip(self.arrays, wanted, strict=True)]
-        cells = [v._version for v in self.saved if isinstance(v, Tensor)]
-        self.versions = [(cell, cell[0]) for cell in cells]
+        self.versions = versions_of(self.saved)
 
     def guard(self, *tensors: Any) -> None:
         """Refuse backward once one of `tensors` has changed: indices that it holds as arrays."""
         if self.seq:  # else nothing was recorded
-            cells = [t._version for t in tensors if isinstance(t, Tensor)]
-            self.versions = [*self.versions, *[(cell, cell[0]) for cell in cells]]
+            self.versions = [*self.versions, *versions_of(tensors)]
 
     def release(self) -> None:
         """Drop the saved values, and what `forward` kept on the object, after their last use.
@@ -252,19 +232,38 @@ class Function:
             kept.clear()
             kept.update(stays)
 
-    def _changed(self, cell: list[Any], version: int) -> GraphError:
-        assert self.saved is not None
-        of_tensors = (v.shape for v in self.saved if isinstance(v, Tensor) and v._version is cell)
-        shape = next(of_tensors, self.out_shape if self.saves_output else None)
-        what = "an index" if shape is None else f"a tensor of shape {shape}"
-        return GraphError(
-            f"{self.name}: {what} that its backward needs was changed in place "
-            f"(version {cell[0]}, expected {version}); use the out-of-place method, or clone() it "
-            "before"
-        )
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+def record(
+    node: Function,
+    result: Tensor,
+    parents: tuple[Any, ...],
+    saved: Sequence[Any] = (),
+    arrays: Sequence[Any] = (),
+    versions: Sequence[tuple[list[Any], int]] = (),
+) -> None:
+    """Make `node` the place of `result` in the graph, below the nodes of its inputs.
+
+    Until its backward it keeps the inputs `saved`, their arrays, and the versions they have now.
+    """
+    node.next = parents
+    node.saved = saved
+    node.arrays = arrays
+    node.versions = versions
+    node.out_shape = result.array.shape
+    node.out_dtype = result.array.dtype
+    node.seq = next_seq()
+    result._node = node
+
+
+def watch(node: Function, result: Tensor, flags: int) -> None:
+    """Do what inference mode and anomaly mode ask of a fresh result."""
+    if flags & INFERENCE:
+        result._version = InferenceVersion()
+    if flags & ANOMALY:
+        check_result(node, result.array)
 
 
 class Cast(Function):
@@ -299,117 +298,12 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     if g.shape == shape:
         return g
     lead = g.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:], strict=True)):
+        raise ShapeError(f"sum_to: a gradient of shape {g.shape} was never broadcast from {shape}")
     axes = tuple(range(lead)) + tuple(
         i for i, n in enumerate(shape, lead) if n == 1 and g.shape[i] != 1
     )
     return g.sum(axes).reshape(shape)
-
-
-def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
-    """Call ``hook(grad)`` when the gradient of `tensor` is known.
-
-    A hook that returns a tensor replaces the gradient.
-
-    Returns
-    -------
-    HookHandle
-        Its method ``remove`` takes the hook away.
-
-    Raises
-    ------
-    GraphError
-        If the tensor does not require a gradient.
-
-    Examples
-    --------
-    >>> import minigrad as mg
-    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
-    >>> handle = x.register_hook(lambda grad: grad * 10)
-    >>> x.sum().backward()
-    >>> x.grad
-    tensor([10., 10.])
-    """
-    if not tensor.requires_grad:
-        raise GraphError(
-            "register_hook: the tensor does not require grad; call x.requires_grad_() first"
-        )
-    node = tensor._node
-    if node.hooks is None:
-        node.hooks = []
-    own = hook if hasattr(hook, "keeps_grad_of") else partial(hook)  # one may be there twice
-    node.hooks.append(own)
-    return HookHandle(node.hooks, own)
-
-
-def _link_view(node: Function, source: Tensor, result: Tensor) -> None:
-    """Tie a view to its base: they share a version, and a change of one reaches the other."""
-    owner = result.array.base
-    if owner is None or not (owner is source.array or owner is source.array.base):
-        return  # the operation had to copy
-    cell = source._version
-    if type(cell) is not list:  # an inference tensor: never recorded, needs no ties
-        result._version = cell
-        return
-    base, steps = source._view or (source, ())
-    result._view = (base, (*steps, node))
-    result._version = cell
-    if cell[1] is None:
-        cell[1] = {}
-    views, key = cell[1], id(result)
-    views[key] = weakref.ref(result, lambda _: views.pop(key, None))
-
-
-class HookHandle:
-    """Removes a hook when called, by ``remove()``, or at the end of a ``with`` block."""
-
-    def __init__(self, hooks: list[Any], hook: Any) -> None:
-        self._hooks, self._hook = hooks, hook
-
-    def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
-        hooks, self._hooks = self._hooks, []
-        for i, hook in enumerate(hooks):
-            if hook is self._hook:
-                del hooks[i]
-                break
-
-    __call__ = remove
-
-    def __enter__(self) -> HookHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
-def explain(node: Function, arrays: list[Any], error: Exception) -> Exception:
-    """Turn NumPy's complaint into one that names the operation, the shapes and the mend."""
-    if isinstance(error, MinigradError):
-        return error
-    known = [a for a in arrays if hasattr(a, "shape") and hasattr(a, "dtype")]
-    devices = {str(backend.device_of(a)) for a in known if not isinstance(a, _generic)}
-    if len(devices) > 1:
-        return DeviceError(
-            f"{node.name}: the tensors are on different devices ({', '.join(sorted(devices))}); "
-            "move them to one with x.to(device)"
-        )
-    shapes = " and ".join(str(a.shape) for a in known)
-    if "broadcast" in str(error):
-        return ShapeError(
-            f"{node.name}: shapes {shapes} do not broadcast; aligned from the right, two lengths "
-            "must be equal or one of them 1"
-        )
-    kind = DTypeError if isinstance(error, TypeError) else ShapeError
-    return kind(f"{node.name}: {error} (inputs of shape {shapes})")
-
-
-def serves_once(node: Function) -> GraphError:
-    """Return the error for the second call of a node."""
-    kind = type(node).__name__
-    return GraphError(
-        f"{node.name}: this {kind} object is a node of a graph already; make one for every call: "
-        f"{kind}(…)(x)"
-    )
 
 
 def _is_or_holds_array(value: Any) -> bool:
@@ -418,45 +312,3 @@ def _is_or_holds_array(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
         return any(map(_is_or_holds_array, value))
     return backend.is_array(value)
-
-
-def watch(node: Function, result: Tensor, flags: int) -> None:
-    """Do what inference mode and anomaly mode ask of a fresh result."""
-    if flags & INFERENCE:
-        result._version = _InferenceVersion()
-    if flags & ANOMALY:
-        node.trace = traceback.extract_stack()[:-2]
-        bad = count_nan(result.array)
-        if bad:
-            raise GraphError(
-                f"{node.name}: the result has {bad} NaN among {result.array.size} elements, made "
-                f"at {user_line(node)}"
-            )
-
-
-class _InferenceVersion(list[Any]):
-    """The version cell of a tensor born in inference mode: it can be read only there."""
-
-    def __init__(self) -> None:
-        super().__init__([0, None])
-
-    def __getitem__(self, index: Any) -> Any:
-        if current().flags & INFERENCE:
-            return super().__getitem__(index)
-        raise GraphError(
-            "a tensor made in inference_mode cannot be saved for backward or changed in place; "
-            "make a normal one with x.clone() outside inference_mode, or use no_grad instead"
-        )
-
-
-def count_nan(array: Any) -> int:
-    """Return how many elements of a floating array are NaN."""
-    return int((array != array).sum()) if array.dtype.kind in "fV" else 0
-
-
-def user_line(node: Function) -> str:
-    """Return the source line outside minigrad that called `node`."""
-    for frame in reversed(node.trace or []):
-        if not frame.filename.startswith(_PACKAGE):
-            return f"{frame.filename}:{frame.lineno}: {frame.line}"
-    return "an unknown line (run the forward pass inside detect_anomaly too)"

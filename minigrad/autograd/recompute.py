@@ -8,7 +8,8 @@ from typing import Any
 
 from minigrad import random
 from minigrad.autograd.engine import run
-from minigrad.autograd.node import Function, next_seq
+from minigrad.autograd.node import Function, next_seq, record, watch
+from minigrad.autograd.versions import versions_of
 from minigrad.errors import GraphError
 from minigrad.modes import current, enable_grad, is_grad_enabled, using
 from minigrad.tensor import Tensor, wrap
@@ -111,17 +112,11 @@ def checkpoint(
     out = node.run(leaves)
     if not out.requires_grad:
         return out
-    own = [leaf._node for leaf in leaves]
-    outside = _reached(out._node, start, own)
-    node.next = (*(t._node for t in tensors), *outside)
-    node.saves = tuple(range(len(tensors)))
-    node.saved = tensors
-    node.arrays = [t.array for t in tensors]
-    node.versions = [(t._version, t._version[0]) for t in tensors]
-    node.out_shape, node.out_dtype = out.shape, out.dtype
-    node.seq = next_seq()
+    outside = _reached(out._node, start, [leaf._node for leaf in leaves])
+    parents = (*[t._node for t in tensors], *outside)
     result = wrap(out.array)
-    result._node = node
+    record(node, result, parents, tensors, [t.array for t in tensors], versions_of(tensors))
+    watch(node, result, current().flags)
     return result
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.autograd.node import HookHandle
+from minigrad.autograd.hooks import HookHandle
 from minigrad.dtypes import bfloat16, to_dtype
 from minigrad.errors import DTypeError, MinigradError, OptionError, unknown
 from minigrad.nn.state import LoadReport, prepare

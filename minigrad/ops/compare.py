@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import dtypes
-from minigrad.autograd.node import Function, explain
+from minigrad.autograd.node import Function
+from minigrad.autograd.refusals import explain
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError
 from minigrad.ops.arguments import check_tensor, constant

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.autograd.node import Cast, Function, explain, next_seq, serves_once, sum_to, watch
+from minigrad.autograd.node import Cast, Function, record, sum_to, watch
+from minigrad.autograd.refusals import explain, serves_once
 from minigrad.backend import get_xp, quietly
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
@@ -26,7 +27,6 @@ from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor, as_tensor, wrap
 
 Number = float | int | bool
-_new_tensor = Tensor.__new__
 _generic = np.generic
 TensorLike = Any  # Tensor, array or Python number
 
@@ -115,17 +115,41 @@ def floating(x: TensorLike) -> Tensor:
 class Binary(Function):
     """An operation on two operands that broadcast and meet in one dtype.
 
-    Two tensors of one dtype take the steps of `Function.__call__` written out for two inputs: this
-    is the path whose overhead the benchmark measures. All other operands are brought together
-    first. `backward` gives the gradients in the broadcast shape.
+    `backward` gives the gradients in the broadcast shape.
     """
 
     __slots__ = ("seq",)
 
     bare = True
-    direct: ClassVar[bool] = False  # right for every dtype as it comes, bfloat16 included
     floating: ClassVar[bool] = False  # integers become the default floating dtype
-    shapes: Any = None  # of the operands, where they may have been broadcast
+
+    def __call__(self, x: Any, y: Any) -> Tensor:
+        if getattr(self, "seq", 0):
+            raise serves_once(self)
+        return self.meet(x, y)
+
+    def meet(self, x: Any, y: Any) -> Tensor:
+        """Run the operation on operands brought together; `self` is fresh."""
+        if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
+            return self.forward(x, y)  # type: ignore[no-any-return]
+        x, y, dtype = meet(x, y, self.floating)
+        x, y = match_wide(x, y, dtype)
+        self.seq = 0
+        return cast(super().__call__(x, y), dtype)
+
+    def release(self) -> None:
+        """Drop the operands; nothing else is kept."""
+        self.saved, self.arrays = None, ()
+
+
+class Arithmetic(Binary):
+    """A `Binary` that is right for every dtype as it comes, bfloat16 included.
+
+    Two tensors of one dtype take the steps of `Function.__call__` written out for two inputs: this
+    is the path whose overhead the benchmark measures.
+    """
+
+    __slots__ = ()
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         if getattr(self, "seq", 0):
@@ -136,66 +160,36 @@ class Binary(Function):
         """Run the operation; `self` is fresh."""
         try:
             a, b = x.array, y.array
-            ready = a.dtype is b.dtype and self.direct
+            alike = a.dtype is b.dtype
         except AttributeError:
-            ready = False
-        if not ready:
-            return self._meet(x, y)
+            alike = False
+        if not alike:
+            return self.meet(x, y)
         try:
             out = self.forward(a, b)
         except (ValueError, TypeError) as error:
             raise explain(self, [a, b], error) from None
         if isinstance(out, _generic):
             out = np.asarray(out)
-        result = _new_tensor(Tensor)
-        result.array = out
-        result._grad = None
-        result._node = None
-        result._view = None
-        result._version = [0, None]
+        result = wrap(out)
         flags = current().flags
         if flags & GRAD:
             p, q = x._node, y._node
             if p is not None or q is not None:
-                self.next = p, q
                 if self.saves:
                     v, w = x._version, y._version
-                    self.saved = x, y
-                    self.arrays = a, b
-                    self.versions = (v, v[0]), (w, w[0])
+                    record(self, result, (p, q), (x, y), (a, b), ((v, v[0]), (w, w[0])))
                     if (p is None or q is None) and self.saves_for:
                         self.forget()
                 else:
-                    self.saved = self.arrays = self.versions = ()
-                shape = out.shape
-                if a.shape != shape or b.shape != shape:
-                    self.shapes = a.shape, b.shape
-                self.out_shape = shape
-                self.out_dtype = out.dtype
-                self.seq = next_seq()
-                result._node = self
+                    record(self, result, (p, q))
         if flags > GRAD:
             watch(self, result, flags)
         return result
 
-    def _meet(self, x: Any, y: Any) -> Tensor:
-        if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
-            return self.forward(x, y)  # type: ignore[no-any-return]
-        x, y, dtype = meet(x, y, self.floating)
-        x, y = match_wide(x, y, dtype)
-        self.shapes = getattr(x, "shape", ()), getattr(y, "shape", ())
-        self.seq = 0
-        return cast(super().__call__(x, y), dtype)
 
-    def release(self) -> None:
-        """Drop the operands; nothing else is kept."""
-        self.saved, self.arrays = None, ()
-
-
-class Add(Binary):
+class Add(Arithmetic):
     """``x + y``."""
-
-    direct = True
 
     def forward(self, x: Any, y: Any) -> Any:
         return x + y
@@ -204,10 +198,8 @@ class Add(Binary):
         return _both(self, g, g)
 
 
-class Sub(Binary):
+class Sub(Arithmetic):
     """``x - y``."""
-
-    direct = True
 
     def forward(self, x: Any, y: Any) -> Any:
         return x - y
@@ -216,10 +208,9 @@ class Sub(Binary):
         return _both(self, g, None if self.next[1] is None else -g)
 
 
-class Mul(Binary):
+class Mul(Arithmetic):
     """``x * y``."""
 
-    direct = True
     saves = (0, 1)
     saves_for = (1, 0)
 
@@ -231,10 +222,9 @@ class Mul(Binary):
         return _both(self, None if p is None else g * y, None if q is None else g * x)
 
 
-class Div(Binary):
+class Div(Arithmetic):
     """``x / y``."""
 
-    direct = True
     floating = True
     saves = (0, 1)
     saves_for = (1, None)
@@ -250,14 +240,13 @@ class Div(Binary):
 
 def _both(node: Any, gx: Any, gy: Any) -> tuple[Any, Any]:
     """Undo the broadcasting of a binary operation on the gradients that are needed."""
-    shapes = node.shapes
-    if shapes is None:
-        return gx, gy
+    shape = node.out_shape
     p, q = node.next
-    return (
-        None if p is None else sum_to(gx, shapes[0]),
-        None if q is None else sum_to(gy, shapes[1]),
-    )
+    if p is not None and p.out_shape != shape:
+        gx = sum_to(gx, p.out_shape)
+    if q is not None and q.out_shape != shape:
+        gy = sum_to(gy, q.out_shape)
+    return gx, gy
 
 
 class Pow(Binary):
@@ -946,7 +935,7 @@ def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Te
         if isinstance(x, Tensor) and dtypes.is_floating(x.array.dtype):
             return Div().of(x, y)
         x, y, _ = meet(x, y, floating=True)
-        return Div()._meet(x, y)
+        return Div().meet(x, y)
     if rounding_mode not in ("floor", "trunc"):
         raise OptionError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
     x, y, dtype = meet(x, y)

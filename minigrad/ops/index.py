@@ -52,6 +52,8 @@ class Slice(Function):
 class Unslice(Function):
     """Zeros with the given values at a basic index: the adjoint of `Slice`."""
 
+    fresh = False
+
     def __init__(self, index: Index, shape: tuple[int, ...]) -> None:
         self.index, self.shape = index, shape
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import dtypes, modes
-from minigrad.autograd.node import Function, register_hook
+from minigrad.autograd.hooks import register_hook
+from minigrad.autograd.node import Function
 from minigrad.backend import get_xp, is_writeable
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.ops import create, elementwise
@@ -34,6 +35,8 @@ def _replay(steps: tuple[Function, ...], x: Any) -> Any:
 
 class PutView(Function):
     """`base` with the view that `steps` describe replaced by `value`."""
+
+    fresh = False
 
     def __init__(self, steps: tuple[Function, ...]) -> None:
         self.steps = steps

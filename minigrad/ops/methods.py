@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend, dtypes, modes, random
-from minigrad.autograd import engine, node
+from minigrad.autograd import engine, hooks
+from minigrad.autograd.node import Function
 from minigrad.errors import DTypeError, OptionError
 from minigrad.ops import compare, create, elementwise, index, inplace, linalg, precision, shape
 from minigrad.ops.declare import NAMES, operation
@@ -89,7 +90,7 @@ _INPLACE_OPERATORS = {
 
 # ---- methods of their own -------------------------------------------------------------------
 
-operation("Tensor")(node.register_hook)
+operation("Tensor")(hooks.register_hook)
 
 
 @operation("Tensor")
@@ -128,7 +129,7 @@ def to(
     return shape.clone(result) if copy and result is self else result
 
 
-class Move(node.Function):
+class Move(Function):
     """Copy to another device; the gradient travels back."""
 
     any_dtype = True

@@ -78,6 +78,8 @@ def reciprocal_or_zero(x: Any) -> Any:
 class Sum(Function):
     """Sum over `dims`."""
 
+    fresh = False
+
     def __init__(self, dims: Dims, keepdim: bool) -> None:
         self.dims, self.keepdim = dims, keepdim
 
@@ -93,6 +95,8 @@ class Sum(Function):
 
 class Mean(Function):
     """Mean over `dims`; NaN where there is nothing to average."""
+
+    fresh = False
 
     def __init__(self, dims: Dims, keepdim: bool) -> None:
         self.dims, self.keepdim = dims, keepdim

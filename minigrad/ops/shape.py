@@ -39,6 +39,7 @@ class Reshape(Function):
     """The same elements in row-major order under another shape; a view where that is possible."""
 
     view = True
+    fresh = False
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -214,6 +215,7 @@ class Permute(Function):
     """Reorder the axes; always a view."""
 
     view = True
+    fresh = False
 
     def __init__(self, dims: Shape) -> None:
         self.dims = dims
@@ -525,6 +527,8 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
 class Cat(Function):
     """Join arrays along an existing axis."""
 
+    fresh = False
+
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
@@ -545,6 +549,8 @@ class Cat(Function):
 
 class Stack(Function):
     """Join arrays of one shape along a new axis."""
+
+    fresh = False
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -995,6 +1001,8 @@ def _triangle(name: str, x: Tensor, diagonal: int) -> Tensor:
 
 class Pad(Function):
     """Surround with a constant; `pads` gives (before, after) of every axis."""
+
+    fresh = False
 
     def __init__(self, pads: tuple[tuple[int, int], ...], value: float) -> None:
         self.pads, self.value = pads, value

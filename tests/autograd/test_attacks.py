@@ -227,6 +227,39 @@ def test_a_gradient_kept_by_a_hook_does_not_change_later() -> None:
     assert kept[0].tolist() == [4.0, 4.0]
 
 
+def test_a_leafs_gradient_kept_by_a_hook_does_not_change_later() -> None:
+    x, kept = mg.ones(2, requires_grad=True), []
+    x.register_hook(kept.append)
+    (x * 2).sum().backward()
+    x.grad.zero_()  # type: ignore[union-attr]
+    assert kept[0].tolist() == [2.0, 2.0]
+
+
+def test_a_saved_value_that_comes_back_as_a_gradient_is_copied() -> None:
+    class Product(Function):
+        saves = (0, 1)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return (x * y).sum()
+
+        def backward(self, g: Any, x: Any, y: Any) -> Any:
+            return y, x
+
+    x, y = mg.ones(2, requires_grad=True), mg.full((2,), 3.0).requires_grad_()
+    Product()(x, y).backward()
+    x.grad.zero_()  # type: ignore[union-attr]
+    assert y.tolist() == [3.0, 3.0]
+
+
+def test_a_leaf_of_another_shape_after_a_broadcast_is_refused() -> None:
+    for shape in ((2,), (2, 3, 4)):
+        x = mg.ones(3, requires_grad=True)
+        y = x + mg.ones(2, 3, requires_grad=True)
+        x.data = mg.ones(shape)
+        with pytest.raises(ShapeError, match=r"gradient of shape \(2, 3\) .* broadcast from"):
+            y.sum().backward()
+
+
 def test_a_gradient_assigned_in_another_shape_is_refused() -> None:
     x = mg.ones(3, requires_grad=True)
     with pytest.raises(ShapeError, match=r"grad.*\(3,\).*\(2, 3\)"):
@@ -382,7 +415,7 @@ def test_a_gradient_gets_memory_of_its_own_unless_nobody_else_sees_it() -> None:
             return both[: len(g)], both[len(g) :]
 
     class Kept(Times):
-        """A gradient that views an array which somebody keeps, or nobody."""
+        """A gradient that views an array which somebody keeps."""
 
         keep = True
 
@@ -390,6 +423,12 @@ def test_a_gradient_gets_memory_of_its_own_unless_nobody_else_sees_it() -> None:
             own = np.empty(len(g) + 1)[1:] if not self.keep else kept[1:]
             own[:] = g
             return own
+
+    class New(Kept):
+        """A gradient that views an array which nobody keeps, as it says."""
+
+        keep = False
+        fresh = True
 
     kept = np.zeros(9)
     x, y = (mg.ones(8, dtype=mg.float64, requires_grad=True) for _ in range(2))
@@ -399,10 +438,8 @@ def test_a_gradient_gets_memory_of_its_own_unless_nobody_else_sees_it() -> None:
     x.grad += 1.0
     assert y.grad.tolist() == [1.0] * 8
 
-    for keep in (True, False):
+    for keep, op in ((True, Kept()), (False, New())):
         x.grad = None
-        op = Kept()
-        op.keep = keep
         op(x).sum().backward()
         assert np.shares_memory(x.grad.array, kept) is False
         assert (x.grad.array.base is None) is keep  # copied only where it must be

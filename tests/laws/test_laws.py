@@ -281,6 +281,51 @@ def test_a_gradient_fits_its_input_and_nothing_else_changes(row: Row, drawn: Cal
                 assert not np.may_share_memory(g.array, other.array) or not g.array.size
 
 
+def claimed(node: Any) -> Any:
+    """Wrap the backward of a node so that it holds the node to its `fresh`."""
+    backward = node.backward
+    kept = arrays_in((node.arrays, vars(node)))
+
+    def watched(g: Any, *saved: Any) -> Any:
+        result = backward(g, *saved)
+        made = result if isinstance(result, tuple) else (result,)
+        assert len(made) == len(node.next), node
+        arrays = [h for h in made if isinstance(h, np.ndarray) and h.size and h is not g]
+        for i, h in enumerate(arrays):
+            assert h.flags.writeable, node
+            for other in (g, *kept, *arrays[:i]):
+                assert not np.may_share_memory(h, other), node
+        return result
+
+    return watched
+
+
+@law()
+def test_gradients_said_to_be_fresh_are_seen_by_nobody_else(row: Row, drawn: Call) -> None:
+    """What an operation returns is g itself or on new memory, unless it says otherwise.
+
+    Its second derivative consists of operations for which this holds too.
+    """
+
+    def check(outs: Any) -> None:
+        for node in graph(outs):
+            if node.fresh:
+                node.backward = claimed(node)
+        mg.autograd.backward(outs, cotangents(outs))
+
+    leaves, outs = run(row, drawn)
+    recorded = [o for o in outs if o.requires_grad]
+    if not recorded:
+        return
+    given = [g.requires_grad_() for g in cotangents(recorded)]
+    found = mg.autograd.grad(recorded, leaves, given, create_graph=True, allow_unused=True)
+    first = [f for f in found if f is not None and f.requires_grad]
+    if first:
+        check(first)
+    _, outs = run(row, drawn)
+    check([o for o in outs if o.requires_grad])
+
+
 @law()
 def test_a_forward_graph_dies_by_reference_counting(row: Row, drawn: Call) -> None:
     """Dropping the result frees its node, and what the node saved, without the collector."""
