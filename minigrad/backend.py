@@ -90,7 +90,7 @@ CPU = Device("cpu")
 
 
 def register(array_type: type, xp: types.ModuleType) -> None:
-    """Say which namespace speaks NumPy's names for `array_type`."""
+    """Register the namespace that has NumPy's names for `array_type`."""
     _namespaces[array_type] = xp
 
 
@@ -230,7 +230,8 @@ def _memory_order(array: Array) -> list[int] | None:
 def is_writeable(array: Array) -> bool:
     """Return whether the elements of `array` may be changed.
 
-    CuPy has no read-only arrays; there it is no if several elements are one, as after expand.
+    CuPy has no read-only arrays; there the answer is no if several elements share memory,
+    as after expand.
     """
     if isinstance(array, np.ndarray):
         return array.flags.writeable
@@ -255,7 +256,7 @@ def add(x: Any, y: Any) -> Any:
     """Return ``x + y`` in the memory order of `x`.
 
     NumPy does that by itself. CuPy would write C order, and a gradient that two branches of a
-    channels-last network add up would be turned around in every block.
+    channels-last network add up would be transposed in every block.
     """
     if x.__class__ is np.ndarray or getattr(x, "flags", None) is None or x.flags.c_contiguous:
         return x + y
@@ -273,7 +274,7 @@ def _along_memory(f: Callable[..., Array], *arrays: Array) -> Array:
     """Compute elementwise with the axes in the order in which the first array has them in memory.
 
     So neighbouring threads of the GPU meet neighbouring numbers; CuPy's own order is that of the
-    axes, and steps through channels-last memory with as many numbers between as there are channels.
+    axes, and walks through channels-last memory in steps as long as there are channels.
     """
     axes = _memory_order(arrays[0])
     if axes is None:
@@ -307,7 +308,7 @@ def synchronize(device: str | None = None) -> None:
     Parameters
     ----------
     device : str, optional
-        Default: the current GPU where there is one. For ``"cpu"`` nothing is to be done.
+        Default: the current GPU where there is one. For ``"cpu"`` there is nothing to do.
     """
     if device is None:
         device = "cuda" if len(_namespaces) > 1 and cuda_is_available() else "cpu"
@@ -335,7 +336,7 @@ class MemoryInfo(NamedTuple):
 
     allocated: int  # in use by arrays
     reserved: int  # held by CuPy's pool, in use or ready for use
-    free: int  # of the whole device, for anybody
+    free: int  # on the whole device, for anybody
     total: int
 
 
@@ -352,7 +353,7 @@ def memory_info(device: str | None = "cuda") -> MemoryInfo:
 
 
 def free_memory(device: str | None = "cuda") -> None:
-    """Give the memory that CuPy's pool keeps without use back to the GPU."""
+    """Give the unused memory of CuPy's pool back to the GPU."""
     device = Device(device)
     if device != CPU:
         with guard(device):
@@ -367,8 +368,8 @@ class allow_tf32:
     """Let matrix products in float32 round their operands to 10 bits, as fast GPUs can.
 
     Takes effect at once and for all threads; ``with`` undoes it at the end of the block. Results
-    are still float32; sums are made in float32. Without a GPU there is no effect. It is off at
-    first, unless the environment has ``CUPY_TF32=1``.
+    are still float32; sums are taken in float32. Without a GPU there is no effect. It is off by
+    default, unless the environment has ``CUPY_TF32=1``.
 
     Parameters
     ----------
@@ -431,9 +432,9 @@ def kernels_in_use() -> str:
 
 
 def anywhere(test: Callable[[Array], Array], x: Any, unasked: bool = False) -> bool:
-    """Return whether ``test(x)`` is true somewhere in an array or Tensor, if that is to be had.
+    """Return whether ``test(x)`` is true somewhere in an array or Tensor.
 
-    A GPU is not asked: there the answer is `unasked`.
+    A GPU is not asked, since that would wait: there the answer is `unasked`.
 
     Examples
     --------

@@ -138,7 +138,7 @@ def limits(dtype: DType) -> tuple[float, float]:
 
 
 def spacing(dtype: DType) -> float:
-    """Return the distance of 1 to the next number of a floating dtype."""
+    """Return the distance from 1 to the next number of a floating dtype."""
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7
 
 

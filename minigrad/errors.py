@@ -1,6 +1,6 @@
 """The exception types of minigrad and how their messages are built.
 
-An error states the rule, the values that broke it, and the likely mend. Every type also derives
+An error states the rule, the values that broke it, and the likely fix. Every type also derives
 from the built-in exception that Python users would catch for the same mistake.
 """
 
@@ -59,7 +59,7 @@ class DataError(MinigradError, ValueError):
 
 
 class StateError(DataError, RuntimeError):
-    """A saved state does not fit the object that is to take it over."""
+    """A saved state does not fit the object that should load it."""
 
 
 class MissingExtra(MinigradError, ImportError):
@@ -98,7 +98,7 @@ def unknown(
 ) -> OptionError:
     """Build the error for a name that is not among `choices`, with the nearest one suggested.
 
-    `synonyms` leads from what others call a choice to the choice.
+    `synonyms` maps what others call a choice to the choice.
 
     Examples
     --------

@@ -42,9 +42,9 @@ class Source:
     limit : int
         How many bytes can come at most.
     packed : str, default ""
-        In what they are packed, which leaves their number open.
+        The format they are packed in, which leaves their number open.
     memory : mmap, optional
-        The same bytes, as memory that the system fills when it is looked at.
+        The same bytes, as memory that the system fills when it is read.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Source:
         return bytes(data[: self._fill(memoryview(data))])
 
     def seek(self, position: int) -> None:
-        """Go on reading at a byte; behind the end nothing is read."""
+        """Continue reading at a byte; past the end nothing is read."""
         self.position = min(max(position, 0), self.limit)
         self._guarded(self.file.seek, self.position)
 
@@ -78,12 +78,12 @@ class Source:
         Returns
         -------
         numpy.ndarray
-            Of the machine's own byte order; writeable, unless it is a view of a mapped file.
+            In the machine's own byte order; writeable, unless it is a view of a mapped file.
 
         Raises
         ------
         DataError
-            If the file ends before, or no array has this shape.
+            If the file ends too early, or no array has this shape.
         """
         dtype, shape = np.dtype(dtype), tuple(shape)
         start, left = self.position, self.limit - self.position
@@ -152,7 +152,7 @@ def opened(path: str | Path, unpack: bool = False, mapped: bool = False) -> Iter
     """Open a file to read from.
 
     With `unpack`, a gzip file yields what is packed in it. With `mapped`, arrays are views of the
-    file, which stays mapped as long as one of them lives, and must not be changed so long.
+    file, which stays mapped as long as one of them lives, and must not be changed until then.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def opened(path: str | Path, unpack: bool = False, mapped: bool = False) -> Iter
 
 
 def _map(file: IO[bytes]) -> mmap.mmap | None:
-    """Return the bytes of a file as memory, where it has some and the system can."""
+    """Return the bytes of a file as memory, if it has any and the system can map them."""
     with suppress(OSError, ValueError):
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return None

@@ -1,8 +1,8 @@
-"""Loading a saved state: all of it is checked and converted first, and only then taken over.
+"""Loading a saved state: all of it is checked and converted first, and only then applied.
 
-A class with a state gives ``prepare_load(state)``. It reads what it needs with the checks below,
-raises where an entry is missing or wrong, and returns a function without arguments that takes
-everything over. Nothing in that function can fail: a state is loaded whole or not at all, and
+A class with a state has ``prepare_load(state)``. It reads what it needs with the checks below,
+raises where an entry is missing or wrong, and returns a function without arguments that
+applies everything. Nothing in that function can fail: a state is loaded whole or not at all, and
 several parts are loaded together by preparing each of them first.
 """
 
@@ -45,7 +45,7 @@ class Entries:
     Raises
     ------
     StateError
-        If `state` is no mapping or an entry is missing; the methods, if an entry is wrong.
+        If `state` is not a mapping or an entry is missing; the methods, if an entry is wrong.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def number(value: Any) -> float | None:
 
 
 def check_numbers(owner: str, **options: Any) -> None:
-    """Refuse options that are no numbers, by their names."""
+    """Refuse options that are not numbers, by their names."""
     for name, value in options.items():
         if number(value) is None:
             raise OptionError(f"{owner}: {name} must be a number, got {value!r}")
@@ -223,7 +223,7 @@ def load_together(parts: Iterable[tuple[Any, Any]]) -> None:
 
 
 def _prepares(kind: type) -> bool:
-    """Return whether ``load_state_dict`` does what ``prepare_load`` says: not overridden since."""
+    """Return whether ``load_state_dict`` does what ``prepare_load`` says, not overridden since."""
     for base in kind.__mro__:
         if "prepare_load" in vars(base):
             return True

@@ -1,8 +1,8 @@
 """Switches of the running thread or task: grad mode, inference mode, anomaly mode, autocast.
 
-They stand together in one immutable `Modes`, held by a context variable, so that an operation
+They are kept together in one immutable `Modes`, held by a context variable, so that an operation
 reads all of them in one step, and every thread and every asyncio task has its own. A block puts a
-new one in front of the old; leaving the block goes back to what stood behind. Nothing is kept in
+new one in front of the old; leaving the block goes back to the old one. Nothing is kept in
 the object of the `with` statement: it may be shared by threads, or used inside itself.
 """
 
@@ -77,9 +77,9 @@ class Modes:
     autocast : Casting or None
         None where it is off.
     block : object
-        The `with` object whose block this is; None outside of all.
+        The `with` object whose block this is; None outside any.
     outer : Modes or None
-        What stood before the block.
+        The modes outside the block.
     """
 
     __slots__ = ("autocast", "block", "flags", "outer")
@@ -98,7 +98,7 @@ current = _modes.get
 
 
 def replace(flags: int, autocast: Casting | None) -> Modes:
-    """Change the modes where one stands, until the surrounding block ends; returns the new ones."""
+    """Change the current modes until the surrounding block ends; returns the new ones."""
     modes = current()
     modes = Modes(flags, autocast, modes.block, modes.outer)
     _modes.set(modes)
@@ -163,7 +163,7 @@ class _Block:
             raise
 
     def _leave(self) -> None:
-        """Go back to what stood before this block; blocks that were opened in it end with it."""
+        """Go back to the modes before this block; blocks that were opened in it end with it."""
         modes: Modes | None = current()
         while modes is not None and modes.block is not self:
             modes = modes.outer
@@ -224,7 +224,7 @@ class _Block:
 
 
 class _Flags(_Block):
-    """A block that switches flags; as a decorator it may stand without parentheses."""
+    """A block that switches flags; as a decorator it may be written without parentheses."""
 
     _on = 0
     _off = 0
@@ -285,7 +285,7 @@ class set_grad_enabled(_Flags):
         self._set = replace((self._before.flags & ~self._off) | self._on, self._before.autocast)
 
     def _inside(self, modes: Modes) -> Modes:
-        # Before the block stands what stood before the object was made.
+        # Outside the block, what held before the object was made.
         return super()._inside(self._before if modes is self._set else modes)
 
     def __call__(self, function: F) -> F:
@@ -341,7 +341,7 @@ class autocast(_Block):
     """Run matrix products and convolutions in half precision, and what needs it in float32.
 
     A context manager and a decorator, PyTorch's ``torch.autocast``; it holds for this thread. Which
-    operation is run in which precision stands in `minigrad.ops.precision`, for all devices alike.
+    operation runs in which precision is listed in `minigrad.ops.precision`, for all devices alike.
     Parameters stay what they are: an operation casts its operands, and their gradients arrive in
     the dtype of the parameters. Run the forward pass and the loss in it, and `backward` outside.
 
@@ -361,7 +361,7 @@ class autocast(_Block):
     OptionError
         If the device type is another.
     DTypeError
-        If `dtype` is no half precision, or bfloat16 is not installed.
+        If `dtype` is not half precision, or bfloat16 is not installed.
 
     Examples
     --------

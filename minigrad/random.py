@@ -77,7 +77,7 @@ class Generator:
         self._draw = np.random.Generator(self._bits)
 
     def _after_fork(self) -> None:
-        """Go on at the same place, with a lock that no thread of the parent can hold."""
+        """Continue at the same place, with a lock that no thread of the parent can hold."""
         state = self._bits.state
         self._new_bits()
         self._bits.state = state
@@ -86,7 +86,7 @@ class Generator:
         return f"<Generator seed={self._seed}>"
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start the stream of `seed` anew; returns the generator."""
+        """Start the stream of `seed` again; returns the generator."""
         try:
             seed = operator.index(seed)
         except TypeError:
@@ -117,7 +117,7 @@ class Generator:
         return Tensor(words.astype("<u8").view(np.uint8))
 
     def set_state(self, state: Tensor | Array) -> Generator:
-        """Return to a place that `get_state` noted; returns the generator.
+        """Return to a place that `get_state` recorded; returns the generator.
 
         Raises
         ------
@@ -165,11 +165,11 @@ class Generator:
     # ---- arrays -----------------------------------------------------------------------------
 
     def random(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> Array:
-        """Draw floats evenly from [0, 1) as a NumPy array."""
+        """Draw floats uniformly from [0, 1) as a NumPy array."""
         dtype = dtypes.to_dtype(dtype)
         if dtype.itemsize > 2:
             return self._draw.random(shape, dtype)
-        steps = 2048 if dtype == dtypes.float16 else 256  # what half precision can tell apart
+        steps = 2048 if dtype == dtypes.float16 else 256  # that half precision can tell apart
         return (self._draw.integers(steps, size=shape) / steps).astype(dtype)
 
     def normal(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> Array:
@@ -214,7 +214,7 @@ def _source(generator: Generator | None) -> Generator:
 
 
 def replay(state: Tensor) -> None:
-    """Let the numbers from `state` on come once more in this context, and in no other."""
+    """Draw the numbers from `state` on once more in this context, and in no other."""
     _replayed.set(Generator(0).set_state(state))
 
 
@@ -249,7 +249,7 @@ def get_rng_state() -> Tensor:
 
 
 def set_rng_state(state: Tensor | Array) -> None:
-    """Set the default generator back to a place that `get_rng_state` noted."""
+    """Set the default generator back to a place that `get_rng_state` recorded."""
     default_generator().set_state(state)
 
 
@@ -286,7 +286,7 @@ def rand(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return floats drawn evenly from [0, 1).
+    """Return floats drawn uniformly from [0, 1).
 
     Parameters
     ----------
@@ -349,7 +349,7 @@ def randint(
     dtype: Any = None,
     device: str | None = None,
 ) -> Tensor:
-    """Return integers drawn evenly from [low, high); ``randint(high, size)`` starts at 0.
+    """Return integers drawn uniformly from [low, high); ``randint(high, size)`` starts at 0.
 
     Examples
     --------
@@ -400,7 +400,7 @@ def uniform(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return floats drawn evenly from [low, high)."""
+    """Return floats drawn uniformly from [low, high)."""
     if low > high:
         raise OptionError(f"uniform: low {low} is above high {high}")
     shape, wanted = _size("uniform", (size,)), _float_dtype("uniform", dtype)
@@ -487,7 +487,7 @@ def multinomial(
 ) -> Tensor:
     """Draw `num_samples` indices per row of weights, with the weights as probabilities.
 
-    Without replacement the indices are those of the largest ``weight ** (1 / u)``, with `u` even
+    Without replacement the indices are those of the largest ``weight ** (1 / u)``, with `u` uniform
     in (0, 1) (Efraimidis and Spirakis, 2006), as in PyTorch.
 
     Parameters
@@ -543,7 +543,7 @@ def trunc_normal(
     """Return floats from the part of a normal distribution between `a` and `b`.
 
     Values outside are drawn again. Where the interval holds little of the distribution, values
-    are drawn evenly from it and kept with the probability that their density gives.
+    are drawn uniformly from it and kept with the probability that their density gives.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Tensor: an array, its gradient, and its place in the graph.
 
 The class holds what every tensor has. Arithmetic and the PyTorch-named methods are defined by the
-operations in `minigrad.ops`, which hang them on here, so that imports run one way.
+operations in `minigrad.ops`, which attach them here, so that imports run one way.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ class Tensor(TensorMethods):
                     f"x.data: {self._node.name} made x, {self.dtype} of shape {self.shape}, and "
                     f"{value.dtype} of shape {value.shape} does not fit; take x.detach() first"
                 )
-        self._version[0] += 1  # who saved the old values learns of it
+        self._version[0] += 1  # whoever saved the old values finds out
         self.array, self._version, self._view = value.array, value._version, None
         if self._node is not None and self._node.is_leaf:
             self._node.describe(self)
@@ -292,7 +292,7 @@ class Tensor(TensorMethods):
         return self._lent()  # type: ignore[no-any-return]
 
     def _lent(self) -> Any:
-        """Return the array to somebody who may change it without a word: nothing keeps a cast."""
+        """Return the array to somebody who may change it unseen: no cast of it is kept."""
         if type(self._version) is list and not self._is_lent:
             self._version.append(True)
         return self.array
@@ -422,7 +422,7 @@ class LeafNode:
         self.describe(tensor)
 
     def describe(self, tensor: Tensor) -> None:
-        """Note what a gradient of `tensor` must look like."""
+        """Record what a gradient of `tensor` must look like."""
         self.out_shape = tensor.array.shape
         self.out_dtype = tensor.array.dtype
 

@@ -1,9 +1,10 @@
-"""A brain and its tissues: the average of 152 heads that magnetic resonance has looked into.
+"""A brain and its tissues: the average of 152 heads, imaged by magnetic resonance.
 
 Source: V. Fonov et al., "Unbiased nonlinear average age-appropriate brain templates from birth to
 adulthood", NeuroImage 47, 2009: the template ICBM 152 (2009a, symmetric, non-linear) with maps of
 the probability of grey and of white matter. Copyright 1993-2009 L. Collins, McConnell Brain
-Imaging Centre, McGill University; free to use, copy, change and hand on. nilearn's package has it.
+Imaging Centre, McGill University; free to use, copy, change and redistribute. The package nilearn
+has it.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _places(root: str | Path | None) -> list[Path]:
 
 
 def _halved(volumes: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return image and tissue at 2 mm: means of 2×2×2 voxels, and what most of them is."""
+    """Return image and tissue at 2 mm: means of 2×2×2 voxels, and the tissue of most of them."""
     t1, grey, white = (_means(volumes[name]) for name in FILES)
     inside = t1 > 0.1 * t1.max()
     rest = np.maximum(255 - grey - white, 0)

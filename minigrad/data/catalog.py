@@ -28,8 +28,8 @@ def list_datasets(masks: bool = False) -> list[str]:
     Parameters
     ----------
     masks : bool, default False
-        Whether the data sets to segment, whose every position has a class, are asked for; or
-        those whose samples have one class each.
+        True for the data sets to segment, whose every position has a class; False
+        for those whose samples have one class each.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Batches: samples of one structure become one such structure of tensors.
 
 The rules are PyTorch's: arrays and numbers are stacked, Python floats to float64, ints to int64,
-bools to bool; strings become a list; tuples, lists and mappings are gone through field by field.
+bools to bool; strings become a list; tuples, lists and mappings are collated field by field.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PYTHON = {bool: bool_, int: int64, float: float64}
 
 
 def default_collate(samples: Sequence[Any]) -> Any:
-    """Put samples together to a batch.
+    """Put samples together into a batch.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def rebuild(like: Any, fields: Iterable[Any]) -> Any:
 
 
 def is_array(value: Any) -> bool:
-    """Say whether a value is an array, whoever's: ours, NumPy's or another library's."""
+    """Return whether a value is an array: ours, NumPy's or another library's."""
     return isinstance(value, Tensor) or hasattr(type(value), "__array__")
 
 

@@ -86,7 +86,7 @@ class Dataset(Protocol):
 
 
 class ArrayDataset:
-    """Images and labels that lie in memory.
+    """Images and labels in memory.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def fetch(urls: Sequence[str], path: Path, size: int, sha256: str) -> Path:
 
 
 def _open_part(part: Path) -> BufferedRandom:
-    """Open what there is already, to read and to write; a link that waits there is not followed."""
+    """Open what is there already, to read and to write; a link in its place is not followed."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(part, flags, 0o666), "r+b")
 

@@ -20,7 +20,7 @@ HIDDEN = frozenset({"__MACOSX", "@eaDir"})  # what archivers and file servers ad
 
 
 class ImageFolder:
-    """A data set of pictures in sub-folders that bear the names of their classes.
+    """A data set of pictures in sub-folders that are named after their classes.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class ImageFolder:
 def files_below(folder: Path, endings: Iterable[str] = SUFFIXES) -> list[Path]:
     """Return all files below a folder with one of these endings, sorted, without hidden ones.
 
-    A folder that links lead to again is gone through once.
+    A folder that links lead to again is visited once.
     """
     found, waiting, seen = [], [folder], set()
     while waiting:

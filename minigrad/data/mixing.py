@@ -115,7 +115,7 @@ class Mix:
         self, classes: int, mixup: float = 0.0, cutmix: float = 0.0, p: float = 1.0
     ) -> None:
         classes = whole_number("Mix: classes", classes, 1)
-        if not (mixup >= 0 and cutmix >= 0 and 0 <= p <= 1):  # NaN neither
+        if not (mixup >= 0 and cutmix >= 0 and 0 <= p <= 1):  # nor NaN
             raise OptionError(
                 f"Mix: mixup and cutmix must be 0 or more and p in [0, 1]; "
                 f"got mixup={mixup}, cutmix={cutmix}, p={p}"

@@ -1,8 +1,8 @@
 """NIfTI, the file format of brain images: a header of 348 bytes (version 2: 540), then the numbers.
 
 Sources: R. Cox et al., "A (sort of) new image data format standard: NIfTI-1", 2004, and NIfTI-2,
-https://nifti.nimh.nih.gov. Where headers are sloppy, they are understood as by nibabel, with which
-the tests compare.
+https://nifti.nimh.nih.gov. Sloppy headers are read as nibabel, with which the tests
+compare, reads them.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def read_volume(path: str | Path, canonical: bool = False) -> Volume:
     Returns
     -------
     Volume
-        Axes as in the file unless `canonical`, the first running fastest; a last axis of length 1
-        behind the third is left out, and colours are a last axis. In the file's own element type;
+        Axes as in the file unless `canonical`, the first running fastest; a last axis of length
+        1 after the third is left out, and colours are a last axis. In the file's own element type;
         where the file says how to scale it, in float32, or in float64 if that could not hold it.
         A slope of 0, infinite or NaN means that it does not say so.
 

@@ -108,7 +108,7 @@ def _check_size(picture: Any, source: Source) -> None:
 
 def _choose(picture: Any, path: Path, frame: int | None) -> None:
     """Go to the frame, which must be named where there are several."""
-    # The further views that cameras add to a photo (MPO) are no pages: every viewer shows the first
+    # Further views that cameras add to a photo (MPO) are not pages: every viewer shows the first
     count = 1 if picture.format == "MPO" and frame is None else getattr(picture, "n_frames", 1)
     if frame is None and count > 1:
         raise DataError(
@@ -144,7 +144,7 @@ def _pixels(picture: Any, channels: int) -> Image:
 def _range(picture: Any) -> tuple[int, bool]:
     """Return the largest value of a grey picture of more than 8 bits, and whether that is black.
 
-    0 means that it is no such picture, 1 that its values are floats.
+    0 means that it is not such a picture, 1 that its values are floats.
     """
     if picture.mode == "F":
         return 1, False

@@ -31,8 +31,8 @@ class FashionScenes:
     """Images of several garments and, per pixel, the kind of the garment or 0 for none.
 
     Each garment is a real image of Fashion-MNIST, mirrored or not, enlarged or reduced, laid on a
-    background of smooth grey noise, none on another. Scene `i` is decided by ``(seed, i)`` alone,
-    and made when it is asked for.
+    background of smooth grey noise, none on top of another. Scene `i` is decided by ``(seed, i)``
+    alone, and made when it is asked for.
 
     Parameters
     ----------

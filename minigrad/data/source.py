@@ -27,7 +27,7 @@ class ImageSpec:
     spatial_dims: int = 2  # 1 for signals, whose length `size` is
 
     def __post_init__(self) -> None:
-        """Refuse what no images have: it may come from a file."""
+        """Refuse what no images can have: it may come from a file."""
         whole = [self.channels, self.spatial_dims, *([] if self.size is None else [self.size])]
         numbers = [*self.mean, *self.std]
         if not (

@@ -1,8 +1,8 @@
 """Changes to one image: resizing, normalising, random crops, flips, erasing.
 
 A transform is a callable ``transform(image, rng)``: a float32 array (C, H, W) in, another one out.
-All chance comes from the `numpy.random.Generator` it is given, which the `DataLoader` seeds for
-every sample by itself; so augmentation is the same whichever worker carries it out. The random
+All randomness comes from the `numpy.random.Generator` it is given, which the `DataLoader` seeds for
+every sample separately; so augmentation is the same whichever worker carries it out. The random
 shifts, flips and erasing work in one, two and three dimensions.
 """
 

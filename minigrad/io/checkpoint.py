@@ -1,7 +1,7 @@
-"""One door for other programs' weights: whatever file or folder, out come arrays by name.
+"""One door for other programs' weights: from any file or folder come arrays by name.
 
-What a file is, its first bytes say. What it holds beside weights (an optimizer, an average of the
-weights, counters) is left out, and said so. What the names mean is no question here.
+The first bytes say what a file is. What it holds beside weights (an optimizer, an average of the
+weights, counters) is left out, and said so. What the names mean is not asked here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
     Parameters
     ----------
     path : path
-        The file. What it is, its content decides, not its name.
+        The file. Its content decides what it is, not its name.
     select : str, optional
         The part to take, such as "model_ema"; parts of parts with a dot. By default the whole, if
         it is named tensors, else the first of "model", "module", "state_dict", … that is; never an

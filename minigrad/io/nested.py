@@ -24,7 +24,7 @@ from minigrad.tensor import Tensor
 __all__ = ["building", "load", "load_weights", "save"]
 
 _KEY = "minigrad"
-_MISTAKES = (  # what values that nobody expected lead to
+_MISTAKES = (  # what unexpected values lead to
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -47,7 +47,7 @@ def save(state: Any, path: str | Path) -> None:
     state : object
         What to save.
     path : path
-        The file, by custom ``….safetensors``.
+        The file, by convention ``….safetensors``.
 
     Raises
     ------
@@ -234,6 +234,6 @@ def _unpack(tree: Any, arrays: dict[str, NDArray[Any]]) -> Any:
 
 
 def _join(path: str, key: Any) -> str:
-    """Return the name of what stands under `key`; half characters, which no file has, escaped."""
+    """Return the name of the value of `key`; lone surrogates, which no file can hold, escaped."""
     key = str(key).encode("utf-8", "backslashreplace").decode()
     return f"{path}.{key}" if path else key

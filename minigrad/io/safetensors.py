@@ -142,7 +142,7 @@ def _header(path: Path | str, text: bytes) -> tuple[dict[str, Any], dict[str, st
             metadata = {}
         if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
             raise ValueError(f"{_METADATA} is no map of texts")
-        "".join([*header, *metadata, *metadata.values()]).encode()  # refuses half characters
+        "".join([*header, *metadata, *metadata.values()]).encode()  # refuses lone surrogates
     except (ValueError, RecursionError) as error:
         raise _bad(path, f"the header is no map of tensors ({error})") from None
     return header, metadata
@@ -187,7 +187,7 @@ def _bad(path: Path | str, what: str) -> DataError:
 
 
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of what stands in an object of JSON; for ``object_pairs_hook``."""
+    """Make a dict of a JSON object; for ``object_pairs_hook``."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name occurs twice")

@@ -195,7 +195,7 @@ _DTYPES["torch.storage.UntypedStorage"] = "uint8"
 
 
 class _Storages:
-    """The storages that a pickle speaks of, by key; for the machine's `persistent`."""
+    """The storages that a pickle mentions, by key; for the machine's `persistent`."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -328,7 +328,7 @@ def save_torch(state: Mapping[str, Any], path: str | Path) -> None:
     state : mapping of str to object
         Arrays, numbers, texts, None, and mappings of them.
     path : path
-        The file, by custom ``….pth``.
+        The file, by convention ``….pth``.
 
     Raises
     ------

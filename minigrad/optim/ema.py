@@ -90,7 +90,7 @@ class ModelEma:
         return self.module.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned.
+        """Load what `state_dict` returned.
 
         Raises
         ------
@@ -100,5 +100,5 @@ class ModelEma:
         self.prepare_load(state_dict)()
 
     def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
-        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        """Check and convert a state; return the function that applies it (see `loading`)."""
         return self.module.prepare_load(state_dict)

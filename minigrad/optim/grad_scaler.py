@@ -74,7 +74,7 @@ class GradScaler:
     growth_interval : int, default 2000
         Good steps before the scale grows.
     enabled : bool, default True
-        If False, all methods hand on what they get: the loop need not be written twice.
+        If False, all methods pass on what they get: the loop need not be written twice.
 
     Notes
     -----
@@ -326,7 +326,7 @@ class GradScaler:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, PyTorch's own included.
+        """Load what `state_dict` returned, PyTorch's own included.
 
         Raises
         ------
@@ -337,7 +337,7 @@ class GradScaler:
         self.prepare_load(state_dict)()
 
     def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
-        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        """Check and convert a state; return the function that applies it (see `loading`)."""
         if not self._enabled:
             return lambda: None
         entries = Entries("GradScaler", state_dict, self.state_dict())

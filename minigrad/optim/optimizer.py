@@ -23,7 +23,7 @@ __all__ = ["Optimizer"]
 Group = dict[str, Any]
 
 _ANEW = "its state is stale: drop it with optimizer.state.pop(parameter), or make a new optimizer"
-# What else a group may hold; the names take part in finding slips.
+# What else a group may hold; the names help to find typos.
 NOTES = ("name", "param_names", "initial_lr", "lr_scale", "lr_scaled")
 AT_LEAST_0 = ("lr", "weight_decay", "eps", "momentum")
 # What PyTorch's groups say about how it computes, not what; and what no optimizer here can do.
@@ -123,7 +123,7 @@ class Optimizer:
             If an option is out of range or its name nearly right, or a parameter is in a group
             already.
         DTypeError
-            If something is no floating-point leaf tensor.
+            If something is not a floating-point leaf tensor.
         """
         if not isinstance(group, Mapping) or "params" not in group:
             raise OptionError(f"{self._name}: a parameter group is a dict with the key 'params'")
@@ -205,7 +205,7 @@ class Optimizer:
         Parameters
         ----------
         closure : callable, optional
-            Computes the loss anew (with `backward`) and returns it.
+            Computes the loss again (with `backward`) and returns it.
 
         Returns
         -------
@@ -251,7 +251,7 @@ class Optimizer:
             state = self.state.get(p)
             if state:
                 changed += self._check_state(p, state)
-        if [*map(id, changed)] != [*map(id, self._apart)]:  # as a rule they are those of last time
+        if [*map(id, changed)] != [*map(id, self._apart)]:  # they seldom change between steps
             shared = overlap([extent(a) for a in changed if isinstance(a, np.ndarray)])
             if shared is not None:
                 raise GraphError(
@@ -346,7 +346,7 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, PyTorch's own included.
+        """Load what `state_dict` returned, PyTorch's own included.
 
         Raises
         ------
@@ -357,7 +357,7 @@ class Optimizer:
         self.prepare_load(state_dict)()
 
     def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
-        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        """Check and convert a state; return the function that applies it (see `loading`)."""
         entries = Entries(self._name, state_dict, ("state", "param_groups"))
         numbers, groups = self._prepare_groups(entries)
         params = dict(zip(numbers, self._params(), strict=True))
@@ -381,7 +381,7 @@ class Optimizer:
         return commit
 
     def _prepare_groups(self, entries: Entries) -> tuple[list[int], list[Group]]:
-        """Return the numbers of the parameters, and for each group what it takes over."""
+        """Return the numbers of the parameters, and for each group what it loads."""
         saved = entries["param_groups"]
         if not isinstance(saved, (list, tuple)):
             raise entries.refuse("param_groups", "a list of groups")

@@ -1,6 +1,6 @@
 """Learning-rate schedules, with PyTorch's arithmetic.
 
-Those that PyTorch chains (`StepLR`, `CosineAnnealingLR`) go on from the present rate, so that
+Those that PyTorch chains (`StepLR`, `CosineAnnealingLR`) go on from the current rate, so that
 several can work on one optimizer; the others compute it from the base rates. The last rates are
 saved: a schedule that is loaded at step n gives exactly what one that counted to n gives.
 """
@@ -29,7 +29,7 @@ __all__ = [
 class LRScheduler:
     """Base of the schedules: counts steps and writes ``lr`` into the optimizer's groups.
 
-    Several schedules may work on one optimizer, if their `get_lr` goes on from the present rate.
+    Several schedules may work on one optimizer, if their `get_lr` goes on from the current rate.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class LRScheduler:
         return self._last_lr
 
     def step(self) -> None:
-        """Go on by one step; call it after ``optimizer.step()``."""
+        """Advance by one step; call it after ``optimizer.step()``."""
         self.last_epoch += 1
         try:
             rates = self.get_lr()
@@ -117,7 +117,7 @@ class LRScheduler:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved step, with the rates that were written there.
+        """Continue from a saved step, with the rates that were written there.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class LRScheduler:
         self.prepare_load(state_dict)()
 
     def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
-        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        """Check and convert a state; return the function that applies it (see `loading`)."""
         entries = Entries(self._name, state_dict, ("last_epoch", "base_lrs", "_last_lr"))
         last_epoch = entries.count("last_epoch")
         rates = entries.numbers("_last_lr", len(self.optimizer.param_groups))
@@ -224,7 +224,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        # From the present rate, so that another schedule may have changed it: the part above
+        # From the current rate, so that another schedule may have changed it: the part above
         # eta_min shrinks by the quotient of two heights of the cosine.
         step, least = self.last_epoch, self.eta_min
         if step == 0:
@@ -438,7 +438,7 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _now(self) -> tuple[float, float]:
-        """Return the present part of the peak rate, and the momentum."""
+        """Return the current part of the peak rate, and the momentum."""
         step = min(self.last_epoch, self.total_steps - 1)
         ends = [end for end, _, _ in self.phases]
         i = next((i for i, end in enumerate(ends) if step <= end), len(ends) - 1)

@@ -96,7 +96,7 @@ def layered(
 
 
 def _layers(nodes: dict[Node, float], edges: Sequence[tuple[Node, Node]]) -> dict[Node, int]:
-    """Put every node as low as what follows it allows, so that leaves stand by their use."""
+    """Put every node as low as what follows it allows, so that leaves stand next to their use."""
     children: dict[Node, list[Node]] = {node: [] for node in nodes}
     for start, end in edges:
         children[start].append(end)

@@ -20,7 +20,7 @@ __all__ = ["receptive_field", "receptive_side"]
 
 
 class _Reached(Exception):
-    """The layer has run; what follows it is of no interest."""
+    """The layer has run; what follows it does not matter."""
 
 
 def receptive_field(

@@ -1,4 +1,4 @@
-"""What a masked autoencoder was shown, what it made of it, and how it was."""
+"""What a masked autoencoder was shown, what it made of it, and the original."""
 
 from __future__ import annotations
 
