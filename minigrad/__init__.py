@@ -22,6 +22,8 @@ from minigrad.autograd import (
     set_grad_enabled,
 )
 from minigrad.backend import Device as device
+from minigrad.casting import autocast, get_autocast_dtype, is_autocast_enabled
+from minigrad.construct import as_tensor, from_dlpack, from_numpy, tensor
 from minigrad.dtypes import (
     bool_,
     float16,
@@ -38,7 +40,6 @@ from minigrad.dtypes import (
     set_default_dtype,
     uint8,
 )
-from minigrad.modes import autocast, get_autocast_dtype, is_autocast_enabled
 from minigrad.ops.declare import NAMES as _NAMES
 from minigrad.random import (
     Generator,
@@ -58,7 +59,7 @@ from minigrad.random import (
     seed,
     set_rng_state,
 )
-from minigrad.tensor import Tensor, as_tensor, from_dlpack, from_numpy, tensor
+from minigrad.tensor import Tensor
 
 __version__ = "0.1.0"
 

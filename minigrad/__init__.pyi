@@ -11,6 +11,13 @@ from minigrad.autograd import is_grad_enabled as is_grad_enabled
 from minigrad.autograd import no_grad as no_grad
 from minigrad.autograd import set_grad_enabled as set_grad_enabled
 from minigrad.backend import Device as device
+from minigrad.casting import autocast as autocast
+from minigrad.casting import get_autocast_dtype as get_autocast_dtype
+from minigrad.casting import is_autocast_enabled as is_autocast_enabled
+from minigrad.construct import as_tensor as as_tensor
+from minigrad.construct import from_dlpack as from_dlpack
+from minigrad.construct import from_numpy as from_numpy
+from minigrad.construct import tensor as tensor
 from minigrad.dtypes import bool_ as bool_
 from minigrad.dtypes import float16 as float16
 from minigrad.dtypes import float32 as float32
@@ -25,9 +32,6 @@ from minigrad.dtypes import promote_types as promote_types
 from minigrad.dtypes import result_type as result_type
 from minigrad.dtypes import set_default_dtype as set_default_dtype
 from minigrad.dtypes import uint8 as uint8
-from minigrad.modes import autocast as autocast
-from minigrad.modes import get_autocast_dtype as get_autocast_dtype
-from minigrad.modes import is_autocast_enabled as is_autocast_enabled
 from minigrad.random import Generator as Generator
 from minigrad.random import bernoulli as bernoulli
 from minigrad.random import get_rng_state as get_rng_state
@@ -45,10 +49,6 @@ from minigrad.random import randperm as randperm
 from minigrad.random import seed as seed
 from minigrad.random import set_rng_state as set_rng_state
 from minigrad.tensor import Tensor as Tensor
-from minigrad.tensor import as_tensor as as_tensor
-from minigrad.tensor import from_dlpack as from_dlpack
-from minigrad.tensor import from_numpy as from_numpy
-from minigrad.tensor import tensor as tensor
 from minigrad import amp as amp
 from minigrad import cli as cli
 from minigrad import data as data

@@ -6,7 +6,7 @@ becoming zero. PyTorch's ``torch.amp``.
 
 from __future__ import annotations
 
-from minigrad.modes import autocast, get_autocast_dtype, is_autocast_enabled
+from minigrad.casting import autocast, get_autocast_dtype, is_autocast_enabled
 from minigrad.optim.grad_scaler import GradScaler
 
 __all__ = ["GradScaler", "autocast", "get_autocast_dtype", "is_autocast_enabled"]

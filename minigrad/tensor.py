@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import backend, dtypes, modes
+from minigrad.convert import as_array, from_arguments
 from minigrad.dtypes import DType
 from minigrad.errors import DTypeError, GraphError, RangeError, ShapeError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 else:
     TensorMethods = object
 
-__all__ = ["Tensor", "as_tensor", "from_dlpack", "from_numpy", "tensor"]
+__all__ = ["LeafNode", "Tensor", "is_recording", "wrap"]
 
 
 class Tensor(TensorMethods):
@@ -77,11 +78,11 @@ class Tensor(TensorMethods):
 
     def __init__(self, *values: Any, requires_grad: bool = False) -> None:
         version: list[Any] = [0, None]
-        array, requires_grad = _arguments(values, requires_grad)
+        array, requires_grad = from_arguments(values, requires_grad)
         if isinstance(array, Tensor):  # two tensors on one memory see each other's changes
             array, version = array.array, array._version
         else:
-            array = _as_array(array)
+            array = as_array(array)
         dtypes.to_dtype(array.dtype)
         if not array.dtype.isnative:
             raise DTypeError(
@@ -444,171 +445,6 @@ def wrap(array: Any, version: list[Any] | None = None) -> Tensor:
     result._node = None
     result._version = [0, None] if version is None else version
     result._view = None
-    return result
-
-
-def tensor(
-    data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
-    """Copy `data` into a new leaf tensor.
-
-    Parameters
-    ----------
-    data : number, nested sequence, array or Tensor
-        The values.
-    dtype : dtype or str, optional
-        Element type. Default: that of an array; for Python data the default dtype (float32) for
-        floats, int64 for integers, bool for truth values.
-    device : str, optional
-        ``"cpu"`` (default) or ``"cuda[:i]"``.
-    requires_grad : bool, default False
-        Record operations on the tensor.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    ShapeError
-        If the nested sequences are ragged.
-    DTypeError
-        If the values are not numbers.
-
-    Examples
-    --------
-    >>> tensor([[1, 2], [3, 4]]).dtype, tensor(0.5).dtype
-    (dtype('int64'), dtype('float32'))
-    """
-    wanted = None if dtype is None else dtypes.to_dtype(dtype)
-    if isinstance(data, Tensor):
-        data = data.array
-    elif hasattr(data, "dtype"):
-        data = _as_array(data)
-    else:
-        data, natural = _from_python(data)
-        wanted = natural if wanted is None else wanted
-        if data.size and wanted.kind in "iu":  # what is too large for a float becomes infinite
-            dtypes.check_fits("tensor()", data.min(), wanted)
-            dtypes.check_fits("tensor()", data.max(), wanted)
-    wanted = wanted or dtypes.to_dtype(data.dtype)
-    if device is None and not isinstance(data, np.ndarray):
-        array = data.astype(wanted)  # a CuPy array stays where it is
-    else:
-        array = backend.to_device(np.array(data, wanted), device)
-    return Tensor(array, requires_grad)
-
-
-def _arguments(given: tuple[Any, ...], requires_grad: bool) -> tuple[Any, bool]:
-    """Return array and `requires_grad` from the arguments of ``Tensor(…)``."""
-    values = list(given)
-    if len(values) == 2 and isinstance(values[1], (bool, np.bool_)):
-        requires_grad = bool(values.pop())
-    dtype = dtypes.default_dtype[0]
-    if len(values) != 1 or type(values[0]) is int:
-        if any(type(n) is not int or n < 0 for n in values):
-            raise ShapeError(f"Tensor{given}: integers are the lengths of axes, all >= 0")
-        return np.zeros(values or 0, dtype), requires_grad
-    data = values[0]
-    return (tensor(data, dtype) if isinstance(data, (list, tuple)) else data), requires_grad
-
-
-def _as_array(data: Any) -> Any:
-    """Return an ndarray or CuPy array as it is, and what can become an ndarray as one."""
-    if type(data) is np.ndarray:
-        return data
-    if hasattr(data, "__cuda_array_interface__"):
-        return backend.from_cuda(data)
-    return np.asarray(data)  # subclasses too: for a matrix, `*` means something else
-
-
-def _from_python(data: Any) -> tuple[np.ndarray[Any, Any], DType]:
-    """Return Python data as an array, and the dtype that its tensor has by default."""
-    plain = _plain(data)
-    try:
-        array = np.array(plain)
-    except ValueError:
-        raise ShapeError(
-            "tensor(): the nested sequences are ragged; every row needs one length"
-        ) from None
-    if array.dtype.kind == "O" or (array.dtype.kind == "f" and (abs(array) >= 2.0**63).any()):
-        if all(isinstance(value, int) for value in np.array(plain, object).flat):
-            raise DTypeError("tensor(): an integer is too large for int64; write it as a float")
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(
-            f"tensor(): {type(data).__name__} data became {array.dtype}, which is no number type; "
-            "give numbers, or sequences of numbers"
-        )
-    first = plain
-    while isinstance(first, list) and first:
-        first = first[0]
-    if hasattr(first, "dtype") and first.dtype.kind == array.dtype.kind:
-        return array, dtypes.to_dtype(first.dtype)  # a list of tensors or NumPy scalars
-    if array.dtype.kind == "f" or not array.size:
-        return array, dtypes.default_dtype[0]
-    return array, dtypes.bool_ if array.dtype.kind == "b" else dtypes.int64
-
-
-def _plain(data: Any) -> Any:
-    """Replace tensors inside nested sequences by their arrays."""
-    if isinstance(data, Tensor):
-        return backend.to_device(data.array, "cpu")
-    return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
-
-
-def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Turn `data` into a tensor, sharing memory where dtype and device already fit."""
-    if not isinstance(data, Tensor):
-        if not hasattr(data, "dtype") or isinstance(data, np.generic):
-            return tensor(data, dtype, device)
-        data = Tensor(data)
-    assert isinstance(data, Tensor)
-    wanted = data.dtype if dtype is None else dtypes.to_dtype(dtype)
-    place = data.device if device is None else backend.Device(device)
-    if wanted == data.dtype and place == data.device:
-        return data
-    return data.to(place, wanted)
-
-
-def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """Wrap a NumPy array; both share memory.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> a = np.zeros(2, np.float32)
-    >>> x = from_numpy(a)
-    >>> a[0] = 7
-    >>> x
-    tensor([7., 0.])
-    """
-    if not isinstance(array, np.ndarray):
-        raise DTypeError(
-            f"from_numpy takes a numpy.ndarray, not {type(array).__name__}; use mg.tensor(…)"
-        )
-    return _borrowed(array)
-
-
-def from_dlpack(source: Any) -> Tensor:
-    """Wrap any object with ``__dlpack__`` (a torch or CuPy tensor, an array) without a copy.
-
-    NumPy 2.0 makes such memory read-only; from 2.1 on it can be changed in place.
-    """
-    if not hasattr(source, "__dlpack_device__"):
-        raise DTypeError(
-            f"from_dlpack: {type(source).__name__} has no __dlpack__; use mg.tensor(…)"
-        )
-    kind = source.__dlpack_device__()[0]
-    if kind == 2:  # kDLCUDA
-        number = source.__dlpack_device__()[1]
-        with backend.guard(f"cuda:{number}"):
-            return _borrowed(backend.namespace(f"cuda:{number}").from_dlpack(source))
-    return _borrowed(np.from_dlpack(source))
-
-
-def _borrowed(array: Any) -> Tensor:
-    result = Tensor(array)
-    result._lent()
     return result
 
 

@@ -10,8 +10,9 @@ from minigrad import random
 from minigrad.autograd.engine import run
 from minigrad.autograd.node import Function, next_seq, record, watch
 from minigrad.autograd.versions import versions_of
+from minigrad.casting import using
 from minigrad.errors import GraphError
-from minigrad.modes import current, enable_grad, is_grad_enabled, using
+from minigrad.modes import current, enable_grad, is_grad_enabled
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["checkpoint"]

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.construct import as_tensor
 from minigrad.dtypes import is_floating
 from minigrad.errors import DataError, OptionError, RangeError
-from minigrad.tensor import Tensor, as_tensor
+from minigrad.tensor import Tensor
 
 __all__ = [
     "ArrayDataset",

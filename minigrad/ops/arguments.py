@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from minigrad import dtypes
+from minigrad.construct import tensor
 from minigrad.errors import DTypeError, RangeError, ShapeError
-from minigrad.tensor import Tensor, tensor, wrap
+from minigrad.tensor import Tensor, wrap
 
 Dim = int | Sequence[int] | None
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend, dtypes
+from minigrad.construct import tensor
 from minigrad.errors import DTypeError, OptionError, ShapeError
 from minigrad.ops.declare import operation
-from minigrad.tensor import Tensor, tensor
+from minigrad.tensor import Tensor
 
 
 def check_size(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:

@@ -18,13 +18,14 @@ from minigrad import dtypes
 from minigrad.autograd.node import Cast, Function, record, sum_to, watch
 from minigrad.autograd.refusals import explain, serves_once
 from minigrad.backend import get_xp, quietly
+from minigrad.construct import as_tensor
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
 from minigrad.modes import GRAD, current, state
 from minigrad.ops.arguments import check_tensor, constant
 from minigrad.ops.declare import operation
 from minigrad.ops.precision import FLOAT32, obey
-from minigrad.tensor import Tensor, as_tensor, wrap
+from minigrad.tensor import Tensor, wrap
 
 Number = float | int | bool
 _generic = np.generic

@@ -16,6 +16,7 @@ import numpy as np
 from minigrad import dtypes
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
+from minigrad.construct import as_tensor, tensor
 from minigrad.errors import DTypeError, OptionError, RangeError, ShapeError
 from minigrad.kernels.namespaces import namespace
 from minigrad.modes import state
@@ -25,7 +26,7 @@ from minigrad.ops.elementwise import cast, where
 from minigrad.ops.precision import WIDEST, obey
 from minigrad.ops.reduce import ValuesIndices
 from minigrad.ops.shape import Reshape, broadcast_tensors, flatten, meeting_shape
-from minigrad.tensor import Tensor, as_tensor, tensor
+from minigrad.tensor import Tensor
 
 Index = tuple[Any, ...]
 FULL = slice(None)

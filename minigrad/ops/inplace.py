@@ -16,11 +16,12 @@ from minigrad import dtypes, modes
 from minigrad.autograd.hooks import register_hook
 from minigrad.autograd.node import Function
 from minigrad.backend import get_xp, is_writeable
+from minigrad.construct import as_tensor
 from minigrad.errors import DTypeError, GraphError, ShapeError
 from minigrad.ops import create, elementwise
 from minigrad.ops.declare import operation
 from minigrad.ops.index import IndexPut, Slice, assign, fit, parse
-from minigrad.tensor import Tensor, as_tensor, is_recording, wrap
+from minigrad.tensor import Tensor, is_recording, wrap
 
 
 def _replay(steps: tuple[Function, ...], x: Any) -> Any:
