@@ -74,7 +74,7 @@ class Block(PlainBlock):
     dim, drop_path, layer_scale_init_value, grn, kernel_size, eps, spatial_dims, **options
         As `minigrad.models.Block` takes them.
     dropout : float, default 0
-        Probability to drop single hidden values in training, after the GRN.
+        Probability to drop individual hidden values in training, after the GRN.
     spatial_dropout : float, default 0
         Probability to drop hidden channels as a whole.
     activation : str or None, default "gelu"

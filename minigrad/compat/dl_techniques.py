@@ -44,7 +44,7 @@ class ConvNeXtV1(Model):
     activation : str, default "gelu"
         Of the blocks.
     dropout_rate, spatial_dropout_rate : float, default 0
-        Of single hidden values, and of whole hidden channels, in the blocks.
+        Of individual hidden values, and of whole hidden channels, in the blocks.
     strides : int, optional
         Kernel and stride of the stem. By default 4, and less for inputs below 128.
     use_gamma : bool, optional

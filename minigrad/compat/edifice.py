@@ -1,6 +1,6 @@
 """ConvNeXt in the manner of Edifice: `build` with Elixir's options as keyword arguments.
 
-``import minigrad.compat.edifice as ConvNeXt`` lets ``ConvNeXt.build(...)`` stand as it is there.
+``import minigrad.compat.edifice as ConvNeXt`` lets ``ConvNeXt.build(...)`` stay as it is there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ConvNeXt in the manner of medicai: images channels last, and a class of probabilities comes out.
+"""ConvNeXt in the manner of medicai: images channels last, class probabilities out.
 
 The number of axes of `input_shape` decides between signals, images and volumes.
 """

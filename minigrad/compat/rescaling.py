@@ -16,7 +16,7 @@ __all__ = ["InputRescaling"]
 class InputRescaling(Module):
     """Bring pixels of 0 to 255, of any number type, to the numbers that a model was trained on.
 
-    Three channels are taken for RGB: (x / 255 − mean) / std with ImageNet's mean and std; any other
+    Three channels are taken as RGB: (x / 255 − mean) / std with ImageNet's mean and std; any other
     number of channels becomes x / 255. It has no parameters and nothing in the state dict.
 
     Parameters
@@ -24,7 +24,7 @@ class InputRescaling(Module):
     in_channels : int
         Channels, axis 1 of the input.
     spatial_dims : int, default 2
-        Number of axes behind them.
+        Number of axes after them.
     device, dtype : optional
         Where and in which element type the result is.
 

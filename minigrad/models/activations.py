@@ -47,8 +47,8 @@ def activation_by_name(name: str | None, approximate: str = "none") -> Activatio
     Raises
     ------
     OptionError
-        If the name or the approximation is unknown, or another function than GELU is to be
-        approximated.
+        If the name or the approximation is unknown, or a function other than GELU is
+        to be approximated.
 
     Examples
     --------

@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 def accepts(**aliases: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a constructor know keyword arguments by other names too, and refuse unknown ones.
+    """Let a constructor take keyword arguments under other names too, and refuse unknown ones.
 
     Parameters
     ----------

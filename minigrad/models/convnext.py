@@ -66,7 +66,7 @@ class ConvNeXt(Module):
     eps : float, default 1e-6
         Of every layer norm.
     head_dropout : float, default 0
-        Probability to drop the head's single inputs in training. Also ``drop_rate``.
+        Probability to drop each of the head's inputs in training. Also ``drop_rate``.
     block : callable, default Block
         What the stages are made of; it takes the arguments of `Block`.
     initializer : callable, optional

@@ -4,7 +4,7 @@ An image is cut into patches as large as one cell of the encoder's last map. Mos
 removed, the encoder sees the others, and a small decoder has to fill in the pixels. The official
 code computes this with sparse convolutions; here the visible patches are simply the batch. Stem,
 downsampling and MLP never look beyond a patch, so they work on patches as they are; only for the
-depthwise convolution the patches are laid out on their places, with zeros in between. That is the
+depthwise convolution the patches are laid out in their places, with zeros in between. That is the
 same function, and the hidden part of the image costs nothing in the MLPs.
 
 Source: Woo et al., "ConvNeXt V2", arXiv:2301.00808, section 3.
@@ -57,7 +57,7 @@ def random_mask(
     ratio : float, default 0.6
         Share of the patches that are removed; ``int(patches * (1 - ratio))`` are kept.
     generator : random.Generator, optional
-        Source of chance; by default the global one.
+        Source of randomness; by default the global one.
     device : str, default "cpu"
         Where the mask is made.
 
@@ -205,7 +205,7 @@ class Visible:
         return _split(x, self.grid)[self.index].movedim(-1, 1)
 
     def put(self, patches: Tensor) -> Tensor:
-        """Lay patches (V, C, *patch) on their places in (N, C, *spatial), zeros elsewhere."""
+        """Lay patches (V, C, *patch) in their places in (N, C, *spatial), zeros elsewhere."""
         channels, *patch = patches.shape[1:]
         sides = [g * p for g, p in zip(self.grid, patch, strict=True)]
         ground = zeros(self.samples, *sides, channels, dtype=patches.dtype, device=patches.device)
@@ -432,7 +432,7 @@ class FCMAE(Module):
 
 
 def _check_encoder(model: ConvNeXt) -> None:
-    """Refuse what cannot be computed patch by patch, or is no ConvNeXt V2."""
+    """Refuse what cannot be computed patch by patch, or is not a ConvNeXt V2."""
     if not isinstance(model, ConvNeXt):
         raise OptionError(f"FCMAE: the encoder must be a ConvNeXtV2, got {type(model).__name__}")
     blocks: list[Any] = [block for stage in model.stages for block in stage.children()]

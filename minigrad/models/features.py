@@ -127,8 +127,8 @@ class ConvNeXtFeatures(Module):
     model : ConvNeXt
         Its stem and stages are shared, not copied; its last norm and head are left out.
     out_indices : sequence of int, optional
-        Which stages' maps come out, 0 the finest; all by default. The stages behind the last one
-        stay in the model but are not run.
+        Which stages' maps come out, 0 the finest; all by default. The stages after the last
+        one stay in the model but are not run.
     norm : bool, default True
         Whether each map passes a layer norm of its own (``norm0`` …, eps 1e-6), as in the official
         detection and segmentation code; otherwise the maps are raw.

@@ -61,7 +61,7 @@ def load_pretrained(
         axis and divided by its length, or in the middle of zeros. To signals: their sum over the
         height, or the middle row.
     head_init_scale : float, default 0.001
-        Factor of the weights of a head that is drawn anew as it has other classes.
+        Factor of the weights of a head that is drawn anew because it has other classes.
     **options
         Of the model that is built. What they leave open, such as ``num_classes``, is as the weights
         have it.
@@ -76,7 +76,7 @@ def load_pretrained(
     Raises
     ------
     DataError
-        If the source cannot be read, or its names are nobody's.
+        If the source cannot be read, or its names belong to no known library.
     StateError
         If the weights are of a model of other sizes, or do not fit and `strict` is given.
 

@@ -72,7 +72,7 @@ def register(
     name : str, optional
         Its name; by default that of the function, in lower case.
     type : {"backbone", "segmentation"}
-        A segmentation model has no family of its own, but stands beside those it is built on.
+        A segmentation model has no family of its own, but is listed beside those it is built on.
     allowed_families : sequence of str
         The families of encoders that a segmentation model takes.
     aliases : sequence of str
@@ -84,8 +84,8 @@ def register(
         The data set that `minigrad.runs` trains it on if none is named.
     options : mapping, optional
         What differs from the defaults of a run that trains it, such as ``{"lr": 1e-3}``. Of what a
-        run chooses about the model (``patch_size``, ``drop_path_rate`` …) it is told those that it
-        has a parameter for.
+        run chooses about the model (``patch_size``, ``drop_path_rate`` …) it is given those that
+        it has a parameter for.
 
     Raises
     ------
@@ -193,8 +193,8 @@ def create_model(
         One of `list_models`. Case, hyphens and underscores do not matter: ``ConvNeXtV2Tiny`` and
         ``convnext-v2-tiny`` are ``convnextv2_tiny``.
     pretrained : path or mapping of str to array, optional
-        Weights to load, see `load_pretrained`; what was done with them is told by the model's
-        ``pretrained_report``. True raises: no weights come with minigrad.
+        Weights to load, see `load_pretrained`; the model's ``pretrained_report`` says
+        what was done with them. True raises: no weights come with minigrad.
     features_only : bool, default False
         Return the maps of the stages instead of classes; for a ConvNeXt see `ConvNeXtFeatures`,
         whose options ``out_indices`` and ``norm`` may then be given too.

@@ -1,4 +1,4 @@
-"""Inference over images larger than a model, or the memory, takes at once: window by window."""
+"""Inference over images larger than a model, or memory, can take at once: window by window."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sliding_window_inference(
 ) -> Any:
     """Predict windows that overlap, and average what they say of each position.
 
-    Beside `inputs` and the result, which may both be memory-mapped files, only `batch` windows are
+    Besides `inputs` and the result, which may both be memory-mapped files, only `batch` windows are
     in memory at a time. For a predictor that looks at one position at a time the result is that of
     ``predictor(inputs)``.
 
@@ -144,7 +144,7 @@ class _Place(NamedTuple):
 
     image: slice
     window: slice
-    fill: tuple[int, int]  # positions before and behind that the image lacks
+    fill: tuple[int, int]  # positions before and after that the image lacks
     weight: Array
 
 

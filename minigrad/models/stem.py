@@ -37,7 +37,7 @@ def layout(
     stem : {"patch", "auto"}
         "patch" is official. "auto" keeps small inputs from vanishing: the stem is a 3×3 of stride 1
         where the smallest side is below 64, a 4×4 of stride 2 below 128, the official one from
-        there on; and a downsampling behind which less than 2 would be left becomes a 1×1.
+        there on; and a downsampling after which less than 2 would be left becomes a 1×1.
     input_size : int or sequence of int, optional
         Sides of the input, which "auto" needs.
 

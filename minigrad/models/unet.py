@@ -46,7 +46,7 @@ class UNet(Module):
     ----------
     encoder : str or Module, optional
         Name of a registered encoder, or the encoder itself: a module that returns its maps P1, P2
-        …, finest first, and tells their ``channels`` and ``reduction`` in ``feature_info``.
+        …, finest first, and gives their ``channels`` and ``reduction`` in ``feature_info``.
         A ConvNeXt is wrapped; its weights are shared.
     encoder_name : str, optional
         The name, in medicai's form. Give exactly one of the two.

@@ -360,7 +360,7 @@ class UNetPlusPlusDecoder(Module):
 
 
 def check_filters(filters: Any, depth: int) -> tuple[int, ...]:
-    """Return the first `depth` filters; refuse too few, and what is no length."""
+    """Return the first `depth` filters; refuse too few, and what is not a length."""
     try:
         values = tuple(filters)
     except TypeError:

@@ -2,9 +2,9 @@
 
 Each function takes the options of `ConvNeXt`, such as ``num_classes``, ``in_channels`` and
 ``drop_path_rate``; ``depths`` and ``dims`` are set by the name. ``pretrained=`` loads weights, see
-`load_pretrained`. Multiply-adds are for 224 × 224
-pixels; top-1 is the official accuracy on ImageNet-1k at that size, of V1 trained from scratch
-(unless said otherwise) and of V2 pre-trained as a masked autoencoder. No weights come along.
+`load_pretrained`; no weights come with minigrad. Multiply-adds are for 224 × 224 pixels; top-1 is
+the official accuracy on ImageNet-1k at that size, of V1 trained from scratch (unless said
+otherwise) and of V2 pre-trained as a masked autoencoder.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def skip_random() -> Iterator[None]:
 
 @contextlib.contextmanager
 def at_most(count: int) -> Iterator[None]:
-    """Refuse to make parameters of more than `count` numbers in sum inside the block.
+    """Refuse to make parameters of more than `count` numbers in all inside the block.
 
     For a model that a stranger's file describes: it cannot be much larger than the file.
 
@@ -170,7 +170,7 @@ def orthogonal_(
 ) -> Tensor:
     """Fill with a random matrix of orthogonal rows (or columns, if they are fewer), times `gain`.
 
-    A tensor of more axes is taken for a matrix of its first axis and all others.
+    A tensor of more axes is treated as a matrix of its first axis and all others.
 
     Raises
     ------

@@ -131,7 +131,7 @@ class Module:
         hook : callable
             With `with_kwargs` it is called as ``hook(module, args, kwargs)`` and returns both.
         prepend : bool, default False
-            Whether it comes before the hooks that are there.
+            Whether it comes before the hooks already there.
         with_kwargs : bool, default False
             Whether it sees the keyword arguments.
         """
@@ -148,7 +148,7 @@ class Module:
         hook : callable
             With `with_kwargs` it is called as ``hook(module, args, kwargs, output)``.
         prepend : bool, default False
-            Whether it comes before the hooks that are there.
+            Whether it comes before the hooks already there.
         with_kwargs : bool, default False
             Whether it sees the keyword arguments.
 
@@ -381,7 +381,7 @@ class Module:
         destination : dict, optional
             Where to write; default: a new dict.
         prefix : str, default ""
-            Stands before every name as it is, with the dot: ``"model."``.
+            Put before every name as it is, dot included: ``"model."``.
         keep_vars : bool, default False
             Return the parameters themselves.
         """
@@ -440,7 +440,7 @@ class Module:
         return report
 
     def prepare_load(self, state_dict: Mapping[str, Any]) -> Callable[[], None]:
-        """Check and convert a state; return the function that takes it over (see `loading`)."""
+        """Check and convert a state; return the function that applies it (see `loading`)."""
         return self._prepare(state_dict, True, False)[1]
 
     def _prepare(
@@ -534,7 +534,7 @@ class Module:
     # --- printing --------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """Return what stands between the parentheses of the repr; subclasses override it."""
+        """Return what goes between the parentheses of the repr; subclasses override it."""
         return ""
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Loading values by name: what fits is copied, what does not is told."""
+"""Loading values by name: what fits is copied, what does not is reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LoadReport(_Keys):
     Attributes
     ----------
     missing_keys : list of str
-        Names of the module for which no value came.
+        Names of the module for which there was no value.
     unexpected_keys : list of str
         Names of values that the module does not have.
     loaded : tuple of str

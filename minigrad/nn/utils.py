@@ -36,7 +36,7 @@ def clip_grad_norm_(
     Parameters
     ----------
     parameters : Tensor or iterable of Tensor
-        Whose gradients are meant; those without one are passed over.
+        Whose gradients are clipped; those without one are skipped.
     max_norm : float
         Largest norm allowed.
     norm_type : float, default 2
@@ -74,7 +74,7 @@ def clip_grad_norm_(
         )
     # an infinite norm: inf / inf
     factor = max_norm / (total + 1e-6)
-    if not at_hand(factor) or not factor >= 1.0:  # a GPU multiplies always
+    if not at_hand(factor) or not factor >= 1.0:  # a GPU always multiplies
         factor = xp.minimum(factor, 1.0)  # NaN stays, as in PyTorch: a broken gradient is visible
         for grad in grads:
             if dtypes.is_narrow(grad.dtype):  # as float16 a small factor would be 0
@@ -106,7 +106,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Parameters
     ----------
     parameters : Tensor or iterable of Tensor
-        Whose gradients are meant; those without one are passed over.
+        Whose gradients are clipped; those without one are skipped.
     clip_value : float
         Largest absolute value allowed.
     """

@@ -43,7 +43,7 @@ def operation(
     homes : str, default "minigrad Tensor"
         Where the function is found under its own name, words of ``"minigrad"`` (``mg.name``),
         ``"functional"`` (``nn.functional.name``), ``"Tensor"`` (the method ``x.name``) and
-        ``"numpy"`` (the namespace of formulas, where it bears NumPy's name already).
+        ``"numpy"`` (the namespace of formulas, where it has NumPy's name already).
     inplace : bool, default False
         There is a method ``x.name_`` that changes `x`.
     numpy : str, optional

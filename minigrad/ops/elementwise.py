@@ -60,7 +60,7 @@ def meet(
     """Return two operands, at least one of them a tensor, and the dtype of their result.
 
     With `floating`, integers become the default floating type. With `fits`, a Python integer that
-    the dtype cannot hold is refused (a comparison can do with it).
+    the dtype cannot hold is refused (a comparison does without that).
     """
     a = x.array if isinstance(x, Tensor) else None
     b = y.array if isinstance(y, Tensor) else None

@@ -817,7 +817,7 @@ def unique(
 
 @operation("minigrad")
 def searchsorted(sorted_sequence: Tensor, values: Tensor, *, right: bool = False) -> Tensor:
-    """Return where each of `values` would have to stand in an ascending 1-D tensor.
+    """Return where each of `values` would have to go in an ascending 1-D tensor.
 
     Parameters
     ----------
@@ -826,7 +826,7 @@ def searchsorted(sorted_sequence: Tensor, values: Tensor, *, right: bool = False
     values : Tensor
         Any shape; also the result's.
     right : bool, default False
-        Stand behind equal elements instead of before them.
+        Go after equal elements instead of before them.
 
     Examples
     --------

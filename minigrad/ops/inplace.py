@@ -78,7 +78,7 @@ class KeepGrad:
 
 
 def _continue_from(tensor: Tensor, node: Any) -> None:
-    """Let a changed tensor go on from its new node."""
+    """Let a changed tensor continue from its new node."""
     old, tensor._node = tensor._node, node
     for hook in KeepGrad.of(tensor, old):
         old.hooks.remove(hook)

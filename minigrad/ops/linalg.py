@@ -106,7 +106,7 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _of_ndim(name: str, *operands: tuple[Tensor, int]) -> None:
-    """Refuse operands that have not the number of axes that the function is for."""
+    """Refuse operands that do not have the number of axes that the function is for."""
     if any(x.ndim != n for x, n in operands):
         wanted = " and ".join(f"{n}-d" for _, n in operands)
         got = " and ".join(str(x.shape) for x, _ in operands)
@@ -325,7 +325,7 @@ def tensordot(x: Tensor, y: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
 class Einsum(Function):
     """A sum of products whose labels occur at most once per operand.
 
-    Every label stands in the output or in two operands at least. The gradient of an operand is
+    Every label is in the output or in at least two operands. The gradient of an operand is
     then the einsum of the output's gradient with the other operands, of the same kind.
     """
 

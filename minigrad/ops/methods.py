@@ -1,4 +1,4 @@
-"""Hang the operations on `Tensor`: Python's operators, and what was declared a method."""
+"""Attach the operations to `Tensor`: Python's operators, and what was declared a method."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def to(
 
     ``x.to("cuda")``, ``x.to(mg.float64)``, ``x.to("cpu", "float16")``, ``x.to(other)``; the
     tensor itself where nothing changes, unless `copy`. `memory_format` and `non_blocking` are
-    taken for the sake of programs written for PyTorch: the layout is minigrad's own affair.
+    accepted for programs written for PyTorch: minigrad chooses the layout itself.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Operations whose arguments NumPy names otherwise: `axis` for `dim`, `keepdims` for `keepdim`.
+"""Operations whose arguments NumPy names differently: `axis` for `dim`, `keepdims` for `keepdim`.
 
 With them the Tensor namespace `minigrad.ops` can stand where a formula says ``xp``. Only what
-formulas need is here; users call the PyTorch-named functions that `minigrad` hands on.
+formulas need is here; users call the PyTorch-named functions that `minigrad` exports.
 """
 
 from __future__ import annotations

@@ -559,7 +559,7 @@ def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 def _chosen(name: str, x: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
-    """Return the extreme along `dim` and where it stands."""
+    """Return the extreme along `dim` and where it is."""
     return select(x, _argument(f"arg{name}", x, dim, True), dim, keepdim)
 
 

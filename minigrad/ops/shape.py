@@ -85,7 +85,7 @@ MEMORY_FORMATS = ("channels_last", "channels_last_3d", "contiguous_format", "pre
 
 
 def check_memory_format(name: str, memory_format: Any) -> None:
-    """Refuse what is no layout of PyTorch's."""
+    """Refuse what is not a layout of PyTorch's."""
     if memory_format not in MEMORY_FORMATS:
         raise unknown(f"{name} memory_format", memory_format, MEMORY_FORMATS)
 
@@ -1014,7 +1014,7 @@ class Pad(Function):
         return out
 
     def inside(self, shape: Shape) -> tuple[slice, ...]:
-        """Return where the input stands in the result."""
+        """Return where the input is in the result."""
         return tuple([slice(a, n - b) for n, (a, b) in zip(shape, self.pads, strict=True)])
 
     def backward(self, g: Any) -> Any:

@@ -54,7 +54,7 @@ class History:
 
 
 class Model(Module):
-    """A network that takes and gives channels last, with compile, fit, evaluate, predict, save.
+    """A network that takes and returns channels last, with compile, fit, evaluate, predict, save.
 
     Parameters
     ----------

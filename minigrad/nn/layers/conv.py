@@ -139,7 +139,7 @@ class Conv3d(_Conv):
 
 
 def check_groups(name: str, in_channels: int, out_channels: int, groups: int) -> None:
-    """Refuse channels that are no lengths, or that the groups do not divide."""
+    """Refuse channels that are not lengths, or that the groups do not divide."""
     check_lengths(name, in_channels=in_channels, out_channels=out_channels)
     if groups < 1 or in_channels % groups or out_channels % groups:
         raise OptionError(

@@ -215,7 +215,7 @@ class DiceLoss(_ClassLoss):
     batch : bool, default False
         Whether the sums run over the samples too.
     squared : bool, default False
-        Squares below the line, as in V-Net.
+        Squares in the denominator, as in V-Net.
 
     Examples
     --------

@@ -43,7 +43,7 @@ def scaled_dot_product_attention(
     attn_mask : Tensor, (..., L, S), optional
         Booleans: True where a key takes part. Or numbers that are added to the scores.
     dropout_p : float, default 0
-        Probability of a weight to be dropped; always, so pass 0 in evaluation.
+        Probability that a weight is dropped; always, so pass 0 in evaluation.
     is_causal : bool, default False
         Whether query i sees keys 0 to i alone; without `attn_mask`.
     scale : float, optional
@@ -57,7 +57,7 @@ def scaled_dot_product_attention(
     Raises
     ------
     ShapeError
-        If the lengths do not go together.
+        If the lengths do not match.
     OptionError
         If a mask is given and the causal one asked for too.
 

@@ -66,7 +66,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     input : Tensor
         Any shape, floating.
     p : float, default 0.5
-        Probability of an element to be dropped, 0 to 1.
+        Probability that an element is dropped, 0 to 1.
     training : bool, default True
         If False, return `input` as it is.
     inplace : bool, default False
@@ -79,7 +79,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     Raises
     ------
     OptionError
-        If `p` is no probability.
+        If `p` is not a probability.
 
     Notes
     -----
@@ -115,7 +115,7 @@ def drop_path(
     input : Tensor, (N, ...)
         The output of a residual branch, floating.
     p : float, default 0
-        Probability of a sample to be dropped, at least 0 and below 1.
+        Probability that a sample is dropped, at least 0 and below 1.
     training : bool, default False
         If False, return `input` as it is.
     scale_by_keep : bool, default True

@@ -115,7 +115,7 @@ def _class_indices(
     """Return the class of every row (0 where ignored) and which rows count, as arrays.
 
     A class out of range is refused on the CPU. On a GPU a look at the labels would wait for it in
-    every step; there such a row counts NaN, which the loss then is, and `detect_anomaly` refuses.
+    every step; there such a row counts as NaN, and so does the loss, and `detect_anomaly` refuses.
     """
     expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
     if target.shape != expected:

@@ -1,6 +1,6 @@
 """Normalisation: layer, group, instance, batch, and global response normalisation.
 
-The formulas stand in `minigrad.kernels.formulas`. They normalise channels-last arrays, so images
+The formulas are in `minigrad.kernels.formulas`. They normalise channels-last arrays, so images
 (N, C, *spatial) are permuted first: a view, because that is how they lie in memory.
 """
 
@@ -220,7 +220,7 @@ def rms_norm(
     weight : Tensor, `normalized_shape`, optional
         Scale.
     eps : float, optional
-        Added to the mean; by default the distance of 1 to the next number of this dtype.
+        Added to the mean; by default the distance from 1 to the next number of this dtype.
 
     Returns
     -------
@@ -260,7 +260,7 @@ def rms_norm(
 def normalize(
     input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12
 ) -> Tensor:
-    """Divide by the norm along `dim`, which is taken for at least `eps`.
+    """Divide by the norm along `dim`, which is taken to be at least `eps`.
 
     Parameters
     ----------

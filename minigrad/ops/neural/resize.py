@@ -100,7 +100,7 @@ def interpolate(
         'nearest', 'nearest-exact', 'area', 'linear' (1-D), 'bilinear', 'bicubic' (2-D) or
         'trilinear' (3-D).
     align_corners : bool, optional
-        In the linear and cubic modes: True puts the centres of the corner pixels onto each other,
+        In the linear and cubic modes: True aligns the centres of the corner pixels,
         False (default) the corners of the images.
     recompute_scale_factor : bool, optional
         Take the scale from the rounded sizes in place of `scale_factor`. Along an axis whose length

@@ -153,7 +153,7 @@ def dice_loss(
     batch : bool, default False
         Sum over the samples too, as if the batch were one large image; 'none' gives (1, C).
     squared : bool, default False
-        ``p**2`` and ``t**2`` below the line, as in V-Net.
+        ``p**2`` and ``t**2`` in the denominator, as in V-Net.
 
     Returns
     -------
@@ -162,12 +162,12 @@ def dice_loss(
     Raises
     ------
     ShapeError, OptionError
-        If the target does not fit the input, a label is out of range, or a probability is none.
+        If the target does not fit the input, a label is out of range, or a probability is not one.
 
     Notes
     -----
-    Source: Milletari et al., V-Net, arXiv:1606.04797 (with p in place of its square below the
-    line, unless `squared`).
+    Source: Milletari et al., V-Net, arXiv:1606.04797 (with p in place of its square in the
+    denominator, unless `squared`).
 
     Examples
     --------
