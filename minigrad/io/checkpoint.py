@@ -6,23 +6,33 @@ weights, counters) is left out, and said so. What the names mean is not asked he
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from minigrad.errors import DataError, brief
 from minigrad.files import Source, opened
-from minigrad.io.safetensors import read_safetensors
+from minigrad.io.hdf5 import SIGNATURE, read_hdf5
+from minigrad.io.safetensors import Arrays, integer, read_safetensors, without_duplicates
 from minigrad.io.torch_file import LEGACY, StoredTensor, read_torch
 from minigrad.io.unpickle import Inert
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 WEIGHTS = ("model", "module", "state_dict", "weights", "network_weights", "net")  # the first wins
-OTHERS = ("optim", "ema", "scaler", "sched")  # parts whose names contain this are asked for by name
+OTHERS = re.compile(r"(^|_)ema(_|$)|optim|scaler|sched")  # parts that are taken only if asked for
+FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)  # of a folder, the first wins; else its only file that ends in one of:
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".h5")
+CONFIG = "config.json"
+SHARDS, JSON_LIMIT = 1000, 1 << 24
 DEPTH, VISITS, NAME = 16, 500_000, 1000  # of a state; one that contains itself is no state
 
 
@@ -33,40 +43,42 @@ class Checkpoint:
     Attributes
     ----------
     tensors : dict of str to numpy.ndarray
-        By name, in the file's order. They are views of the file, so not writeable: copy what is to
-        outlive it or to change.
+        By name, in the order of the file, or of Keras's lists of names. They are views of the file,
+        so not writeable: copy what is to outlive it or to change.
     metadata : dict of str to object
         What else the file says: texts of a safetensors file; numbers, texts and options beside the
-        weights of a PyTorch file.
+        weights of a PyTorch file; attributes of a Keras file, those of its groups by path under
+        "groups"; a folder's ``config.json`` under "config".
     format : str
-        "safetensors", "torch", "torch legacy".
+        "safetensors", "index" (of several files), "torch", "torch legacy", "keras".
     path : Path
-        The file or folder.
+        The file.
     selected : str
         The part of the file that the weights are; empty if they are all of it.
     dropped : tuple of str
         The names of other parts, and of entries that are no tensors.
     """
 
-    tensors: dict[str, NDArray[Any]]
+    tensors: Arrays
     metadata: dict[str, Any]
     format: str
     path: Path
     selected: str = ""
-    dropped: tuple[str, ...] = field(default=())
+    dropped: tuple[str, ...] = ()
 
 
 def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
-    """Read the weights of a checkpoint of any kind: safetensors or PyTorch's.
+    """Read the weights of a checkpoint: safetensors, PyTorch's files, Keras's HDF5.
 
     Parameters
     ----------
     path : path
-        The file. Its content decides what it is, not its name.
+        A file, whose content decides what it is, not its name; the index of a checkpoint in several
+        files; or a folder with one of these and perhaps a ``config.json``, as hubs have them.
     select : str, optional
-        The part to take, such as "model_ema"; parts of parts with a dot. By default the whole, if
-        it is named tensors, else the first of "model", "module", "state_dict", … that is; never an
-        average (EMA) of weights, which must be asked for.
+        The part to take, such as "model_ema"; parts of parts with a dot, in Keras's files with a
+        slash. By default the whole, if it is named tensors, else the first of "model", "module",
+        "state_dict", … that is; never an average (EMA) of weights, which must be asked for.
 
     Raises
     ------
@@ -85,30 +97,145 @@ def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
     >>> checkpoint.tensors, checkpoint.metadata
     ({'head.bias': array([0., 0., 0.])}, {'by': 'me'})
     """
+    if not Path(path).is_dir():
+        return _read(path, select)
+    found = _read(_in_folder(Path(path)), select)
+    if (Path(path) / CONFIG).is_file():
+        found.metadata["config"] = _json(Path(path) / CONFIG)
+    return found
+
+
+def _read(path: str | Path, select: str | None, index: bool = True) -> Checkpoint:
     with opened(path, mapped=True) as source:
         head = source.read(32)
         source.seek(0)
-        for kind, begins, read in _KINDS:
-            if begins(head):
-                return read(source, kind, select)
+        for begins, read in _KINDS:
+            if begins(head) and (index or read is not _index):
+                return read(source, select)
     raise DataError(
-        f"{path}: no checkpoint that is known, which are safetensors and PyTorch's files; it "
-        f"begins with {brief(head)}"
+        f"{path}: no checkpoint that is known, which are safetensors, PyTorch's files and Keras's "
+        f"HDF5; it begins with {brief(head[:16])}"
     )
 
 
-def _safetensors(source: Source, kind: str, select: str | None) -> Checkpoint:
+def _in_folder(folder: Path) -> Path:
+    """Return the file that a folder's weights are in."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    weights = [name for name in names if name.endswith(SUFFIXES)]
+    for name in (*FILES, *weights[: len(weights) == 1]):
+        if name in names:
+            return folder / name
+    raise DataError(
+        f"{folder}: which file holds the weights? It has none of {', '.join(FILES)}, and "
+        f"{len(weights)} files that end in {', '.join(SUFFIXES)}; name one"
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with opened(path) as source:
+        text = source.read(JSON_LIMIT)
+    try:
+        found = json.loads(text, object_pairs_hook=without_duplicates, parse_int=integer)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON ({str(error)[:200]}); fetch the file again") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: JSON of a {type(found).__name__}, expected names and values")
+    return found
+
+
+# ---- flat files: their names are paths already --------------------------------------------------
+
+
+def _safetensors(source: Source, select: str | None) -> Checkpoint:
     arrays, metadata = read_safetensors(source)
-    prefix = f"{select}." if select else ""
-    taken = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-    if not taken and prefix:
-        raise _no_part(source, select, {name.partition(".")[0] for name in arrays})
-    dropped = tuple(name for name in arrays if not name.startswith(prefix))
-    return Checkpoint(taken, dict(metadata), kind, Path(source.path), select or "", dropped)
+    found = Checkpoint(arrays, dict(metadata), "safetensors", Path(source.path))
+    return _part(found, select or "", ".")
 
 
-def _torch(source: Source, kind: str, select: str | None) -> Checkpoint:
-    state = read_torch(source)
+def _index(source: Source, select: str | None) -> Checkpoint:
+    """Gather the tensors of several files, each from the one that the index names."""
+    path = Path(source.path)
+    index = _json(path)
+    places = index.get("weight_map")
+    if not isinstance(places, dict) or not all(_beside(name) for name in places.values()):
+        raise DataError(f"{path}: its weight_map is no map of tensors to files beside it")
+    files = dict.fromkeys(places.values())
+    if len(files) > SHARDS:
+        raise DataError(f"{path}: {len(files)} files, expected at most {SHARDS}")
+    absent = [name for name in files if not (path.parent / name).is_file()]
+    if absent:
+        raise DataError(f"{path}: {absent[0]} is not beside it; fetch it too")
+    shards = {name: _read(path.parent / name, None, index=False).tensors for name in files}
+    missing = [name for name, place in places.items() if name not in shards[place]]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} of {len(places)} tensors are not where the index says, first "
+            f"of them {missing[0]!r:.200} in {places[missing[0]]}; fetch the files again"
+        )
+    about = index.get("metadata")
+    found = Checkpoint(
+        {name: shards[place][name] for name, place in places.items()},
+        dict(about) if isinstance(about, dict) else {},
+        "index",
+        path,
+        dropped=tuple(n for shard in shards.values() for n in shard if n not in places),
+    )
+    return _part(found, select or "", ".")
+
+
+def _beside(name: Any) -> bool:
+    """Say whether this is the name of a file, and leads nowhere else."""
+    return isinstance(name, str) and bool(re.fullmatch(r"[\w.-]{1,200}", name)) and name[0] != "."
+
+
+def _keras(source: Source, select: str | None) -> Checkpoint:
+    arrays, attributes = read_hdf5(source)
+    tops = {name.partition("/")[0] for name in arrays}
+    if select is None and "model_weights" in tops:  # a whole model in the older format
+        select = "model_weights"
+    found = _part(Checkpoint(arrays, {}, "keras", Path(source.path)), select or "", "/")
+    if select is None:
+        others = [name for name in arrays if _is_other(name.partition("/")[0])]
+        found.tensors = {name: a for name, a in arrays.items() if name not in others}
+        found.dropped = tuple(others)
+    prefix = f"{select}/" if select else ""
+    groups = {
+        path.removeprefix(prefix): about
+        for path, about in attributes.items()
+        if f"{path}/".startswith(prefix)
+    }
+    top = groups.pop(select or "", {})
+    found.metadata = {**top, "groups": groups}
+    found.tensors = _in_order(found.tensors, top.get("layer_names"), groups)
+    return found
+
+
+def _in_order(arrays: Arrays, layers: Any, groups: Mapping[str, Any]) -> Arrays:
+    """Sort tensors as Keras lists the layers, and each layer its weights."""
+    listed = [
+        f"{layer}/{weight}"
+        for layer in (layers if isinstance(layers, list) else ())
+        for weight in groups.get(layer, {}).get("weight_names") or ()
+    ]
+    return {name: arrays[name] for name in [*listed, *arrays] if name in arrays}
+
+
+def _part(found: Checkpoint, select: str, separator: str) -> Checkpoint:
+    """Take the names that begin with that of a part, and leave it out of them."""
+    prefix = f"{select}{separator}" if select else ""
+    taken = {n.removeprefix(prefix): a for n, a in found.tensors.items() if n.startswith(prefix)}
+    if not taken and select:
+        tops = {name.partition(separator)[0] for name in found.tensors}
+        raise _no_part(found.path, select, tops)
+    dropped = (name for name in found.tensors if not name.startswith(prefix))
+    return replace(found, tensors=taken, selected=select, dropped=(*found.dropped, *dropped))
+
+
+# ---- nested states ------------------------------------------------------------------------------
+
+
+def _torch(source: Source, select: str | None) -> Checkpoint:
+    kind, state = read_torch(source)
     if isinstance(state, StoredTensor):
         state = {"": state}
     if type(state) is not dict:
@@ -120,7 +247,7 @@ def _torch(source: Source, kind: str, select: str | None) -> Checkpoint:
     found = _walk(source, part)
     stored = {name: leaf for name, leaf in found.items() if isinstance(leaf, StoredTensor)}
     if not stored:
-        raise _no_part(source, selected, map(str, state))
+        raise _no_part(source.path, selected, map(str, state))
     dropped = [name for name in found if name not in stored]
     if selected:
         dropped += [str(key) for key in state if str(key) != selected.partition(".")[0]]
@@ -134,10 +261,12 @@ def _torch(source: Source, kind: str, select: str | None) -> Checkpoint:
     )
 
 
-_KINDS: tuple[tuple[str, Callable[[bytes], bool], Callable[..., Checkpoint]], ...] = (
-    ("torch", lambda head: head[:4] == b"PK\3\4", _torch),
-    ("torch legacy", lambda head: head[:1] == b"\x80" and LEGACY in head, _torch),
-    ("safetensors", lambda head: head[8:9] == b"{", _safetensors),
+_KINDS: tuple[tuple[Callable[[bytes], bool], Callable[..., Checkpoint]], ...] = (
+    (lambda head: head[:2] == b"PK", _torch),
+    (lambda head: head[:1] == b"\x80" and LEGACY in head, _torch),
+    (lambda head: head[:8] == SIGNATURE, _keras),
+    (lambda head: head[8:9] == b"{" and head[4:8] == bytes(4), _safetensors),
+    (lambda head: head[:1] == b"{", _index),
 )
 
 
@@ -149,10 +278,14 @@ def _default(source: Source, state: Mapping[Any, Any]) -> str:
             return name
     if _has_tensors(state):
         return ""
-    possible = [key for key in holders if not any(word in str(key).lower() for word in OTHERS)]
+    possible = [key for key in holders if not _is_other(str(key))]
     if len(possible) != 1:
-        raise _no_part(source, None, map(str, holders))
+        raise _no_part(source.path, None, map(str, holders))
     return str(possible[0])
+
+
+def _is_other(name: str) -> bool:
+    return bool(OTHERS.search(name.lower()))
 
 
 def _has_tensors(part: Mapping[Any, Any]) -> bool:
@@ -198,9 +331,9 @@ def _plain(state: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in state.items() if isinstance(value, plain)}
 
 
-def _no_part(source: Source, select: str | None, parts: Iterable[str]) -> DataError:
+def _no_part(path: Path | str, select: str | None, parts: Iterable[str]) -> DataError:
     wanted = (
         f"no tensors in {select!r:.80}" if select else "more than one part, or none, has tensors"
     )
     listed = ", ".join(sorted(parts)[:8])
-    return DataError(f"{source.path}: {wanted}; choose with select= among {listed[:400]}")
+    return DataError(f"{path}: {wanted}; choose with select= among {listed[:400]}")

@@ -136,7 +136,7 @@ def _header(path: Path | str, text: bytes) -> tuple[dict[str, Any], dict[str, st
     try:
         if text[:1] != b"{":
             raise ValueError(f"it begins with {text[:8]!r}")
-        header = json.loads(text.decode(), object_pairs_hook=without_duplicates, parse_int=_integer)
+        header = json.loads(text.decode(), object_pairs_hook=without_duplicates, parse_int=integer)
         metadata = header.pop(_METADATA, None)
         if metadata is None:
             metadata = {}
@@ -148,7 +148,8 @@ def _header(path: Path | str, text: bytes) -> tuple[dict[str, Any], dict[str, st
     return header, metadata
 
 
-def _integer(digits: str) -> int:
+def integer(digits: str) -> int:
+    """Read a number of JSON; for ``parse_int``."""
     if len(digits) > 20:  # beyond 2^64; to read thousands of digits takes long
         raise ValueError(f"the number {digits[:20]}… is too large")
     return int(digits)

@@ -220,23 +220,35 @@ class _Storages:
 # ---- the two formats ---------------------------------------------------------------------------
 
 
-def read_torch(source: Source) -> Any:
-    """Return the state that a PyTorch file holds, with a `StoredTensor` for each tensor.
+def read_torch(source: Source) -> tuple[str, Any]:
+    """Read a PyTorch file.
 
-    Dicts of every kind come as dicts, parameters as tensors, and other objects that training
-    checkpoints hold as `Inert`.
+    Returns
+    -------
+    str
+        Its format: "torch" or "torch legacy".
+    object
+        Its state, with a `StoredTensor` for each tensor. Dicts of every kind come as dicts,
+        parameters as tensors, other objects that training checkpoints hold as `Inert`.
 
     Raises
     ------
     DataError
         If it is damaged, or its pickle names what is neither a tensor nor plain data.
     """
-    return _read_zip(source) if source.read(2) == b"PK" else _read_legacy(source)
+    if source.read(2) == b"PK":
+        return "torch", _read_zip(source)
+    return "torch legacy", _read_legacy(source)
 
 
 def _read_zip(source: Source) -> Any:
     entries = list_entries(source)
     pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if "model.weights.h5" in entries:
+        raise DataError(
+            f"{source.path}: a .keras archive; unpack model.weights.h5 from it, or save it with "
+            "model.save_weights('model.weights.h5')"
+        )
     if len(pickles) != 1:
         raise DataError(
             f"{source.path}: a zip archive, but not of PyTorch, which has one data.pkl; "

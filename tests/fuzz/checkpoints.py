@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io as streams
+import json
 import pickle
 import pickletools
 import random
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,7 +19,7 @@ import numpy as np
 
 from minigrad import io
 from minigrad.io.torch_file import save_torch
-from tests.fuzz.mutate import mutate_bytes
+from tests.fuzz.mutate import mutate_bytes, mutate_json
 from tests.fuzz.row import Format, rng, written
 
 __all__ = ["CHECKPOINTS"]
@@ -246,7 +249,91 @@ def _same(found: Any, wanted: Any) -> bool:
     )
 
 
+# ---- several files, and Keras's -----------------------------------------------------------------
+
+
+def shards() -> dict[str, dict[str, Any]]:
+    first = {"a.weight": np.arange(6.0).reshape(2, 3), "a.bias": np.ones(2, np.float32)}
+    return {"1.safetensors": first, "2.safetensors": {"b": np.arange(3)}}
+
+
+def index_files() -> list[bytes]:
+    places = {name: file for file, arrays in shards().items() for name in arrays}
+    whole = {"metadata": {"total_size": 80}, "weight_map": places}
+    return [json.dumps(tree).encode() for tree in (whole, {"weight_map": {"b": "2.safetensors"}})]
+
+
+def change_index(content: bytes, rng: random.Random) -> bytes:
+    tree = json.loads(content)
+    if rng.random() < 0.3:
+        strange = (
+            "/etc/passwd",
+            "../1.safetensors",
+            "",
+            ".",
+            "file.json",
+            "none",
+            "1" * 999,
+            "a/b",
+        )
+        tree["weight_map"][rng.choice(list(tree["weight_map"]))] = rng.choice(strange)
+        return json.dumps(tree).encode()
+    return mutate_json(tree, rng).encode("utf-8", "surrogatepass")
+
+
+def read_index(path: Path) -> io.Checkpoint:
+    for name, arrays in shards().items():
+        if not path.with_name(name).exists():
+            io.save_file(arrays, path.with_name(name))
+    return io.read_checkpoint(path)
+
+
+def right_index(path: Path, value: io.Checkpoint) -> bool:
+    places = json.loads(path.read_bytes())["weight_map"]
+    return list(places) == list(value.tensors) and all(
+        _same(array, shards()[places[name]][name]) for name, array in value.tensors.items()
+    )
+
+
+def hdf5_files() -> list[bytes]:
+    return [gzip.decompress(path.read_bytes()) for path in sorted(GOLDEN.glob("h5_*.gz"))]
+
+
+def change_hdf5(content: bytes, rng: random.Random) -> bytes:
+    """Change a part of the structure: a superblock, tree, list, heap, or object's header."""
+    begins = [m.start() for m in re.finditer(rb"TREE|SNOD|HEAP|GCOL|\x01\0.\0\x01\0\0\0", content)]
+    start = rng.choice([0, *begins])
+    end = start + rng.choice((24, 64, 200))
+    return content[:start] + mutate_bytes(content[start:end], rng) + content[end:]
+
+
+def right_hdf5(path: Path, value: io.Checkpoint) -> bool:
+    """The numbers stand in the file in one piece; a valid file gives what was written to it."""
+    content = path.read_bytes()
+    if content in hdf5_files() and value.tensors.keys() & {"stem/stem/kernel:0"}:
+        wanted = {"kernel:0": np.arange(6, dtype="f4").reshape(2, 3), "bias:0": np.ones(3, "f4")}
+        layers = ("stem", "dense")
+        return list(value.tensors) == [f"{n}/{n}/{w}" for n in layers for w in wanted] and all(
+            _same(array, wanted[name.rpartition("/")[2]]) for name, array in value.tensors.items()
+        )
+    return all(
+        array.tobytes() in content
+        or array.dtype.kind == "b"
+        or array.byteswap().tobytes() in content
+        for array in value.tensors.values()
+    )
+
+
 CHECKPOINTS = [
+    Format("index of safetensors", ".json", index_files, read_index, right_index, [change_index]),
+    Format(
+        "Keras's HDF5",
+        ".h5",
+        hdf5_files,
+        io.read_checkpoint,
+        right_hdf5,
+        [change_hdf5, change_hdf5],
+    ),
     Format(
         "PyTorch's zip",
         ".pth",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from minigrad.errors import DataError
-from minigrad.io import read_checkpoint, save_file
+from minigrad.io import read_checkpoint, save_file, save_torch
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -46,3 +49,111 @@ def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(b"GIF89a")
     with pytest.raises(DataError, match="no checkpoint that is known"):
         read_checkpoint(tmp_path / "a.pth")
+
+
+# --- several files, folders ----------------------------------------------------------------------
+
+
+def sharded(folder: Path, **places: str) -> Path:
+    save_file({"a": np.arange(3), "b": np.ones(2)}, folder / "1.safetensors")
+    save_file({"c": np.zeros(1)}, folder / "2.safetensors")
+    path = folder / "model.safetensors.index.json"
+    whole = {"a": "1.safetensors", "c": "2.safetensors", "b": "1.safetensors"} | places
+    path.write_text(json.dumps({"metadata": {"total_size": 48}, "weight_map": whole}))
+    return path
+
+
+def test_an_index_gathers_its_files(tmp_path: Path) -> None:
+    found = read_checkpoint(sharded(tmp_path))
+    assert found.format == "index"
+    assert list(found.tensors) == ["a", "c", "b"]
+    assert found.tensors["b"].tolist() == [1, 1]
+    assert found.metadata == {"total_size": 48}
+
+
+def test_an_index_of_pytorch_files(tmp_path: Path) -> None:
+    path = sharded(tmp_path)
+    save_torch({"a": np.arange(3), "b": np.ones(2)}, tmp_path / "1.safetensors")
+    assert read_checkpoint(path).tensors["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ({"d": "1.safetensors"}, "1 of 4 tensors are not where the index says, first of them 'd'"),
+        ({"d": "3.safetensors"}, r"3\.safetensors is not beside it; fetch it too"),
+        ({"d": "../1.safetensors"}, "no map of tensors to files beside it"),
+        ({"d": "/etc/passwd"}, "no map of tensors to files beside it"),
+        ({"d": ".."}, "no map of tensors to files beside it"),
+        ({"d": 1}, "no map of tensors to files beside it"),
+        ({"d": "model.safetensors.index.json"}, "no checkpoint that is known"),
+    ],
+)
+def test_an_index_that_is_wrong(tmp_path: Path, places: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_checkpoint(sharded(tmp_path, **places))
+
+
+def test_a_folder_as_hubs_have_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="which file holds the weights"):
+        read_checkpoint(tmp_path)
+    sharded(tmp_path)
+    (tmp_path / "config.json").write_text('{"layer_norm_eps": 1e-12}')
+    found = read_checkpoint(tmp_path)
+    assert list(found.tensors) == ["a", "c", "b"]
+    assert found.metadata["config"] == {"layer_norm_eps": 1e-12}
+    save_file({"x": np.ones(1)}, tmp_path / "model.safetensors")
+    assert list(read_checkpoint(tmp_path).tensors) == ["x"]
+
+
+def test_the_only_file_of_a_folder(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "v1_fb.pth", tmp_path / "convnext_tiny.pth")
+    assert read_checkpoint(tmp_path).path.name == "convnext_tiny.pth"
+    shutil.copy(GOLDEN / "v2_fb.pth", tmp_path / "convnextv2_tiny.pth")
+    with pytest.raises(DataError, match="2 files that end in"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_text("[")
+    (tmp_path / "model.safetensors").write_bytes((GOLDEN / "v1_fb.pth").read_bytes())
+    with pytest.raises(DataError, match="no JSON"):
+        read_checkpoint(tmp_path)
+
+
+# --- which part ----------------------------------------------------------------------------------
+
+
+def parts(tmp_path: Path, state: dict[str, Any], select: str | None = None) -> list[str]:
+    save_torch(state, tmp_path / "a")
+    return list(read_checkpoint(tmp_path / "a", select).tensors)
+
+
+def test_which_part_are_the_weights(tmp_path: Path) -> None:
+    one = np.ones(1)
+    choose = partial(parts, tmp_path)
+    assert choose({"model_ema": {"e": one}, "model": {"m": one}, "epoch": 1}) == ["m"]
+    assert choose({"state_dict": {"s": one}, "module": {"d": one}}) == ["d"]
+    assert choose({"x": one, "nested": {"y": one}}) == ["x", "nested.y"]
+    assert choose({"backbone": {"b": one}, "optimizer": {"m": one}, "ema": {"e": one}}) == ["b"]
+    assert choose({"a": {"model": {"b": one}}}, "a.model") == ["b"]
+    with pytest.raises(DataError, match=r"more than one part, or none, has .* among s, t"):
+        choose({"s": {"x": one}, "t": {"x": one}})
+    with pytest.raises(DataError, match="more than one part, or none"):
+        choose({"model_ema": {"e": one}})
+
+
+def test_a_part_of_flat_names(tmp_path: Path) -> None:
+    save_file({"model.x": np.ones(1), "model_ema.x": np.zeros(1)}, tmp_path / "a")
+    found = read_checkpoint(tmp_path / "a", select="model_ema")
+    assert found.tensors["x"].tolist() == [0]
+    assert found.dropped == ("model.x",)
+
+
+def test_nothing_grows_with_what_a_state_repeats(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {"x": np.ones(1)}
+    for _ in range(20):
+        deep = {"a": deep}
+    with pytest.raises(DataError, match="nested too deeply, or in itself"):
+        parts(tmp_path, {"x": np.ones(1), **deep})
+    with pytest.raises(DataError, match=r"two entries have the name 'a\.b'"):
+        parts(tmp_path, {"x": np.ones(1), "a": {"b": 1}, "a.b": 2})
+    with pytest.raises(DataError, match="nested too deeply"):
+        parts(tmp_path, {"x": np.ones(1), "n" * 2000: {"b": 1}})

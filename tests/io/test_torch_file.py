@@ -294,7 +294,7 @@ def test_legacy_files_of_other_machines(tmp_path: Path) -> None:
 
 def test_nothing_is_read_that_is_not_selected(tmp_path: Path) -> None:
     with opened(GOLDEN / "ctr_fb_training.pth", mapped=True) as source:
-        state = read_torch(source)
+        _, state = read_torch(source)
     assert all(leaf.storage.array is None for leaf in state["model_ema"].values())
 
 
