@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import minigrad as mg
 from minigrad import kernels
 from minigrad.kernels import pick
+from minigrad.kernels.arrays import depthwise_conv
+from minigrad.kernels.declare import declare
 from minigrad.kernels.table import FILE_OF, FILES
 
 
@@ -88,3 +91,39 @@ def test_switching_between_kernels() -> None:
     else:
         assert mg.backend.kernels_in_use() == "fast"
         assert kernels.is_compiled("gelu", x)
+
+
+# ---- several versions --------------------------------------------------------------------------
+
+
+def test_a_kernel_gets_what_it_takes_and_may_refuse_on_its_way() -> None:
+    @declare(takes=lambda x: x.size < 3, keeps=True)
+    def small(x: Any) -> Any:
+        return NotImplemented if x.size == 2 else "small"
+
+    kernel = kernels._either(small, lambda x: "any")
+    assert [kernel(np.ones(n)) for n in (1, 2, 3)] == ["small", "any", "any"]
+    assert kernel.keeps  # type: ignore[attr-defined]
+
+
+def test_one_filter_per_channel_is_a_convolution_like_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = []
+    real = depthwise_conv._plan
+    monkeypatch.setattr(depthwise_conv, "_plan", lambda *args: taken.append(1) or real(*args))
+    x, geometry = np.ones((1, 4, 5)), ((1,), ((1, 1),), (1,))
+    with mg.backend.use_kernels("reference"):
+        conv = pick("conv", x)
+        one, two, all_ = (conv(x, np.ones((4, 4 // n, 3)), None, *geometry, n) for n in (4, 2, 1))
+    assert len(taken) == 1
+    np.testing.assert_allclose(4 * one, 2 * two)
+    np.testing.assert_allclose(2 * two, all_)
+
+
+def test_a_list_is_refused_before_the_first_array_has_changed() -> None:
+    p, fixed = np.ones(2), np.ones(3)
+    fixed.flags.writeable = False
+    with pytest.raises(mg.errors.GraphError, match="ema: array 1 of list 0"):
+        pick("ema_many", p)([p, fixed], [np.zeros(2), np.zeros(3)], 0.5)
+    assert (p == 1.0).all()
