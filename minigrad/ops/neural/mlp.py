@@ -61,9 +61,9 @@ def is_one_operation(x: Tensor, w1: Tensor, w2: Tensor) -> bool:
     """Return True where `pointwise_mlp` is to do the work of the layers in a block for x.
 
     With a kernel that keeps what backward needs it always is; one that does not, as NumPy's, pays
-    where nothing is recorded. Under autocast the layers decide their precision one
-    by one, unless one kernel takes two types. What does not fit together is left to the layers,
-    whose errors say it best.
+    where nothing is recorded. Under autocast the layers decide their precision one by one, unless
+    one kernel takes two types. What does not fit together is left to the layers, whose errors say
+    it best.
 
     Parameters
     ----------
