@@ -7,7 +7,7 @@ from typing import Any
 
 from minigrad.errors import OptionError
 from minigrad.runs.classification import Classification
-from minigrad.runs.config import Config
+from minigrad.runs.config import C
 from minigrad.runs.experiment import Experiment
 from minigrad.runs.pretraining import Pretraining
 from minigrad.runs.segmentation import Segmentation
@@ -22,8 +22,8 @@ tasks: dict[str, Task[Any]] = {
 
 
 def prepare(
-    config: Config, callbacks: Sequence[Callback] = (), initialise: bool = True
-) -> Experiment:
+    config: C, callbacks: Sequence[Callback] = (), initialise: bool = True
+) -> Experiment[C]:
     """Build data, model, optimizer, schedule and trainer.
 
     Parameters

@@ -159,14 +159,14 @@ class Classification(Task[TrainConfig]):
     def average(self, config: TrainConfig) -> float:
         return config.ema
 
-    def announce(self, experiment: Experiment) -> str:
+    def announce(self, experiment: Experiment[TrainConfig]) -> str:
         config, split = experiment.config, experiment.split
         return (
             f"{config.model} with {count(experiment.trainer.model):,} parameters on {config.data}: "
             f"{len(split.train):,} images to train on, {len(split.test):,} held out"
         )
 
-    def finish(self, experiment: Experiment, folder: Path) -> None:
+    def finish(self, experiment: Experiment[TrainConfig], folder: Path) -> None:
         """Save bare weights and the sheet of predictions; say what came out."""
         trainer, split = experiment.trainer, experiment.split
         io.save(trainer.eval_model.state_dict(), folder / "model.safetensors")
@@ -237,7 +237,7 @@ def labels_of(split: Split) -> NDArray[Any]:
     return np.array([split.test[i][1] for i in range(len(split.test))])
 
 
-def _picture(experiment: Experiment, index: int) -> Image:
+def _picture(experiment: Experiment[TrainConfig], index: int) -> Image:
     """Return a test image as the model sees it."""
     image, _ = experiment.split.test[index]
     transform = experiment.test.transform

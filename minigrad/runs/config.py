@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from minigrad.backend import Device
 from minigrad.data.catalog import list_datasets, sources
@@ -21,7 +21,7 @@ from minigrad.files import opened
 from minigrad.models.registry import find
 from minigrad.train.trainer import PRECISIONS
 
-__all__ = ["Config", "option", "plain", "read_toml", "synonyms"]
+__all__ = ["C", "Config", "option", "plain", "read_toml", "synonyms"]
 
 TOML_LIMIT = 16_000  # bytes of a file of options; the parser takes their square
 PATHS = ("data", "root", "init_from")  # options that may name a file or a folder
@@ -173,6 +173,9 @@ class Config:
     def to_toml(self) -> str:
         """Return the values as TOML, which ``minigrad train --config`` reads back."""
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in self.to_dict().items())
+
+
+C = TypeVar("C", bound=Config)  # the config of one kind of run
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
 from minigrad import random
 from minigrad.data import DataLoader, Split
 from minigrad.modes import no_grad
-from minigrad.runs.config import Config
+from minigrad.runs.config import C
 from minigrad.tensor import Tensor
 from minigrad.train import Trainer
 from minigrad.train.batches import check_loader
@@ -20,11 +20,11 @@ __all__ = ["Experiment"]
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Generic[C]):
     """What `prepare` builds."""
 
     task: str  # its name
-    config: Config
+    config: C
     split: Split
     trainer: Trainer
     train: DataLoader

@@ -133,19 +133,19 @@ class Pretraining(Task[PretrainConfig]):
         betas = {"betas": (0.9, 0.95)} if adam else {}  # as the official recipe
         return optimizer_and_schedule(config, model, batches, **betas)
 
-    def announce(self, experiment: Experiment) -> str:
+    def announce(self, experiment: Experiment[PretrainConfig]) -> str:
         config = experiment.config
         return (
             f"masked autoencoder around {config.model} with {count(experiment.trainer.model):,} "
             f"parameters on {config.data}: {len(experiment.split.train):,} images without labels"
         )
 
-    def callbacks(self, experiment: Experiment, folder: Path) -> list[Callback]:
+    def callbacks(self, experiment: Experiment[PretrainConfig], folder: Path) -> list[Callback]:
         images = experiment.split.spec
         seen = images.spatial_dims == 2 and images.channels in (1, 3)
         return [Pictures(folder, experiment)] if seen else []
 
-    def finish(self, experiment: Experiment, folder: Path) -> None:
+    def finish(self, experiment: Experiment[PretrainConfig], folder: Path) -> None:
         """Save the encoder; say how to go on with it."""
         io.save(from_fcmae(experiment.trainer.model.state_dict()), folder / "encoder.safetensors")
         words = ["minigrad", "train", "--data", experiment.config.data, "--init-from", str(folder)]
@@ -179,7 +179,7 @@ class Pretraining(Task[PretrainConfig]):
 class Pictures(Callback):
     """Draw ``reconstructions.svg`` anew after every epoch."""
 
-    def __init__(self, folder: Path, experiment: Experiment) -> None:
+    def __init__(self, folder: Path, experiment: Experiment[PretrainConfig]) -> None:
         self.folder, self.experiment = folder, experiment
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -188,7 +188,7 @@ class Pictures(Callback):
         drawing.save(self.folder / "reconstructions.svg")
 
 
-def reconstructions(experiment: Experiment, count: int = 8) -> dict[str, NDArray[np.float32]]:
+def reconstructions(experiment: Experiment[Any], count: int = 8) -> dict[str, NDArray[np.float32]]:
     """Return held-out images, the same with grey patches, and with these as they are predicted.
 
     The masks are always the same ones, whatever the global generator has given.

@@ -7,13 +7,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from minigrad import io
 from minigrad.backend import quiet
 from minigrad.errors import MinigradError, OptionError
 from minigrad.runs.catalog import tasks
-from minigrad.runs.config import Config, plain, read_toml
+from minigrad.runs.config import C, plain, read_toml
 from minigrad.runs.experiment import Experiment
 from minigrad.runs.folders import check_output, claimed, held, run_name
 from minigrad.runs.initial import initial_sizes
@@ -24,7 +24,6 @@ from minigrad.viz import curves_svg
 
 __all__ = ["run"]
 
-C = TypeVar("C", bound=Config)
 HARMLESS = {"workers", "checkpoint_every", "download"}  # may change on resume
 
 
@@ -107,7 +106,7 @@ def _saved(
     return config, load_checkpoint(path) if path.is_file() else None
 
 
-def _train(task: Task[Any], experiment: Experiment, folder: Path) -> None:
+def _train(task: Task[C], experiment: Experiment[C], folder: Path) -> None:
     """Train to the end, in a folder that this process holds."""
     trainer, config = experiment.trainer, experiment.config
     io.remove_leftovers(folder)

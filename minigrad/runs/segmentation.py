@@ -192,15 +192,14 @@ class Segmentation(Task[SegmentConfig]):
     def average(self, config: SegmentConfig) -> float:
         return config.ema
 
-    def announce(self, experiment: Experiment) -> str:
+    def announce(self, experiment: Experiment[SegmentConfig]) -> str:
         config = experiment.config
-        assert isinstance(config, SegmentConfig)
         return (
             f"{config.network} over {config.model} with {count(experiment.trainer.model):,} "
             f"parameters on {experiment.split.train!r}"
         )
 
-    def finish(self, experiment: Experiment, folder: Path) -> None:
+    def finish(self, experiment: Experiment[SegmentConfig], folder: Path) -> None:
         """Save bare weights, scores and pictures; say what came out."""
         trainer, classes = experiment.trainer, experiment.split.spec.classes
         assert isinstance(trainer, SegmentationTrainer)
@@ -263,7 +262,7 @@ def _volume(path: Path) -> NDArray[np.float32]:
     return volume[None] / (volume.max() or np.float32(1))
 
 
-def _draw(experiment: Experiment, folder: Path, title: str) -> None:
+def _draw(experiment: Experiment[SegmentConfig], folder: Path, title: str) -> None:
     trainer, split = experiment.trainer, experiment.split
     samples = [split.test[i] for i in range(min(SHOWN, len(split.test)))]
     transform, rng = experiment.test.transform, np.random.default_rng()

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,12 @@ from minigrad import optim, random
 from minigrad.data import DataLoader, ImageSpec, Split, load_split
 from minigrad.errors import OptionError
 from minigrad.nn import Module
-from minigrad.runs.config import Config
+from minigrad.runs.config import C
 from minigrad.runs.experiment import Experiment
 from minigrad.runs.parts import check_machine, optimizer_and_schedule
 from minigrad.train import Callback, Trainer
 
 __all__ = ["Task", "Trained"]
-
-C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True)
@@ -100,15 +98,15 @@ class Task(ABC, Generic[C]):
     # ---- what comes out of it ---------------------------------------------------------------
 
     @abstractmethod
-    def announce(self, experiment: Experiment) -> str:
+    def announce(self, experiment: Experiment[C]) -> str:
         """Say what is trained on what."""
 
-    def callbacks(self, experiment: Experiment, folder: Path) -> list[Callback]:
+    def callbacks(self, experiment: Experiment[C], folder: Path) -> list[Callback]:
         """Return what this kind of run does beside training."""
         return []
 
     @abstractmethod
-    def finish(self, experiment: Experiment, folder: Path) -> None:
+    def finish(self, experiment: Experiment[C], folder: Path) -> None:
         """Save and say what came out of a training that is done."""
 
     @abstractmethod
@@ -133,7 +131,7 @@ class Task(ABC, Generic[C]):
 
     def prepare(
         self, config: C, callbacks: Sequence[Callback] = (), initialise: bool = True
-    ) -> Experiment:
+    ) -> Experiment[C]:
         """Build data, model, optimizer, schedule and trainer; see `minigrad.runs.prepare`."""
         check_machine(config)
         random.manual_seed(config.seed)

@@ -61,13 +61,13 @@ def load_trained(path: Path, device: str) -> Trained[Any]:
         task = task_of(about)
         config, images = task.config.from_values(about["config"]), ImageSpec(**about["images"])
         weights = state["ema"] or state["model"]
-    except (KeyError, TypeError, AttributeError):
+    except OptionError as error:
+        raise DataError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise DataError(
             f"{path}: this checkpoint was made by none of "
             + ", ".join(f"'minigrad {task.name}'" for task in tasks.values())
         ) from None
-    except OptionError as error:
-        raise DataError(f"{path}: {error}") from None
     with io.building(path, weights):
         model = task.build(config, images)
         model.load_state_dict(weights)

@@ -201,7 +201,7 @@ def test_what_a_pretraining_cannot_say(runs: Path, capsys: pytest.CaptureFixture
         assert "knows no classes; fine-tune it with 'minigrad train --init-from" in err
 
 
-@pytest.mark.parametrize("what", ["about", "config", "images", "kind"])
+@pytest.mark.parametrize("what", ["about", "config", "words", "task", "images", "kind"])
 def test_checkpoints_of_others_are_refused(
     runs: Path, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
@@ -209,6 +209,8 @@ def test_checkpoints_of_others_are_refused(
     changed = {
         "about": {"about": None},
         "config": {"about": state["about"] | {"config": {"colour": 3}}},
+        "words": {"about": state["about"] | {"config": ["lr", "epochs"]}},
+        "task": {"about": state["about"] | {"task": "paint"}},
         "images": {"about": state["about"] | {"images": {"size": 3}}},
         "kind": {"kind": "weights"},
     }

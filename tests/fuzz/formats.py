@@ -437,7 +437,8 @@ def _trainer(average: float | None) -> tuple[Any, dict[str, Any]]:
     trainer = mg.train.Trainer(
         model, mg.optim.AdamW(model.parameters()), schedule=schedule, ema=ema
     )
-    return trainer, {"config": config.to_dict(), "images": asdict(images)}
+    about = {"config": config.to_dict(), "images": asdict(images)}
+    return trainer, about if average is None else {"task": "train", **about}
 
 
 def read_run(path: Path) -> Any:

@@ -75,10 +75,10 @@ class Height(runs.Task[HeightConfig]):
 
         return Trainer(model, loss=loss, metrics={}, **options)
 
-    def announce(self, experiment: runs.Experiment) -> str:
+    def announce(self, experiment: runs.Experiment[HeightConfig]) -> str:
         return f"heights of {len(experiment.split.train)} bars"
 
-    def finish(self, experiment: runs.Experiment, folder: Path) -> None:
+    def finish(self, experiment: runs.Experiment[HeightConfig], folder: Path) -> None:
         io.save(experiment.trainer.eval_model.state_dict(), folder / "model.safetensors")
 
     def evaluate(self, trained: runs.Trained[HeightConfig], split: Split) -> None:
