@@ -63,7 +63,7 @@ from minigrad.ops.elementwise import abs as abs
 from minigrad.ops.elementwise import abs as absolute
 from minigrad.ops.elementwise import acos as acos
 from minigrad.ops.elementwise import acosh as acosh
-from minigrad.ops.elementwise import add as add
+from minigrad.ops.arithmetic import add as add
 from minigrad.ops.elementwise import addcdiv as addcdiv
 from minigrad.ops.elementwise import addcmul as addcmul
 from minigrad.ops.linalg import addmm as addmm
@@ -106,8 +106,8 @@ from minigrad.ops.reduce import count_nonzero as count_nonzero
 from minigrad.ops.reduce import cumprod as cumprod
 from minigrad.ops.reduce import cumsum as cumsum
 from minigrad.ops.shape import diagonal as diagonal
-from minigrad.ops.elementwise import div as div
-from minigrad.ops.elementwise import div as divide
+from minigrad.ops.arithmetic import div as div
+from minigrad.ops.arithmetic import div as divide
 from minigrad.ops.linalg import dot as dot
 from minigrad.ops.neural.dropout import drop_path as drop_path
 from minigrad.ops.neural.dropout import dropout as dropout
@@ -126,7 +126,7 @@ from minigrad.ops.create import eye as eye
 from minigrad.ops.shape import flatten as flatten
 from minigrad.ops.shape import flip as flip
 from minigrad.ops.compare import floor as floor
-from minigrad.ops.elementwise import floor_divide as floor_divide
+from minigrad.ops.arithmetic import floor_divide as floor_divide
 from minigrad.ops.elementwise import fmod as fmod
 from minigrad.ops.compare import frac as frac
 from minigrad.ops.create import full as full
@@ -176,13 +176,13 @@ from minigrad.ops.elementwise import minimum as minimum
 from minigrad.ops.linalg import mm as mm
 from minigrad.ops.shape import movedim as moveaxis
 from minigrad.ops.shape import movedim as movedim
-from minigrad.ops.elementwise import mul as mul
-from minigrad.ops.elementwise import mul as multiply
+from minigrad.ops.arithmetic import mul as mul
+from minigrad.ops.arithmetic import mul as multiply
 from minigrad.ops.linalg import mv as mv
 from minigrad.ops.elementwise import nan_to_num as nan_to_num
 from minigrad.ops.shape import narrow as narrow
 from minigrad.ops.compare import ne as ne
-from minigrad.ops.elementwise import neg as neg
+from minigrad.ops.arithmetic import neg as neg
 from minigrad.ops.index import nonzero as nonzero
 from minigrad.ops.reduce import norm as norm
 from minigrad.ops.create import ones as ones
@@ -195,7 +195,7 @@ from minigrad.ops.reduce import prod as prod
 from minigrad.ops.shape import ravel as ravel
 from minigrad.ops.elementwise import reciprocal as reciprocal
 from minigrad.ops.neural.activation import relu as relu
-from minigrad.ops.elementwise import remainder as remainder
+from minigrad.ops.arithmetic import remainder as remainder
 from minigrad.ops.shape import repeat_interleave as repeat_interleave
 from minigrad.ops.shape import reshape as reshape
 from minigrad.ops.shape import roll as roll
@@ -220,8 +220,8 @@ from minigrad.ops.shape import squeeze as squeeze
 from minigrad.ops.shape import stack as stack
 from minigrad.ops.reduce import std as std
 from minigrad.ops.reduce import std_mean as std_mean
-from minigrad.ops.elementwise import sub as sub
-from minigrad.ops.elementwise import sub as subtract
+from minigrad.ops.arithmetic import sub as sub
+from minigrad.ops.arithmetic import sub as subtract
 from minigrad.ops.reduce import sum as sum
 from minigrad.ops.shape import transpose as swapaxes
 from minigrad.ops.shape import transpose as swapdims

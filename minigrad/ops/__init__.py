@@ -15,6 +15,7 @@ import sys
 
 from minigrad import backend
 from minigrad.ops import (  # noqa: F401 (what they declare becomes known)
+    arithmetic,
     compare,
     create,
     elementwise,

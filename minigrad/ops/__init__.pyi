@@ -2,7 +2,7 @@
 
 from minigrad.ops.elementwise import abs as abs
 from minigrad.ops.elementwise import abs as absolute
-from minigrad.ops.elementwise import add as add
+from minigrad.ops.arithmetic import add as add
 from minigrad.ops.numpy_names import max as amax
 from minigrad.ops.numpy_names import min as amin
 from minigrad.ops.create import arange as arange
@@ -21,7 +21,7 @@ from minigrad.ops.elementwise import clamp as clip
 from minigrad.ops.numpy_names import concatenate as concatenate
 from minigrad.ops.elementwise import cos as cos
 from minigrad.ops.elementwise import cosh as cosh
-from minigrad.ops.elementwise import div as divide
+from minigrad.ops.arithmetic import div as divide
 from minigrad.ops.linalg import einsum as einsum
 from minigrad.ops.compare import eq as equal
 from minigrad.ops.elementwise import erf as erf
@@ -52,8 +52,8 @@ from minigrad.ops.numpy_names import mean as mean
 from minigrad.ops.numpy_names import min as min
 from minigrad.ops.elementwise import minimum as minimum
 from minigrad.ops.shape import movedim as moveaxis
-from minigrad.ops.elementwise import mul as multiply
-from minigrad.ops.elementwise import neg as negative
+from minigrad.ops.arithmetic import mul as multiply
+from minigrad.ops.arithmetic import neg as negative
 from minigrad.ops.compare import ne as not_equal
 from minigrad.ops.create import ones as ones
 from minigrad.ops.create import ones_like as ones_like
@@ -68,7 +68,7 @@ from minigrad.ops.elementwise import sqrt as sqrt
 from minigrad.ops.elementwise import square as square
 from minigrad.ops.numpy_names import squeeze as squeeze
 from minigrad.ops.numpy_names import stack as stack
-from minigrad.ops.elementwise import sub as subtract
+from minigrad.ops.arithmetic import sub as subtract
 from minigrad.ops.numpy_names import sum as sum
 from minigrad.ops.shape import transpose as swapaxes
 from minigrad.ops.numpy_names import take_along_axis as take_along_axis

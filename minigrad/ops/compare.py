@@ -16,7 +16,8 @@ from minigrad.backend import get_xp
 from minigrad.errors import DTypeError
 from minigrad.ops.arguments import check_tensor, constant
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import TensorLike, match, sign_of
+from minigrad.ops.elementwise import sign_of
+from minigrad.ops.operands import TensorLike, match
 from minigrad.tensor import Tensor
 
 

@@ -1,253 +1,42 @@
-"""Elementwise arithmetic and functions, differentiable to any order.
+"""Elementwise functions, differentiable to any order; the operators are in `arithmetic`.
 
 Every operation is a `Function` whose backward is written with operators and other Functions, so
-the same lines run on arrays and on tensors. Operands meet in the dtype that
-`minigrad.dtypes.result_type` names; integers become the default floating type where the result
-cannot be an integer.
+the same lines run on arrays and on tensors.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.autograd.node import Cast, Function, record, sum_to, watch
-from minigrad.autograd.refusals import explain, serves_once
+from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp, quietly
-from minigrad.construct import as_tensor
 from minigrad.errors import DTypeError, OptionError
 from minigrad.kernels import pick
-from minigrad.modes import GRAD, current, state
-from minigrad.ops.arguments import check_tensor, constant
+from minigrad.modes import state
+from minigrad.ops.arguments import check_tensor
+from minigrad.ops.arithmetic import Add as Add
+from minigrad.ops.arithmetic import Binary, check_divisible, times, unbroadcast
 from minigrad.ops.declare import operation
+from minigrad.ops.operands import (
+    Number,
+    TensorLike,
+    array_of,
+    cast,
+    floating,
+    match,
+    meet,
+    operand,
+    rounded_once,
+)
 from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor, wrap
 
-Number = float | int | bool
-_generic = np.generic
-TensorLike = Any  # Tensor, array or Python number
-
-# ---- dtypes ---------------------------------------------------------------------------------
-
-
-def cast(x: Tensor, dtype: dtypes.DType) -> Tensor:
-    """Return `x` with elements of type `dtype`; `x` itself where it has it already."""
-    if x.array.dtype == dtype:
-        return x
-    if not dtypes.is_floating(dtype):
-        return wrap(x.array.astype(dtype))
-    return Cast(dtype)(x)
-
-
-def _operand(x: Any) -> Any:
-    """Accept a tensor, an array or a number; refuse anything else by name."""
-    if isinstance(x, _generic):
-        x = x.item()  # a NumPy scalar is a number, or float64 would win over float32
-    if isinstance(x, (Tensor, int, float)):
-        return x
-    if hasattr(x, "dtype"):
-        return Tensor(x)
-    raise DTypeError(f"an operand must be a Tensor, an array or a number, not {type(x).__name__}")
-
-
-def meet(
-    x: TensorLike, y: TensorLike, floating: bool = False, fits: bool = True
-) -> tuple[Any, Any, dtypes.DType]:
-    """Return two operands, at least one of them a tensor, and the dtype of their result.
-
-    With `floating`, integers become the default floating type. With `fits`, a Python integer that
-    the dtype cannot hold is refused (a comparison does without that).
-    """
-    a = x.array if isinstance(x, Tensor) else None
-    b = y.array if isinstance(y, Tensor) else None
-    if a is None or b is None:
-        x, y = _operand(x), _operand(y)
-        a = x.array if isinstance(x, Tensor) else x
-        b = y.array if isinstance(y, Tensor) else y
-    dtype = dtypes.result_type(a, b)
-    if floating and not dtypes.is_floating(dtype):
-        dtype = dtypes.default_dtype[0]
-    if fits or dtypes.is_floating(dtype):
-        dtypes.check_operand("operand", x, dtype)
-        dtypes.check_operand("operand", y, dtype)
-    if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
-        x = wrap(get_xp(x).asarray(x, dtype))
-    return x, y, dtype
-
-
-def match(x: TensorLike, y: TensorLike, fits: bool = True) -> tuple[Any, Any]:
-    """Bring two operands to their common dtype; Python numbers stay what they are."""
-    return _convert(*meet(x, y, fits=fits))
-
-
-def match_wide(x: Any, y: Any, dtype: dtypes.DType) -> tuple[Any, Any]:
-    """Bring two operands to the dtype in which a result of type `dtype` is computed.
-
-    A two-byte tensor and a number, or a wider 0-d tensor, meet in float32: as float16 1e5 would
-    be infinite before it is multiplied.
-    """
-    alike = _is_of(dtype, x) and _is_of(dtype, y)
-    return _convert(x, y, dtypes.float32 if dtypes.is_narrow(dtype) and not alike else dtype)
-
-
-def _is_of(dtype: dtypes.DType, x: Any) -> bool:
-    return isinstance(x, Tensor) and x.array.dtype == dtype
-
-
-def _convert(x: Any, y: Any, dtype: dtypes.DType) -> tuple[Any, Any]:
-    x, y = (cast(v, dtype) if isinstance(v, Tensor) else v for v in (x, y))
-    return x, y
-
-
-def floating(x: TensorLike) -> Tensor:
-    """Return `x` as a floating tensor: integers become the default dtype."""
-    if not isinstance(x, Tensor):
-        x = as_tensor(x)
-    return x if dtypes.is_floating(x.array.dtype) else cast(x, dtypes.default_dtype[0])
-
-
-# ---- arithmetic -----------------------------------------------------------------------------
-
-
-class Binary(Function):
-    """An operation on two operands that broadcast and meet in one dtype.
-
-    `backward` gives the gradients in the broadcast shape.
-    """
-
-    __slots__ = ("seq",)
-
-    bare = True
-    floating: ClassVar[bool] = False  # integers become the default floating dtype
-
-    def __call__(self, x: Any, y: Any) -> Tensor:
-        if getattr(self, "seq", 0):
-            raise serves_once(self)
-        return self.meet(x, y)
-
-    def meet(self, x: Any, y: Any) -> Tensor:
-        """Run the operation on operands brought together; `self` is fresh."""
-        if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
-            return self.forward(x, y)  # type: ignore[no-any-return]
-        x, y, dtype = meet(x, y, self.floating)
-        x, y = match_wide(x, y, dtype)
-        self.seq = 0
-        return cast(super().__call__(x, y), dtype)
-
-    def release(self) -> None:
-        """Drop the operands; nothing else is kept."""
-        self.saved, self.arrays = None, ()
-
-
-class Arithmetic(Binary):
-    """A `Binary` that is right for every dtype as it comes, bfloat16 included.
-
-    Two tensors of one dtype take the steps of `Function.__call__` written out for two inputs: this
-    is the path whose overhead the benchmark measures.
-    """
-
-    __slots__ = ()
-
-    def __call__(self, x: Any, y: Any) -> Tensor:
-        if getattr(self, "seq", 0):
-            raise serves_once(self)
-        return self.of(x, y)
-
-    def of(self, x: Any, y: Any) -> Tensor:
-        """Run the operation; `self` is fresh."""
-        try:
-            a, b = x.array, y.array
-            alike = a.dtype is b.dtype
-        except AttributeError:
-            alike = False
-        if not alike:
-            return self.meet(x, y)
-        try:
-            out = self.forward(a, b)
-        except (ValueError, TypeError) as error:
-            raise explain(self, [a, b], error) from None
-        if isinstance(out, _generic):
-            out = np.asarray(out)
-        result = wrap(out)
-        flags = current().flags
-        if flags & GRAD:
-            p, q = x._node, y._node
-            if p is not None or q is not None:
-                if self.saves:
-                    v, w = x._version, y._version
-                    record(self, result, (p, q), (x, y), (a, b), ((v, v[0]), (w, w[0])))
-                    if (p is None or q is None) and self.saves_for:
-                        self.forget()
-                else:
-                    record(self, result, (p, q))
-        if flags > GRAD:
-            watch(self, result, flags)
-        return result
-
-
-class Add(Arithmetic):
-    """``x + y``."""
-
-    def forward(self, x: Any, y: Any) -> Any:
-        return x + y
-
-    def backward(self, g: Any) -> Any:
-        return _both(self, g, g)
-
-
-class Sub(Arithmetic):
-    """``x - y``."""
-
-    def forward(self, x: Any, y: Any) -> Any:
-        return x - y
-
-    def backward(self, g: Any) -> Any:
-        return _both(self, g, None if self.next[1] is None else -g)
-
-
-class Mul(Arithmetic):
-    """``x * y``."""
-
-    saves = (0, 1)
-    saves_for = (1, 0)
-
-    def forward(self, x: Any, y: Any) -> Any:
-        return x * y
-
-    def backward(self, g: Any, x: Any, y: Any) -> Any:
-        p, q = self.next
-        return _both(self, None if p is None else g * y, None if q is None else g * x)
-
-
-class Div(Arithmetic):
-    """``x / y``."""
-
-    floating = True
-    saves = (0, 1)
-    saves_for = (1, None)
-
-    def forward(self, x: Any, y: Any) -> Any:
-        return x / y
-
-    def backward(self, g: Any, x: Any, y: Any) -> Any:
-        p, q = self.next
-        gx = None if p is None else g / y
-        return _both(self, gx, None if q is None else -g * (x / y / y))
-
-
-def _both(node: Any, gx: Any, gy: Any) -> tuple[Any, Any]:
-    """Undo the broadcasting of a binary operation on the gradients that are needed."""
-    shape = node.out_shape
-    p, q = node.next
-    if p is not None and p.out_shape != shape:
-        gx = sum_to(gx, p.out_shape)
-    if q is not None and q.out_shape != shape:
-        gy = sum_to(gy, q.out_shape)
-    return gx, gy
+# ---- functions of two variables -------------------------------------------------------------
 
 
 class Pow(Binary):
@@ -264,7 +53,7 @@ class Pow(Binary):
             gx = g * _power_slope(x, y)
         if self.needs[1]:
             gy = g * x**y * _log_or_zero(get_xp(g), x, y)
-        return _both(self, gx, gy)
+        return unbroadcast(self, gx, gy)
 
 
 def _power_slope(x: Any, y: Any) -> Any:
@@ -292,7 +81,7 @@ class Maximum(Binary):
         return get_xp(x).maximum(x, y)
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        return _both(self, _winner(g, x, y, x < y), _winner(g, x, y, x > y))
+        return unbroadcast(self, _winner(g, x, y, x < y), _winner(g, x, y, x > y))
 
 
 class Minimum(Binary):
@@ -304,7 +93,7 @@ class Minimum(Binary):
         return get_xp(x).minimum(x, y)
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        return _both(self, _winner(g, x, y, x > y), _winner(g, x, y, x < y))
+        return unbroadcast(self, _winner(g, x, y, x > y), _winner(g, x, y, x < y))
 
 
 def _winner(g: Any, x: Any, y: Any, lost: Any) -> Any:
@@ -328,22 +117,7 @@ class Atan2(Binary):
     def backward(self, g: Any, x: Any, y: Any) -> Any:
         xp, square = get_xp(g), x * x + y * y
         scale = xp.where(square == 0, 0.0, g / xp.where(square == 0, 1.0, square))
-        return _both(self, scale * y, -scale * x)
-
-
-class Remainder(Binary):
-    """Remainder of the division, with the sign of the divisor (Python's ``%``)."""
-
-    saves = (0, 1)
-
-    def forward(self, x: Any, y: Any) -> Any:
-        return x % y
-
-    def backward(self, g: Any, x: Any, y: Any) -> Any:
-        gy = None
-        if self.needs[1]:
-            gy = -g * (x // y)
-        return _both(self, g, gy)
+        return unbroadcast(self, scale * y, -scale * x)
 
 
 class Fmod(Binary):
@@ -358,7 +132,7 @@ class Fmod(Binary):
         gy = None
         if self.needs[1]:
             gy = -g * get_xp(g).trunc(x / y)
-        return _both(self, g, gy)
+        return unbroadcast(self, g, gy)
 
 
 class Logaddexp(Binary):
@@ -371,20 +145,10 @@ class Logaddexp(Binary):
         return get_xp(x).logaddexp(x, y)
 
     def backward(self, g: Any, x: Any, y: Any) -> Any:
-        return _both(self, g * Sigmoid()(x - y), g * Sigmoid()(y - x))
+        return unbroadcast(self, g * Sigmoid()(x - y), g * Sigmoid()(y - x))
 
 
 # ---- functions of one variable --------------------------------------------------------------
-
-
-class Neg(Function):
-    """``-x``."""
-
-    def forward(self, x: Any) -> Any:
-        return -x
-
-    def backward(self, g: Any) -> Any:
-        return -g
 
 
 class Exp(Function):
@@ -811,7 +575,6 @@ def _unary(
     return operation(homes, **declared)(function)
 
 
-neg = _unary(Neg, keeps_integers=True, inplace=True, numpy="negative")
 exp = _unary(Exp, "minigrad Tensor numpy", inplace=True, autocast=FLOAT32)
 exp2 = _unary(Exp2, "minigrad Tensor numpy")
 expm1 = _unary(Expm1, "minigrad Tensor numpy", autocast=FLOAT32)
@@ -847,140 +610,6 @@ def square(x: TensorLike) -> Tensor:
     return Square()(cast(x, dtypes.int64) if x.dtype == dtypes.bool_ else x)
 
 
-def positive(x: Tensor) -> Tensor:
-    """Return `x` itself (unary plus)."""
-    return x
-
-
-@operation("minigrad Tensor numpy")
-def add(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
-    """Return ``x + alpha * y``, broadcast.
-
-    Parameters
-    ----------
-    x, y : Tensor or number
-        Operands; shapes broadcast, dtypes promote as PyTorch's do.
-    alpha : number, default 1
-        Multiplier of `y`.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not broadcast.
-
-    Examples
-    --------
-    >>> import minigrad as mg
-    >>> mg.add(mg.tensor([1, 2]), 0.5)
-    tensor([1.5, 2.5])
-    """
-    return Add().of(x, y) if alpha == 1 else rounded_once(lambda x, y: x + _times(y, alpha), x, y)
-
-
-def rounded_once(compute: Callable[..., Any], *operands: Any) -> Tensor:
-    """Return ``compute(*operands)``, of two-byte floats in float32 with one rounding at the end."""
-    operands = tuple([_operand(v) for v in operands])
-    dtype = dtypes.result_type(*map(_array, operands))
-    if not dtypes.is_narrow(dtype):
-        return compute(*operands)  # type: ignore[no-any-return]
-    wide = [
-        cast(v, dtypes.float32) if isinstance(v, Tensor) and v.is_floating_point() else v
-        for v in operands
-    ]
-    return cast(compute(*wide), dtype)
-
-
-@operation(numpy="subtract", also="subtract")
-def sub(x: TensorLike, y: TensorLike, *, alpha: Number = 1) -> Tensor:
-    """Return ``x - alpha * y``, broadcast; see `add`."""
-    if _is_bool(x) and _is_bool(y):
-        raise DTypeError("sub: booleans have no difference; use x ^ y or convert with x.int()")
-    return Sub().of(x, y) if alpha == 1 else rounded_once(lambda x, y: x - _times(y, alpha), x, y)
-
-
-def _is_bool(x: Any) -> bool:
-    return getattr(x, "dtype", None) == dtypes.bool_
-
-
-@operation(numpy="multiply", also="multiply")
-def mul(x: TensorLike, y: TensorLike) -> Tensor:
-    """Return ``x * y``, broadcast; see `add`."""
-    return Mul().of(x, y)
-
-
-@operation(numpy="divide", also="divide")
-def div(x: TensorLike, y: TensorLike, *, rounding_mode: str | None = None) -> Tensor:
-    """Return ``x / y``, broadcast; integers are divided as floats.
-
-    Parameters
-    ----------
-    x, y : Tensor or number
-        Operands; a float result is of the default dtype where both are integers.
-    rounding_mode : {None, 'floor', 'trunc'}
-        Round the quotient down or towards zero; the dtype is then that of the operands.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    OptionError
-        If `rounding_mode` is something else.
-    """
-    if rounding_mode is None:
-        if isinstance(x, Tensor) and dtypes.is_floating(x.array.dtype):
-            return Div().of(x, y)
-        x, y, _ = meet(x, y, floating=True)
-        return Div().meet(x, y)
-    if rounding_mode not in ("floor", "trunc"):
-        raise OptionError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
-    x, y, dtype = meet(x, y)
-    _check_divisible("div", y, dtype)
-    x, y = match_wide(x, y, dtype)
-    a, b = _array(x), _array(y)
-    xp = get_xp(a if isinstance(x, Tensor) else b)
-    if rounding_mode == "floor":
-        return cast(constant(xp.floor_divide(a, b)), dtype)
-    if not dtypes.is_floating(dtype):
-        q = xp.floor_divide(a, b)
-        return constant(q + ((q < 0) & (q * b != a)).astype(q.dtype))
-    return cast(constant(xp.trunc(a / b)), dtype)
-
-
-def _check_divisible(name: str, y: Any, dtype: dtypes.DType) -> None:
-    """Refuse what NumPy would answer with 0, and booleans."""
-    if dtype == dtypes.bool_:
-        raise DTypeError(f"{name}: booleans cannot be divided; convert with x.int()")
-    zero = _array(y) == 0
-    if not dtypes.is_floating(dtype) and bool(zero if isinstance(zero, bool) else zero.any()):
-        raise OptionError(
-            f"{name}: integer division by zero; divide floating tensors (x.float()) to get inf"
-        )
-
-
-def _array(x: Any) -> Any:
-    return x.array if isinstance(x, Tensor) else x
-
-
-@operation(inplace=True)
-def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
-    """Return the quotient rounded down (Python's ``//``); not differentiable."""
-    return div(x, y, rounding_mode="floor")
-
-
-@operation(inplace=True)
-def remainder(x: TensorLike, y: TensorLike) -> Tensor:
-    """Return the remainder with the sign of the divisor (Python's ``%``)."""
-    x, y, dtype = meet(x, y)
-    _check_divisible("remainder", y, dtype)
-    return Remainder()(x, y)
-
-
 @operation(inplace=True, numpy="power", autocast=FLOAT32)
 def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
     """Return ``x ** exponent``, broadcast.
@@ -1005,7 +634,7 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
     if not dtypes.is_floating(dtype):
         if dtype == dtypes.bool_:
             raise DTypeError("pow: booleans have no power; convert with x.int()")
-        below = _array(exponent) < 0
+        below = array_of(exponent) < 0
         if below if isinstance(below, bool) else below.any():
             raise DTypeError(
                 "pow: an integer tensor has no negative power; convert it with x.float()"
@@ -1061,7 +690,7 @@ def clamp(x: Tensor, min: TensorLike | None = None, max: TensorLike | None = Non
         raise OptionError("clamp: give min, max or both")
     if not isinstance(x, Tensor):
         x = check_tensor("clamp", x)
-    min, max = [None if v is None else _operand(v) for v in (min, max)]
+    min, max = [None if v is None else operand(v) for v in (min, max)]
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         # At a tie x receives the whole gradient, unlike with maximum. A limit that is NaN wins.
         if min is not None:
@@ -1097,7 +726,7 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
             f"where: the condition must be boolean, not {condition.dtype}; compare first"
         )
     if isinstance(x, (int, float)) and isinstance(y, (int, float)):
-        x, y = _operand(x), _operand(y)
+        x, y = operand(x), operand(y)
         x = wrap(get_xp(condition.array).full((), x, dtypes.result_type(x, y)))
     x, y = match(x, y)
     return Where()(condition, x, y)
@@ -1121,17 +750,13 @@ def _lerp(start: Any, end: Any, weight: Any) -> Tensor:
 @operation()
 def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
     """Return ``x + value * a * b``."""
-    return rounded_once(lambda x, a, b: x + _times(a, value) * b, x, a, b)
+    return rounded_once(lambda x, a, b: x + times(a, value) * b, x, a, b)
 
 
 @operation()
 def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
     """Return ``x + value * a / b``."""
-    return rounded_once(lambda x, a, b: x + _times(a, value) / b, x, a, b)
-
-
-def _times(x: Any, number: Number) -> Any:
-    return x if number == 1 else x * number
+    return rounded_once(lambda x, a, b: x + times(a, value) / b, x, a, b)
 
 
 @operation()
@@ -1145,7 +770,7 @@ def fmod(x: TensorLike, y: TensorLike) -> Tensor:
     tensor([-2.,  2.])
     """
     x, y, dtype = meet(x, y)
-    _check_divisible("fmod", y, dtype)
+    check_divisible("fmod", y, dtype)
     return Fmod()(x, y)
 
 

@@ -22,7 +22,8 @@ from minigrad.kernels.namespaces import namespace
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_tensor, constant
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast, where
+from minigrad.ops.elementwise import where
+from minigrad.ops.operands import cast
 from minigrad.ops.precision import WIDEST, obey
 from minigrad.ops.reduce import ValuesIndices
 from minigrad.ops.shape import Reshape, broadcast_tensors, flatten, meeting_shape

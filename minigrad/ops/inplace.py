@@ -18,9 +18,10 @@ from minigrad.autograd.node import Function
 from minigrad.backend import get_xp, is_writeable
 from minigrad.construct import as_tensor
 from minigrad.errors import DTypeError, GraphError, ShapeError
-from minigrad.ops import create, elementwise
+from minigrad.ops import arithmetic, create
 from minigrad.ops.declare import operation
 from minigrad.ops.index import IndexPut, Slice, assign, fit, parse
+from minigrad.ops.operands import cast
 from minigrad.tensor import Tensor, is_recording, wrap
 
 
@@ -133,7 +134,7 @@ def change(x: Tensor, name: str, compute: Callable[..., Tensor], *operands: Any)
         return x
     before = wrap(x.array.copy())  # what backward may need of the old values
     before._node = x._node
-    result = elementwise.cast(compute(before, *operands), x.dtype)
+    result = cast(compute(before, *operands), x.dtype)
     _store(x, result.array, name)
     base, steps = x._view or (x, ())
     if steps:
@@ -199,10 +200,10 @@ def _ufunc(name: str, ufunc: str, compute: Callable[..., Tensor]) -> Callable[..
     return operation("Tensor")(method)
 
 
-add_ = _ufunc("add_", "add", elementwise.add)
-sub_ = _ufunc("sub_", "subtract", elementwise.sub)
-mul_ = _ufunc("mul_", "multiply", elementwise.mul)
-div_ = _ufunc("div_", "divide", elementwise.div)
+add_ = _ufunc("add_", "add", arithmetic.add)
+sub_ = _ufunc("sub_", "subtract", arithmetic.sub)
+mul_ = _ufunc("mul_", "multiply", arithmetic.mul)
+div_ = _ufunc("div_", "divide", arithmetic.div)
 
 
 @operation("Tensor")
@@ -211,7 +212,7 @@ def copy_(self: Tensor, source: Any) -> Tensor:
     source = source if isinstance(source, Tensor) else as_tensor(source)
 
     def compute(x: Tensor, value: Tensor) -> Tensor:
-        return elementwise.cast(value, x.dtype).to(x.device).expand(x.shape)
+        return cast(value, x.dtype).to(x.device).expand(x.shape)
 
     return change(self, "copy_", compute, source)
 

@@ -15,7 +15,7 @@ from minigrad.backend import get_xp
 from minigrad.errors import ShapeError
 from minigrad.kernels.small import product
 from minigrad.modes import state
-from minigrad.ops import elementwise
+from minigrad.ops import arithmetic
 from minigrad.ops.arguments import check_dims, check_same_dtype, check_tensor
 from minigrad.ops.declare import operation
 from minigrad.ops.precision import HALF, WIDEST, obey
@@ -162,7 +162,7 @@ def inner(x: Tensor, y: Tensor) -> Tensor:
     """Inner products over the last axes of both."""
     x, y = check_tensor("inner", x), check_tensor("inner", y)
     if not x.ndim or not y.ndim:
-        return elementwise.mul(x, y)
+        return arithmetic.mul(x, y)
     return tensordot(x, y, ([-1], [-1]))
 
 
@@ -187,7 +187,7 @@ def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float =
     """Return ``beta * bias + alpha * (x @ y)``."""
     if state.autocast is not None:
         bias, x, y = obey("addmm", bias, x, y)
-    return elementwise.add(elementwise.mul(bias, beta), elementwise.mul(mm(x, y), alpha))
+    return arithmetic.add(arithmetic.mul(bias, beta), arithmetic.mul(mm(x, y), alpha))
 
 
 @operation()

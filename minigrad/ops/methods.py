@@ -10,8 +10,19 @@ from minigrad import backend, dtypes, modes, random
 from minigrad.autograd import engine, hooks
 from minigrad.autograd.node import Function
 from minigrad.errors import DTypeError, OptionError
-from minigrad.ops import compare, create, elementwise, index, inplace, linalg, precision, shape
+from minigrad.ops import (
+    arithmetic,
+    compare,
+    create,
+    elementwise,
+    index,
+    inplace,
+    linalg,
+    precision,
+    shape,
+)
 from minigrad.ops.declare import NAMES, operation
+from minigrad.ops.operands import cast
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["bind", "bound"]
@@ -29,7 +40,7 @@ def _swapped(function: Any) -> Any:
 def _rtruediv(self: Tensor, other: Any) -> Any:
     if modes.state.autocast is not None:
         (self,) = precision.obey("reciprocal", self)
-    return elementwise.div(other, self)
+    return arithmetic.div(other, self)
 
 
 def _or_not_implemented(function: Any) -> Any:
@@ -44,24 +55,24 @@ def _or_not_implemented(function: Any) -> Any:
 
 
 _OPERATORS = {
-    "__add__": lambda self, other: elementwise.Add().of(self, other),
-    "__radd__": lambda self, other: elementwise.Add().of(other, self),
-    "__sub__": lambda self, other: elementwise.sub(self, other),
-    "__rsub__": lambda self, other: elementwise.sub(other, self),
-    "__mul__": lambda self, other: elementwise.Mul().of(self, other),
-    "__rmul__": lambda self, other: elementwise.Mul().of(other, self),
-    "__truediv__": elementwise.div,
+    "__add__": lambda self, other: arithmetic.Add().of(self, other),
+    "__radd__": lambda self, other: arithmetic.Add().of(other, self),
+    "__sub__": lambda self, other: arithmetic.sub(self, other),
+    "__rsub__": lambda self, other: arithmetic.sub(other, self),
+    "__mul__": lambda self, other: arithmetic.Mul().of(self, other),
+    "__rmul__": lambda self, other: arithmetic.Mul().of(other, self),
+    "__truediv__": arithmetic.div,
     "__rtruediv__": _rtruediv,
-    "__floordiv__": elementwise.floor_divide,
-    "__rfloordiv__": _swapped(elementwise.floor_divide),
-    "__mod__": elementwise.remainder,
-    "__rmod__": _swapped(elementwise.remainder),
+    "__floordiv__": arithmetic.floor_divide,
+    "__rfloordiv__": _swapped(arithmetic.floor_divide),
+    "__mod__": arithmetic.remainder,
+    "__rmod__": _swapped(arithmetic.remainder),
     "__pow__": elementwise.pow,
     "__rpow__": _swapped(elementwise.pow),
     "__matmul__": linalg.matmul,
     "__rmatmul__": _swapped(linalg.matmul),
-    "__neg__": elementwise.neg,
-    "__pos__": elementwise.positive,
+    "__neg__": arithmetic.neg,
+    "__pos__": arithmetic.positive,
     "__abs__": elementwise.abs,
     "__invert__": compare.bitwise_not,
     "__and__": compare.bitwise_and,
@@ -123,7 +134,7 @@ def to(
                     f"to: {value!r} is neither a device, a dtype nor a tensor; use 'cpu', "
                     "'cuda:0', a dtype such as mg.float32, or another tensor"
                 ) from None
-    result = self if dtype is None else elementwise.cast(self, dtypes.to_dtype(dtype))
+    result = self if dtype is None else cast(self, dtypes.to_dtype(dtype))
     if device is not None and backend.Device(device) != result.device:
         result = Move(backend.Device(device))(result)
     return shape.clone(result) if copy and result is self else result
@@ -204,14 +215,14 @@ def detach_(self: Tensor) -> Tensor:
 @operation("Tensor")
 def astype(self: Tensor, dtype: Any, copy: bool = False) -> Tensor:
     """Return the tensor in another dtype: NumPy's spelling of `to`."""
-    result = elementwise.cast(self, dtypes.to_dtype(dtype))
+    result = cast(self, dtypes.to_dtype(dtype))
     return shape.clone(result) if copy and result is self else result
 
 
 @operation("Tensor")
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """Return the tensor in the dtype of `other`."""
-    return elementwise.cast(self, other.dtype)
+    return cast(self, other.dtype)
 
 
 @operation("Tensor")
@@ -319,7 +330,7 @@ def _matrix_transposed(self: Tensor) -> Tensor:
 
 def _caster(name: str, dtype: Any) -> Any:
     def method(self: Tensor) -> Tensor:
-        return elementwise.cast(self, dtypes.to_dtype(dtype))
+        return cast(self, dtypes.to_dtype(dtype))
 
     method.__name__ = name
     method.__doc__ = f"Return the tensor as {dtype}; itself where it is that already."

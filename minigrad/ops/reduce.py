@@ -27,7 +27,7 @@ from minigrad.ops.arguments import (
 )
 from minigrad.ops.compare import Rounding
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast, floating, rounded_once
+from minigrad.ops.operands import cast, floating, rounded_once
 from minigrad.ops.precision import FLOAT32, obey
 from minigrad.tensor import Tensor
 

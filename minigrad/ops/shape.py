@@ -27,7 +27,7 @@ from minigrad.ops.arguments import (
     sizes,
 )
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast
+from minigrad.ops.operands import cast
 from minigrad.tensor import Tensor
 
 Shape = tuple[int, ...]

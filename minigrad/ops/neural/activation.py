@@ -12,8 +12,9 @@ from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_dim, check_floating, check_same_dtype, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import Sigmoid, cast, sigmoid
+from minigrad.ops.elementwise import Sigmoid, sigmoid
 from minigrad.ops.inplace import change
+from minigrad.ops.operands import cast
 from minigrad.ops.precision import FLOAT32, HALF, obey
 from minigrad.ops.shape import chunk, reshape
 from minigrad.tensor import Tensor

@@ -12,10 +12,12 @@ from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.kernels import pick
 from minigrad.modes import state
 from minigrad.ops.arguments import check_floating, check_tensor, constant
+from minigrad.ops.arithmetic import div
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import abs, cast, div, exp, log, rounded_once, square, where
+from minigrad.ops.elementwise import abs, exp, log, square, where
 from minigrad.ops.index import take_along_dim
 from minigrad.ops.neural.activation import LogSoftmax, logsigmoid
+from minigrad.ops.operands import cast, rounded_once
 from minigrad.ops.precision import FLOAT32, obey
 from minigrad.ops.reduce import mean, sum
 from minigrad.ops.shape import permute, reshape

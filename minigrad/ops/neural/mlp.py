@@ -12,7 +12,7 @@ from minigrad.kernels.formulas.mlp import Weights
 from minigrad.modes import is_grad_enabled, state
 from minigrad.ops.arguments import check_same_dtype
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast
+from minigrad.ops.operands import cast
 from minigrad.ops.precision import FLOAT32, full_precision, obey
 from minigrad.tensor import Tensor, is_recording
 

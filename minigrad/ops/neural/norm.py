@@ -18,7 +18,8 @@ from minigrad.kernels import pick
 from minigrad.modes import no_grad, state
 from minigrad.ops.arguments import check_floating, check_same_dtype, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast, rsqrt
+from minigrad.ops.elementwise import rsqrt
+from minigrad.ops.operands import cast
 from minigrad.ops.precision import FLOAT32, obey
 from minigrad.ops.reduce import mean, norm
 from minigrad.ops.shape import permute, reshape

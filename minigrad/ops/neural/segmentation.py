@@ -11,7 +11,7 @@ from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.modes import state
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.elementwise import cast, clamp, log, sigmoid, where
+from minigrad.ops.elementwise import clamp, log, sigmoid, where
 from minigrad.ops.neural.activation import softmax
 from minigrad.ops.neural.loss import (
     _check_reduction,
@@ -23,6 +23,7 @@ from minigrad.ops.neural.loss import (
     cross_entropy,
     nll_loss,
 )
+from minigrad.ops.operands import cast
 from minigrad.ops.precision import FLOAT32, obey
 from minigrad.ops.reduce import mean, sum
 from minigrad.ops.shape import reshape
