@@ -23,7 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from minigrad.errors import DataError, brief
 
-__all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason"]
+__all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason", "release"]
 
 INFLATION = 1032  # bytes that one byte of a deflate stream can become at most
 CHUNK = 1 << 20
@@ -186,6 +186,18 @@ def _map(file: IO[bytes]) -> mmap.mmap | None:
     with suppress(OSError, ValueError):
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return None
+
+
+def release(array: Any) -> None:
+    """Give back the memory of the mapped file that an array is a view of; if any is.
+
+    The array stays as it is: what is looked at again, the system reads again.
+    """
+    base = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def _open(path: str | Path) -> IO[bytes]:

@@ -14,7 +14,7 @@ import pytest
 
 from minigrad.data import read_idx
 from minigrad.errors import DataError
-from minigrad.files import opened
+from minigrad.files import opened, release
 
 
 def pipe(folder: Path) -> Path:
@@ -126,3 +126,31 @@ def test_a_bomb_takes_no_memory(tmp_path: Path, count: int) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
     assert int(done.stdout) < 20_000, "kB"
+
+
+# --- mapped files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["?", "<i2", ">i2", ">f8", "u1"])
+def test_arrays_of_a_mapped_file_are_its_views(tmp_path: Path, dtype: str) -> None:
+    numbers = np.arange(7, dtype=np.uint8).repeat(np.dtype(dtype).itemsize)
+    (tmp_path / "a").write_bytes(b"x" + numbers.tobytes())
+    with opened(tmp_path / "a") as source, opened(tmp_path / "a", mapped=True) as mapped:
+        source.seek(1)
+        mapped.seek(1)
+        wanted, found = source.array(dtype, (7,)), mapped.array(dtype, (7,))
+        assert mapped.position == source.position == 1 + numbers.nbytes
+        with pytest.raises(DataError, match="found 0; the file was cut short"):
+            mapped.array(dtype, (1,))
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)
+    assert found.flags.writeable == (dtype in ("?", ">i2", ">f8"))  # these are no views
+    release(found)
+    np.testing.assert_array_equal(found, wanted)
+    release(wanted)
+
+
+def test_an_empty_file_is_not_mapped(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with opened(tmp_path / "a", mapped=True) as source:
+        assert source.array("f4", (0,)).shape == (0,)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from minigrad.errors import OptionError, StateError
+from minigrad.files import release
 from minigrad.loading import Entries, array_for, number_array
 from minigrad.modes import no_grad
 from minigrad.tensor import Tensor, wrap
@@ -127,6 +128,7 @@ def prepare(
     def copy() -> None:
         for target, value in ready:
             target.copy_(value)
+            release(value.array)  # a mapped file and its copy are never both in memory
 
     return report, copy
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import pytest
 from minigrad.errors import DataError
 from minigrad.io import read_checkpoint, save_file, save_torch
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden"
 
 
 def test_the_official_training_container() -> None:
@@ -157,3 +160,36 @@ def test_nothing_grows_with_what_a_state_repeats(tmp_path: Path) -> None:
         parts(tmp_path, {"x": np.ones(1), "a": {"b": 1}, "a.b": 2})
     with pytest.raises(DataError, match="nested too deeply"):
         parts(tmp_path, {"x": np.ones(1), "n" * 2000: {"b": 1}})
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+PEAK = """
+import resource, sys
+import minigrad as mg
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1e3
+
+with mg.nn.init.skip_random():
+    model = mg.nn.Sequential(*(mg.nn.Linear(1000, 1000) for _ in range(25)))
+before = peak()
+model.load_state_dict(mg.io.read_checkpoint(sys.argv[1]).tensors)
+print((peak() - before) / 100.1e6)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in another way")
+def test_a_file_and_a_model_are_never_both_in_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    state = {
+        f"{layer}.{name}": rng.standard_normal(shape).astype(np.float32)
+        for layer in range(25)
+        for name, shape in (("weight", (1000, 1000)), ("bias", (1000,)))
+    }
+    save_file(state, tmp_path / "a.safetensors")
+    save_torch({"model": state}, tmp_path / "a.pth")
+    for name in ("a.safetensors", "a.pth"):
+        words = [sys.executable, "-c", PEAK, str(tmp_path / name)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert float(done.stdout) < 1.15, name
