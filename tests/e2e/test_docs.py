@@ -23,3 +23,11 @@ def test_convnext_page(capsys: pytest.CaptureFixture[str]) -> None:
         exec(compile(code, "convnext.md", "exec"), names)
         promised = re.findall(r"^print\(.*\)  # Shape: (.*)$", code, re.M)
         assert capsys.readouterr().out.splitlines() == promised
+
+
+def test_an_afternoon_is_an_afternoon() -> None:
+    """The files for one backward pass are few, and short enough to be read at one sitting."""
+    text = (DOCS / "design.md").read_text()
+    (listed,) = re.findall(r"^```\{files\}\n(.*?)^```$", text, re.M | re.S)
+    package = DOCS.parent / "minigrad"
+    assert sum(len((package / name).read_text().splitlines()) for name in listed.split()) <= 2500
