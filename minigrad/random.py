@@ -145,7 +145,7 @@ class Generator:
         # NumPy believes the position in its buffer of four numbers, and would read beyond it.
         if position > 4 or has_half > 1 or half >= 2**32:
             raise DataError(
-                f"set_rng_state: these bytes are no state of a generator (buffer position "
+                f"set_rng_state: these bytes are not the state of a generator (buffer position "
                 f"{position} of 4); pass what get_rng_state() returned"
             )
         place: Any = {

@@ -15,7 +15,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def check_result(node: Any, array: Any) -> None:
-    """Note where `node` was called, and refuse a result with NaN."""
+    """Record where `node` was called, and refuse a result with NaN."""
     node.trace = traceback.extract_stack()
     bad = _count_nan(array)
     if bad:

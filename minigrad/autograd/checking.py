@@ -65,7 +65,7 @@ def gradcheck(
     GraphError
         On a mismatch: names input, output, entry and both numbers.
     DTypeError
-        If a checked input is not float64: differences are too coarse in less.
+        If a checked input is not float64: differences are too coarse in lower precision.
 
     Examples
     --------

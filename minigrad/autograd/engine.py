@@ -54,7 +54,7 @@ def backward(
     Raises
     ------
     GraphError
-        If a tensor is no scalar and `grad_tensors` is missing, requires no gradient, or has
+        If a tensor is not a scalar and `grad_tensors` is missing, requires no gradient, or has
         already been differentiated and freed. No ``grad`` has changed then.
 
     Examples
@@ -139,7 +139,7 @@ def run(
     The gradients share no memory with one another or with the caller's.
 
     The walk has a context of its own, in which it sets its modes and NumPy's error handling. That
-    is thrown away in the end, so there is nothing that an interrupt could leave changed.
+    is thrown away at the end, so there is nothing that an interrupt could leave changed.
     """
     retain = create_graph if retain_graph is None else retain_graph
     return copy_context().run(walk, roots, inputs, retain, create_graph)

@@ -1,4 +1,4 @@
-"""What is asked of operations that a user writes: ours keep these rules, and the laws hold them."""
+"""What is asked of operations that a user writes: ours keep these rules, as the laws check."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def jvp(
 
 
 def jacobian(function: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:
-    """Return the Jacobian: every output entry differentiated by every input entry.
+    """Return the Jacobian: every output entry differentiated with respect to every input entry.
 
     Returns
     -------

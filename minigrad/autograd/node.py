@@ -37,7 +37,7 @@ class Function:
     `forward` takes arrays and returns one array. `backward` takes the gradient of the result and
     the saved values, and returns one gradient per input: plain arrays in an ordinary pass, tensors
     under ``create_graph=True``. It must work for both: operators, other Functions, and
-    ``xp = get_xp(g)``. Parameters that are no tensors go to ``__init__``.
+    ``xp = get_xp(g)``. Parameters that are not tensors go to ``__init__``.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ __all__ = ["checkpoint"]
 
 
 class Recompute(Function):
-    """A whole function as one node, which keeps the inputs alone.
+    """A whole function as one node, which keeps only the inputs.
 
     It runs under the autocast of the first time, and never with casts made outside, for the second
     run could not find those again.
@@ -34,7 +34,7 @@ class Recompute(Function):
         self.casting = casting and casting.again()
 
     def run(self, tensors: list[Tensor]) -> Tensor:
-        """Call the function with `tensors` in the place of its tensor arguments."""
+        """Call the function with `tensors` in place of its tensor arguments."""
         given = iter(tensors)
         args = [next(given) if isinstance(a, Tensor) else a for a in self.args]
         out = using(self.casting and self.casting.again()).run(self.function, *args)

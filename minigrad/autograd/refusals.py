@@ -13,7 +13,7 @@ __all__ = ["changed", "check_fit", "explain", "serves_once", "spent"]
 
 
 def explain(node: Any, arrays: list[Any], error: Exception) -> Exception:
-    """Turn NumPy's complaint into one that names the operation, the shapes and the mend."""
+    """Turn NumPy's complaint into one that names the operation, the shapes and the fix."""
     if isinstance(error, MinigradError):
         return error
     known = [a for a in arrays if hasattr(a, "shape") and hasattr(a, "dtype")]

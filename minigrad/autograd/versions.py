@@ -1,7 +1,7 @@
 """Version cells: how a change in place is noticed.
 
 Every tensor has a cell ``[number of changes, live views]``, one for all tensors on the same
-memory. A node notes the numbers of what it saved; in backward they must be the same.
+memory. A node records the numbers of what it saved; in backward they must be the same.
 """
 
 from __future__ import annotations

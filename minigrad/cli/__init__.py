@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0; 1 if something failed on the way, such as a training that diverged or a
-        memory that is full; 2 if something asked for is wrong; 130 after Ctrl-C. What it was is
-        told in one line.
+        memory that is full; 2 if something asked for is wrong; 130 after Ctrl-C. What it was
+        is said in one line.
 
     Examples
     --------

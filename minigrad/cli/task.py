@@ -33,11 +33,11 @@ class TaskCommand:
         add("--config", metavar="FILE", help="TOML file of the options below")
         add("--name", help=f"name of the run (default: {called})")
         add("--output", default="runs", metavar="DIR", help="folder of the runs (default: runs)")
-        add("--resume", action="store_true", help="go on with that run from its last checkpoint")
+        add("--resume", action="store_true", help="resume that run from its last checkpoint")
         add_config_options(parser.add_argument_group("what is trained, and how"), config)
 
     def run(self, args: argparse.Namespace) -> int:
-        """Train, or go on training; then say what came out."""
+        """Train, or resume training; then say what came out."""
         file = read_toml(args.config) if args.config else {}
         wanted = file | given_options(args, self.task.config)
         run(self.task, wanted, output=args.output, name=args.name, resume=args.resume)

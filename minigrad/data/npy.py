@@ -57,12 +57,12 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     Raises
     ------
     DataError
-        If the file is missing or damaged, or a member is no array of numbers.
+        If the file is missing or damaged, or a member is not an array of numbers.
     """
     arrays = {}
     with opened(path) as file:
         if file.read(2) != b"PK":
-            raise DataError(f"{path}: no .npz file, which is a ZIP archive")
+            raise DataError(f"{path}: not an .npz file, which is a ZIP archive")
         try:
             with zipfile.ZipFile(file.file) as archive:
                 left = file.limit * INFLATION  # what all members together can hold
@@ -71,7 +71,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
                     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                         raise DataError(f"{path}: {name!r} is packed in an unknown way")
                     if left < 0:
-                        raise DataError(f"{path}: {name!r} is said to be larger than can be")
+                        raise DataError(f"{path}: {name!r} claims to be larger than it can be")
                     with archive.open(member) as unpacked:
                         size = member.file_size
                         source = Source(f"{path}: {name}", unpacked, size, "ZIP")

@@ -56,7 +56,7 @@ class Checkpoint:
     selected : str
         The part of the file that the weights are; empty if they are all of it.
     dropped : tuple of str
-        The names of other parts, and of entries that are no tensors.
+        The names of other parts, and of entries that are not tensors.
     """
 
     tensors: Arrays

@@ -229,8 +229,8 @@ def create_model(
     if entry.features is None:
         known = [(n, e) for n, e in _models.items() if e.features]
         raise OptionError(
-            f"{entry.name} has no stages to take maps from, so features_only cannot be; use one of "
-            f"the families {', '.join(sorted({e.family or n for n, e in known}))}"
+            f"{entry.name} has no stages to take maps from, so features_only cannot be True; use "
+            f"one of the families {', '.join(sorted({e.family or n for n, e in known}))}"
         )
     own = inspect.signature(entry.features).parameters
     chosen = {key: options.pop(key) for key in list(own)[1:] if key in options}

@@ -441,7 +441,7 @@ class Optimizer:
         for key in values:
             if key not in slots:
                 raise StateError(
-                    f"{self._name}.load_state_dict: {key!r} is no part of this optimizer's state "
+                    f"{self._name}.load_state_dict: {key!r} is not part of this optimizer's state "
                     f"({', '.join(slots)}); it is of another kind of optimizer"
                 )
         return {

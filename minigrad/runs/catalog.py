@@ -33,7 +33,7 @@ def prepare(
     callbacks : sequence of Callback
         Handed to the trainer.
     initialise : bool, default True
-        Whether to load the weights of ``config.init_from``; a run that goes on needs none.
+        Whether to load the weights of ``config.init_from``; a resumed run needs none.
 
     Raises
     ------

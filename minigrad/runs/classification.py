@@ -115,7 +115,7 @@ class Classification(Task[TrainConfig]):
     examples = """examples:
   minigrad train                                     handwritten digits
   minigrad train --epochs 3 --name short             files go to runs/short/
-  minigrad train --name short --resume               go on after Ctrl-C
+  minigrad train --name short --resume               continue after Ctrl-C
 """
     config = TrainConfig
     checkpoint = "checkpoint.safetensors"

@@ -184,7 +184,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If the file is missing or no TOML; the line is named.
+        If the file is missing or not TOML; the line is named.
     """
     with opened(path) as source:
         text = source.read(TOML_LIMIT + 1)
@@ -210,7 +210,7 @@ def synonyms(names: Iterable[str]) -> dict[str, str]:
 
 
 def plain(value: Any) -> str:
-    """Return an option's value as one says it on the command line.
+    """Return an option's value as one writes it on the command line.
 
     Examples
     --------

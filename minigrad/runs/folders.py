@@ -78,7 +78,7 @@ def claimed(output: Path, name: str) -> Iterator[Path]:
 
 @contextmanager
 def held(folder: Path) -> Iterator[Path]:
-    """Hold the folder of a run, so that no other process goes on with it meanwhile.
+    """Hold the folder of a run, so that no other process resumes it meanwhile.
 
     The lock is the system's and lies on the folder itself: it leaves no file behind, and ends with
     the process, however that ends.

@@ -177,7 +177,7 @@ class Pretraining(Task[PretrainConfig]):
 
 
 class Pictures(Callback):
-    """Draw ``reconstructions.svg`` anew after every epoch."""
+    """Draw ``reconstructions.svg`` again after every epoch."""
 
     def __init__(self, folder: Path, experiment: Experiment[PretrainConfig]) -> None:
         self.folder, self.experiment = folder, experiment

@@ -1,4 +1,4 @@
-"""The one road on which every kind of run is trained, and goes on after an interruption."""
+"""The one road on which every kind of run is trained, and resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(
     name: str | None = None,
     resume: bool = False,
 ) -> Path:
-    """Train, or go on training; print how it goes and what came out.
+    """Train, or resume training; print how it goes and what came out.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def run(
     name : str, optional
         Name of the run; by default that of the data set.
     resume : bool, default False
-        Go on with that run from its last checkpoint; what is wanted may not differ from it.
+        Resume that run from its last checkpoint; what is wanted may not differ from it.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def _train(task: Task[C], experiment: Experiment[C], folder: Path) -> None:
         if trainer.epoch >= config.epochs:
             went = ", done already"
         print(task.announce(experiment) + went, flush=True)
-        quiet(experiment.fit)  # the trainer refuses a loss that is no number
+        quiet(experiment.fit)  # the trainer refuses a loss that is not a number
         with blas_threads(config.threads):
             task.finish(experiment, folder)
         for file, what in task.files.items():
@@ -151,7 +151,7 @@ def _stoppable(task: Task[Any], trainer: Trainer, kept: Checkpoint) -> Iterator[
 
 
 class Curves(Callback):
-    """Draw ``curves.svg`` anew after every epoch."""
+    """Draw ``curves.svg`` again after every epoch."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -130,7 +130,7 @@ class Segmentation(Task[SegmentConfig]):
     help = "Train a U-Net to say what every pixel of an image or voxel of a volume is."
     examples = """examples:
   minigrad segment --data brain                      tissues of a brain
-  minigrad segment --data brain --resume             go on after Ctrl-C
+  minigrad segment --data brain --resume             continue after Ctrl-C
   minigrad segment --network unet_plus_plus          another of the three networks
 """
     config = SegmentConfig

@@ -12,7 +12,7 @@ __all__ = ["check_loader", "kind", "pair"]
 
 
 def check_loader(loader: DataLoader) -> None:
-    """Refuse what is no loader, and one that would train or measure nothing."""
+    """Refuse what is not a loader, and one that would train or measure nothing."""
     if not isinstance(loader, DataLoader):
         raise OptionError(
             f"a DataLoader is needed, got {type(loader).__name__}; make one of a list of samples: "

@@ -1,4 +1,4 @@
-"""Capture: a training step noted once as a CUDA graph and launched as one.
+"""Capture: a training step recorded once as a CUDA graph and launched as one.
 
 A small model keeps a GPU waiting: a step is hundreds of kernels, and each is started from Python.
 A CUDA graph starts all of them at once, on the same memory every time. What changes from step to
@@ -26,7 +26,7 @@ __all__ = ["Capture", "CapturedStep", "check_gpu"]
 
 
 class Capture:
-    """Work of a GPU that is noted and not done, to be launched as often as one likes.
+    """Work of a GPU that is recorded and not done, to be launched as often as one likes.
 
     Parameters
     ----------

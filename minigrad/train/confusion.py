@@ -73,7 +73,7 @@ class ConfusionMatrix:
             guess = self._chosen(guess)
         if guess.shape != truth.shape:
             raise ShapeError(
-                f"ConfusionMatrix: output and target must speak of the same positions, got "
+                f"ConfusionMatrix: output and target must be of the same positions, got "
                 f"{_array(output).shape} and {truth.shape}; scores have {self.classes} channels on "
                 "axis 1"
             )
@@ -108,7 +108,7 @@ class ConfusionMatrix:
         self.matrix += other.matrix
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Forget all counts."""
         self.matrix[:] = 0
 
     def iou(self) -> Scores:
@@ -135,7 +135,7 @@ class ConfusionMatrix:
         return float(np.trace(self.matrix)) / total if total else float("nan")
 
     def _sums(self) -> tuple[Scores, Scores, Scores]:
-        """Return positions that are right, that are of the class, and that are said to be."""
+        """Return positions that are right, that are of the class, and that are predicted to be."""
         matrix = self.matrix.astype(np.float64)
         return np.diagonal(matrix), matrix.sum(1), matrix.sum(0)
 

@@ -17,7 +17,7 @@ __all__ = ["Log", "to_csv", "to_json_lines"]
 class Log(Callback):
     """Write ``log.csv`` and ``log.jsonl``, one line per epoch, into a folder.
 
-    Both are written anew from the trainer's history, atomically; so after a resume they hold
+    Both are rewritten from the trainer's history, atomically; so after a resume they hold
     every epoch once, even if the process was killed between a checkpoint and its log.
     """
 

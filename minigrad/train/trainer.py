@@ -41,7 +41,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Callback:
-    """Is told by a `Trainer` where it stands; a subclass overrides what it needs.
+    """Is called by a `Trainer` on its way; a subclass overrides what it needs.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class Trainer:
         Largest norm of the whole gradient.
     metrics : mapping of str to callable, optional
         ``metric(output, target) -> float``, the mean over a batch; by default the accuracy, or
-        nothing for the losses of regressions, whose targets are no classes.
+        nothing for the losses of regressions, whose targets are not classes.
     callbacks : sequence of Callback
         Progress bar, log, checkpoints ….
     precision : {"float32", "bfloat16", "float16"}
@@ -184,7 +184,7 @@ class Trainer:
         Raises
         ------
         DataError
-            If a loader has no batches, or these are no pairs of inputs and targets.
+            If a loader has no batches, or these are not pairs of inputs and targets.
         MinigradError
             If the loss is no longer finite.
         KeyboardInterrupt
@@ -245,7 +245,7 @@ class Trainer:
         """Run forward and backward; return outputs and loss."""
         self.optimizer.zero_grad()
         self.scaler.discard()  # the step before may have been interrupted
-        # An overflow in float16 is no accident to warn of: the scaler skips the step.
+        # An overflow in float16 is nothing to warn about: the scaler skips the step.
         forward = quietly(self._forward) if self.scaler.is_enabled() else self._forward
         outputs, loss = self._autocast().run(forward, inputs, targets)
         self.scaler.scale(loss).backward()
@@ -375,7 +375,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state.
+        """Continue from a saved state.
 
         Raises
         ------

@@ -14,7 +14,7 @@ __all__ = ["describe"]
 
 _BLOCK = re.compile(r"(?:stages\.(\d+)|blocks)\.(\d+)\.dwconv\.weight")
 XXLARGE = (384, 768, 1536, 3072)  # timm trains this size, and no other, with an eps of its own
-ZEPTO = (32, 64, 128, 256)  # the one size whose norms without a bias are no RMS norms
+ZEPTO = (32, 64, 128, 256)  # the one size whose norms without a bias are not RMS norms
 
 
 def describe(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         depths = [stages[i] for i in range(len(stages))]
         dims = [len(weights[f"stages.{i}.0.dwconv.weight"]) for i in stages if not isotropic]
     except KeyError as error:
-        raise DataError(f"the weights of a whole ConvNeXt have {error}, these have not") from None
+        raise DataError(f"the weights of a whole ConvNeXt have {error}, these do not") from None
     head = weights.get("head.weight")
     options: dict[str, Any] = {
         "in_channels": stem.shape[1],

@@ -83,7 +83,7 @@ def as_arrays(weights: Mapping[str, Any]) -> Arrays:
     Raises
     ------
     DataError
-        If something in it is no array.
+        If something in it is not an array.
     """
     arrays: Arrays = {}
     for key, value in weights.items():

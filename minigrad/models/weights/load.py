@@ -1,4 +1,4 @@
-"""Weights of any naming into a model that stands already."""
+"""Load weights of any naming into a model that exists already."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class PretrainedReport:
     drawn : tuple of str
         The head, where it is of another size: dropped, and drawn anew.
     missing : tuple of str
-        Names in the model for which nothing came; they are as they were.
+        Names in the model for which there was no value; they are unchanged.
     unexpected : tuple of str
         Names in the source for which the model has no place.
     """
@@ -207,8 +207,8 @@ def read_pretrained(source: Source | bool, name: str) -> Loaded:
 def takes_pretrained(build: B) -> B:
     """Give a function that builds a ConvNeXt the option ``pretrained=``: a file, or weights.
 
-    What options leave open, such as ``num_classes``, is as the weights have it. What was done is
-    told by the model's ``pretrained_report``.
+    What options leave open, such as ``num_classes``, is as the weights have it. The model's
+    ``pretrained_report`` says what was done.
     """
 
     @functools.wraps(build)

@@ -247,7 +247,7 @@ def rms_norm(
     check_floating("rms_norm", x)
     shape = _last_axes("rms_norm", x, normalized_shape)
     if 0 in shape:
-        raise ShapeError(f"rms_norm: nothing has no mean; normalized_shape {shape} has a 0")
+        raise ShapeError(f"rms_norm: an empty axis has no mean; normalized_shape {shape} has a 0")
     (weight,) = _affine("rms_norm", x, shape, weight=weight)
     eps = dtypes.spacing(x.dtype) if eps is None else eps
     _check_eps("rms_norm", eps)
