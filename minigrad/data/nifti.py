@@ -230,7 +230,7 @@ def _rotation(path: Path | str, vector: Affine) -> Affine:
     rest = 1 - float(vector @ vector)
     if not rest >= -3 * float(np.finfo(np.float32).eps):
         raise DataError(
-            f"{path}: {vector.tolist()} are not parts of a rotation (of a unit quaternion)"
+            f"{path}: {vector.tolist()} are no parts of a rotation (of a unit quaternion)"
         )
     a, (b, c, d) = math.sqrt(max(rest, 0)), vector
     matrix = [
