@@ -21,7 +21,6 @@ from minigrad.data import (
     stratified_subset,
 )
 from minigrad.data import transforms as T
-from minigrad.data.dataset import Image
 from minigrad.errors import DataError, OptionError
 from minigrad.modes import no_grad
 from minigrad.nn import Module
@@ -120,10 +119,7 @@ class Classification(Task[TrainConfig]):
     config = TrainConfig
     checkpoint = "checkpoint.safetensors"
     files: ClassVar[Mapping[str, str]] = {
-        checkpoint: "the whole state of the run",
         "model.safetensors": "the weights alone",
-        "log.csv": "losses and accuracies by epoch (log.jsonl has them too)",
-        "curves.svg": "the same as a picture",
         "predictions.svg": "pictures with what the model takes them for",
     }
     knows = "probability"
@@ -176,7 +172,7 @@ class Classification(Task[TrainConfig]):
         right, wrong = np.flatnonzero(guesses == labels), np.flatnonzero(guesses != labels)
         chosen = [*wrong[: SHOWN // 4], *right][:SHOWN]
         drawing = predictions_svg(
-            np.stack([_picture(experiment, int(i)) for i in chosen]),
+            np.stack([experiment.seen(split.test[int(i)][0]) for i in chosen]),
             labels[chosen],
             guesses[chosen],
             split.spec.classes,
@@ -235,10 +231,3 @@ class Classification(Task[TrainConfig]):
 def labels_of(split: Split) -> NDArray[Any]:
     """Return the classes of the held-out part."""
     return np.array([split.test[i][1] for i in range(len(split.test))])
-
-
-def _picture(experiment: Experiment[TrainConfig], index: int) -> Image:
-    """Return a test image as the model sees it."""
-    image, _ = experiment.split.test[index]
-    transform = experiment.test.transform
-    return image if transform is None else transform(image, np.random.default_rng())

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad import random
 from minigrad.data import DataLoader, Split
+from minigrad.data.dataset import Image
 from minigrad.modes import no_grad
 from minigrad.runs.config import C
 from minigrad.tensor import Tensor
@@ -36,6 +37,11 @@ class Experiment(Generic[C]):
         images = asdict(self.split.spec)
         return {"task": self.task, "config": self.config.to_dict(), "images": images}
 
+    def seen(self, image: Image) -> Image:
+        """Return an image as the model sees it where nothing is left to chance."""
+        transform, rng = self.test.transform, np.random.default_rng(0)
+        return np.asarray(image if transform is None else transform(image, rng))
+
     def rehearse(self) -> None:
         """Let one sample through the model, so that what does not fit is found before training.
 
@@ -43,10 +49,7 @@ class Experiment(Generic[C]):
         """
         for loader in (self.train, self.test):
             check_loader(loader)
-        model, transform = self.trainer.model, self.test.transform
-        image = np.asarray(self.split.train[0][0])
-        if transform is not None:
-            image = transform(image, np.random.default_rng(0))
+        model, image = self.trainer.model, self.seen(self.split.train[0][0])
         state, training = random.get_rng_state(), model.training
         try:
             with no_grad():

@@ -91,10 +91,7 @@ class Pretraining(Task[PretrainConfig]):
     config = PretrainConfig
     checkpoint = "pretraining.safetensors"
     files: ClassVar[Mapping[str, str]] = {
-        checkpoint: "the whole state of the run",
         "encoder.safetensors": "the encoder's weights alone",
-        "log.csv": "losses by epoch (log.jsonl has them too)",
-        "curves.svg": "the same as a picture",
         "reconstructions.svg": "held-out images, what was shown of them, and what was made of it",
     }
     suffix = "-pretrained"
@@ -196,10 +193,9 @@ def reconstructions(experiment: Experiment[Any], count: int = 8) -> dict[str, ND
     model = experiment.trainer.model
     if not isinstance(model, FCMAE):
         raise OptionError("reconstructions: the experiment must be one of a PretrainConfig")
-    transform = experiment.test.transform
-    rng, samples = np.random.default_rng(0), min(count, len(experiment.split.test))
-    images = [experiment.split.test[i][0] for i in range(samples)]
-    x = Tensor(np.stack([transform(i, rng) if transform else i for i in images]))
+    samples = min(count, len(experiment.split.test))
+    images = [experiment.seen(experiment.split.test[i][0]) for i in range(samples)]
+    x = Tensor(np.stack(images))
     x = x.to(experiment.config.device)
     grid = patch_grid(x.shape[2:], model.patch_size)
     mask = random_mask(

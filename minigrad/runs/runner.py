@@ -24,6 +24,10 @@ from minigrad.viz import curves_svg
 
 __all__ = ["run"]
 
+FILES = {  # of every kind of run
+    "log.csv": "losses and scores by epoch (log.jsonl has them too)",
+    "curves.svg": "the same as a picture",
+}
 HARMLESS = {"workers", "checkpoint_every", "download"}  # may change on resume
 
 
@@ -122,7 +126,8 @@ def _train(task: Task[C], experiment: Experiment[C], folder: Path) -> None:
         quiet(experiment.fit)  # the trainer refuses a loss that is not a number
         with blas_threads(config.threads):
             task.finish(experiment, folder)
-        for file, what in task.files.items():
+        left = {task.checkpoint: "the whole state of the run", **task.files, **FILES}
+        for file, what in left.items():
             if (folder / file).is_file():
                 print(f"  {folder / file}  {what}")
 

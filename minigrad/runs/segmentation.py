@@ -136,11 +136,8 @@ class Segmentation(Task[SegmentConfig]):
     config = SegmentConfig
     checkpoint = "segmentation.safetensors"
     files: ClassVar[Mapping[str, str]] = {
-        checkpoint: "the whole state of the run",
         "model.safetensors": "the weights alone",
         "scores.csv": "IoU and Dice of every class on the held-out part",
-        "log.csv": "losses and mean scores by epoch (log.jsonl has them too)",
-        "curves.svg": "the same as a picture",
         "masks.svg": "held-out images, their true and their predicted classes",
     }
     knows = "share"
@@ -265,8 +262,7 @@ def _volume(path: Path) -> NDArray[np.float32]:
 def _draw(experiment: Experiment[SegmentConfig], folder: Path, title: str) -> None:
     trainer, split = experiment.trainer, experiment.split
     samples = [split.test[i] for i in range(min(SHOWN, len(split.test)))]
-    transform, rng = experiment.test.transform, np.random.default_rng()
-    images = np.stack([transform(x, rng) if transform else x for x, _ in samples])
+    images = np.stack([experiment.seen(x) for x, _ in samples])
     model = trainer.eval_model.eval()
     with no_grad():
         scores = model(Tensor(images).to(experiment.config.device))

@@ -56,7 +56,7 @@ class Task(ABC, Generic[C]):
     examples: ClassVar[str]  # lines of its help
     config: type[C]
     checkpoint: ClassVar[str]  # name of the file that holds the whole state of a run
-    files: ClassVar[Mapping[str, str]]  # what a finished run leaves behind, and what each is
+    files: ClassVar[Mapping[str, str]]  # what else a finished run leaves behind, and what each is
     suffix: ClassVar[str] = ""  # of a run's default name, after that of the data set
     knows: ClassVar[str] = ""  # what its shares of the classes are, if it knows classes
 

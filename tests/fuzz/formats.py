@@ -200,7 +200,7 @@ def change_member(content: bytes, rng: random.Random) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(packed, "w", kind) as archive:
         warnings.simplefilter("ignore")
         for name, inner in members:
-            archive.writestr(name or "empty", inner)
+            archive.writestr(zipfile.ZipInfo(name or "empty"), inner, kind)  # of no date
     return packed.getvalue()
 
 

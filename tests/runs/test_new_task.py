@@ -57,7 +57,7 @@ class Height(runs.Task[HeightConfig]):
     examples = "examples:\n  minigrad height\n"
     config = HeightConfig
     checkpoint = "height.safetensors"
-    files: ClassVar[Mapping[str, str]] = {checkpoint: "the state", "model.safetensors": "weights"}
+    files: ClassVar[Mapping[str, str]] = {"model.safetensors": "weights"}
     knows = "height"
 
     def build(self, config: HeightConfig, images: ImageSpec) -> nn.Module:
