@@ -245,10 +245,11 @@ def find(name: str) -> Entry:
     OptionError
         If nothing is; the nearest name is suggested.
     """
-    try:
-        return _by_key()[_key(name)]
-    except KeyError:
-        raise unknown("model", name, _models) from None
+    known = _by_key()
+    if entry := known.get(_key(name)):
+        return entry
+    bare = known.get(_key(name.partition(".")[0]))  # timm's names go on with the weights' tag
+    raise unknown("model", name, _models, {name: bare.name} if bare else None)
 
 
 def encoders_of(name: str) -> list[str]:

@@ -47,7 +47,7 @@ NAMES = [
      r"unknown model 'convnext_tinny'; did you mean 'convnext_tiny'"),
     ("models.create_model('convnext_tiny.fb_in1k')", "OptionError", r"mean 'convnext_tiny'"),
     ("models.create_model('convnext_tiny', pretrained=True)", "DataError",
-     r"no weights of 'convnext_tiny' come with minigrad.*model\.load_state_dict"),
+     r"no weights of 'convnext_tiny' come with minigrad.*pretrained='model\.safetensors'"),
     ("models.create_model('convnext_v2_attto')", "OptionError", r"did you mean 'convnextv2_atto'"),
     ("models.list_models('convnxt')", "OptionError", r"unknown model family.*mean 'convnext'"),
     ("models.register(type='segmentor')", "OptionError",
