@@ -33,7 +33,7 @@ BLOCK = 1 << 22  # bytes of one at most; numbers of tensors are not read here
 DEPTH, NAME = 32, 1000
 _NOWHERE = (1 << 64) - 1
 _SPACE, _LINKS, _TYPE, _LINK, _EXTERNAL, _LAYOUT, _FILTERS = 0x1, 0x2, 0x3, 0x6, 0x7, 0x8, 0xB
-_ATTRIBUTE, _CONTINUATION, _MEMBERS, _ATTRIBUTES = 0xC, 0x10, 0x11, 0x15
+_ATTRIBUTE, _CONTINUATION, _MEMBERS = 0xC, 0x10, 0x11
 
 Messages = list[tuple[int, bytes]]
 

@@ -25,7 +25,7 @@ from minigrad.errors import DataError, brief
 from minigrad.files import Source
 from minigrad.io.atomic import atomic_write
 from minigrad.io.safetensors import from_bfloat16, little_endian
-from minigrad.io.unpickle import Inert, Named, unpickle
+from minigrad.io.unpickle import Inert, Named, plain_dict, unpickle
 from minigrad.io.zipped import Entry, bad, list_entries, locate
 
 __all__ = ["LEGACY", "StoredTensor", "read_torch", "save_torch"]
@@ -103,7 +103,8 @@ _STORAGES = {
 }  # fmt: skip
 # What training checkpoints hold beside tensors; kept as data, never made.
 _INERT = (
-    "_codecs.encode", "argparse.Namespace", "collections.Counter", "numpy.dtype", "numpy.ndarray",
+    "_codecs.encode", "argparse.Namespace", "builtins.bytearray", "builtins.frozenset",
+    "builtins.set", "collections.Counter", "collections.deque", "numpy.dtype", "numpy.ndarray",
     "numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar",
     "numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer",
     "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar", "pathlib.PosixPath",
@@ -163,9 +164,8 @@ def _from_type(function: Named, kind: Named, arguments: tuple[Any, ...], state: 
 
 
 def _dict(pairs: Any = ()) -> dict[Any, Any]:
-    if pairs:
-        raise ValueError("a dict is written in an unknown way")
-    return {}
+    """Make an ordered dict; Python 2 wrote its pairs as an argument."""
+    return plain_dict([key for key, _ in pairs], [value for _, value in pairs])
 
 
 _KNOWN = {

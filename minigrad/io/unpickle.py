@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from minigrad.errors import DataError, brief
 
-__all__ = ["Inert", "Named", "unpickle"]
+__all__ = ["Inert", "Named", "plain_dict", "unpickle"]
 
 OPERATIONS = 400_000  # far above any checkpoint's; each costs a microsecond and ≤ 200 bytes
 NAME = 256  # letters
@@ -100,7 +100,10 @@ def unpickle(
         ) from None
 
 
-_DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+_RENAMED = {"__builtin__": "builtins"}  # Python 2's, and protocol 2's
+_DAMAGE = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError
+)  # fmt: skip
 
 
 class _Machine:
@@ -184,20 +187,21 @@ class _Machine:
 
     def extend(self, items: list[Any]) -> None:
         holder = self.stack[-1]
-        if type(holder) is not list:
+        if type(holder) is list:
+            holder.extend(items)
+        elif not isinstance(holder, Inert):
             raise ValueError(f"{type(holder).__name__} is no list")
-        holder.extend(items)
 
     def update(self, items: list[Any]) -> None:
         holder = self.stack[-1]
         if type(holder) is not dict:
             raise ValueError(f"{type(holder).__name__} is no dict")
-        holder.update(pairs(items[::2], items[1::2]))
+        holder.update(plain_dict(items[::2], items[1::2]))
 
     def name(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
             raise ValueError("a name is no text")
-        whole = f"{module}.{name}"
+        whole = f"{_RENAMED.get(module, module)}.{name}"
         if whole not in self.known:
             shown = whole if whole.isprintable() and len(whole) < NAME else brief(whole)
             raise DataError(
@@ -223,8 +227,9 @@ class _Machine:
             raise ValueError(f"{type(holder).__name__} has no state")
 
 
-def pairs(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
+def plain_dict(keys: Iterable[Any], values: Iterable[Any]) -> dict[Any, Any]:
     """Make a dict; only of keys that are quick to compare, whatever a file makes up."""
+    keys = list(keys)
     for key in keys:
         if not (type(key) is str or key is None or (type(key) is int and abs(key) < 1 << 60)):
             raise ValueError(f"a key of type {type(key).__name__}")
@@ -235,7 +240,7 @@ def _signed(machine: _Machine, width: int) -> int:
     return int.from_bytes(machine.take(width), "little", signed=True)
 
 
-# The operations of protocols 2 to 5, without those that read text, make sets, or give keywords.
+# The operations of protocols 2 to 5, without those that read text or give keywords.
 _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
     code[0]: operation
     for code, operation in {
@@ -276,6 +281,10 @@ _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
         pickle.EMPTY_DICT: lambda m: m.push({}),
         pickle.SETITEM: lambda m: m.update(m.two()),
         pickle.SETITEMS: lambda m: m.update(m.to_mark()),
+        # sets are of no use here: their items are dropped
+        pickle.EMPTY_SET: lambda m: m.push(Inert("builtins.set", ())),
+        pickle.ADDITEMS: lambda m: m.extend(m.to_mark()),
+        pickle.FROZENSET: lambda m: m.push(Inert("builtins.frozenset", tuple(m.to_mark()))),
         # values used again
         pickle.BINPUT: lambda m: m.put(m.number(1)),
         pickle.LONG_BINPUT: lambda m: m.put(m.number(4)),

@@ -164,6 +164,9 @@ class _Other:
     def __init__(self, *arguments: Any) -> None:
         pass
 
+    def append(self, item: Any) -> None:
+        pass
+
 
 class _View:
     def __init__(self, storage: Any, offset: int, shape: Any, strides: Any) -> None:
@@ -189,7 +192,11 @@ class _View:
 
 def _entries(content: bytes) -> dict[str, bytes]:
     """Return the entries of an archive; checksums are left alone, as PyTorch leaves them."""
-    size, start = struct.unpack_from("<2I", content, content.rindex(b"PK\5\6") + 12)
+    end = content.rindex(b"PK\5\6")
+    size, start = struct.unpack_from("<2I", content, end + 12)
+    if content[end - 20 : end - 16] == b"PK\6\7":
+        (end,) = struct.unpack_from("<Q", content, end - 12)
+        size, start = struct.unpack_from("<2Q", content, end + 40)
     found, at = {}, start
     while at < start + size:
         length, name, extra, comment = struct.unpack_from("<I3H", content, at + 24)

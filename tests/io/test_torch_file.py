@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,8 @@ def test_what_pytorch_writes(tmp_path: Path, protocol: int, zipped: bool) -> Non
         "random": np.random.get_state(),
         "torch": torch.get_rng_state(),
         "path": tmp_path,
+        "names": {"a", "b"},
+        "recent": collections.deque([1.0], maxlen=3),
         "device": torch.device("cuda"),
         "dtype": torch.float32,
         "schedule": torch.optim.lr_scheduler.MultiStepLR(
@@ -188,6 +191,18 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, state: Any, message: 
     with pytest.raises(DataError, match=message):
         save_torch(state, tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_dict_as_python_2_wrote_it(tmp_path: Path) -> None:
+    def change(entries: dict[str, bytes]) -> None:
+        """Make `OrderedDict([["x", tensor]])` of ``{"x": tensor}``."""
+        program = entries["archive/data.pkl"]
+        start = program.index(b"}(") + 2
+        pair = program[start : program.rindex(b"u.")]
+        ordered = b"ccollections\nOrderedDict\n(](](" + pair + b"eeltR.".replace(b"l", b"")
+        entries["archive/data.pkl"] = program[: start - 2] + ordered
+
+    assert read_checkpoint(repacked(tmp_path, change)).tensors["x"].tolist() == list(range(6))
 
 
 # --- damage ------------------------------------------------------------------------------------

@@ -121,6 +121,17 @@ def test_damaged_pickles_are_refused(program: bytes, message: str) -> None:
     assert "damaged near byte" in str(caught.value)
 
 
+def test_a_call_within_a_call_ends() -> None:
+    def call(function: Named, arguments: Any) -> Any:
+        assert function.make is not None
+        return function.make(*arguments)
+
+    known = {"m.f": Named("m.f", call)}
+    nested = b"cm\nf\nq\0)" + b"".join([b"q\x010h\0h\x01\x86"] * 5000)
+    with pytest.raises(DataError, match="RecursionError"):
+        unpickle(b"\x80\x02" + nested + b"q\x010h\0h\x01R.", known, nothing)
+
+
 def test_depth_and_memory_are_no_matter() -> None:
     deep, _ = unpickle(b"\x80\x02N" + b"\x85" * 100_000 + b".", {}, nothing)
     assert type(deep) is tuple
