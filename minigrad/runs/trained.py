@@ -53,6 +53,18 @@ def load_trained(path: Path, device: str) -> Trained[Any]:
     ------
     DataError
         If the checkpoint is missing or damaged, or no run of ours made it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import minigrad as mg
+    >>> from minigrad.runs import run, tasks
+    >>> wanted = {"epochs": 1, "depths": (1,), "dims": (4,), "batch_size": 256}
+    >>> folder = run(tasks["train"], wanted, output=tempfile.mkdtemp())
+    convnextv2 with 474 parameters ...
+    >>> trained = load_trained(find_trained(str(folder)), "cpu")
+    >>> trained.model(mg.zeros(2, 1, 8, 8)).shape, trained.images.classes[:3]
+    ((2, 10), ('0', '1', '2'))
     """
     Device(device)
     state = load_checkpoint(path)
