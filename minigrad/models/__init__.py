@@ -1,6 +1,7 @@
 """Models: ConvNeXt V1 and V2, and the registry that knows them by name."""
 
 from minigrad.models.convnext import Block, ConvNeXt, ConvNeXtV2
+from minigrad.models.dinov3 import dinov3_features
 from minigrad.models.fcmae import FCMAE
 from minigrad.models.features import ConvNeXtFeatures, Feature, FeatureInfo
 from minigrad.models.isotropic import (
@@ -9,6 +10,7 @@ from minigrad.models.isotropic import (
     convnext_isotropic_large,
     convnext_isotropic_small,
 )
+from minigrad.models.mednext import MedNeXt, mednext_b, mednext_l, mednext_m, mednext_s
 from minigrad.models.pretrained import load_pretrained
 from minigrad.models.registry import create_model, list_models, register
 from minigrad.models.sliding_window import sliding_window_inference
@@ -28,6 +30,7 @@ __all__ = [
     "ConvNeXtV2",
     "Feature",
     "FeatureInfo",
+    "MedNeXt",
     "TimmConvNeXt",
     "UNet",
     "UNetPlusPlus",
@@ -35,10 +38,15 @@ __all__ = [
     "convnext_isotropic_large",
     "convnext_isotropic_small",
     "create_model",
+    "dinov3_features",
     "export_state_dict",
     "from_fcmae",
     "list_models",
     "load_pretrained",
+    "mednext_b",
+    "mednext_l",
+    "mednext_m",
+    "mednext_s",
     "register",
     "sliding_window_inference",
 ]

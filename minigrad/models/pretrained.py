@@ -9,6 +9,7 @@ from typing import Any
 from minigrad.errors import OptionError
 from minigrad.models.convnext import ConvNeXt, ConvNeXtV2
 from minigrad.models.isotropic import ConvNeXtIsotropic
+from minigrad.models.mednext import MedNeXt
 from minigrad.models.registry import build_pretrained, find
 from minigrad.models.timm_convnext import TimmConvNeXt
 from minigrad.models.weights.load import (
@@ -37,7 +38,7 @@ def load_pretrained(
     head_init_scale: float = 0.001,
     **options: Any,
 ) -> tuple[Any, PretrainedReport]:
-    """Load weights of any library into a ConvNeXt, as far as they fit.
+    """Load weights of any library into a ConvNeXt or MedNeXt, as far as they fit.
 
     The library is recognised by the keys. Everything is checked and converted before the model is
     changed.
@@ -114,6 +115,8 @@ def load_pretrained(
 
 def _kind(options: dict[str, Any]) -> Callable[..., Module]:
     """Return the class of the model that weights are of."""
+    if "n_channels" in options:
+        return MedNeXt
     if "depth" in options:
         return ConvNeXtIsotropic
     if options.keys() & _TIMM:

@@ -131,8 +131,8 @@ def build_pretrained(
     entry: Entry, loaded: Loaded, rules: Rules, options: Mapping[str, Any]
 ) -> tuple[Module, PretrainedReport]:
     """Build a registered model with weights; what `options` leave open, the weights decide."""
-    is_convnext = (entry.family or "").startswith("convnext")
-    return build_with(entry.build, loaded, rules, options, TAKEN if is_convnext else ())
+    ours = (entry.family or "").startswith(("convnext", "mednext"))
+    return build_with(entry.build, loaded, rules, options, TAKEN if ours else ())
 
 
 def list_models(family: str | None = None) -> ModelList:

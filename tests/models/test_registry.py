@@ -121,8 +121,8 @@ def test_the_catalog_is_the_source_documents_table() -> None:
     assert found[0] == "convnext_base"
     assert [name for name in found if name.startswith("convnextv2_a")] == ["convnextv2_atto"]
     every = repr(models.list_models()).splitlines()
-    families = 3  # ConvNeXt, isotropic, timm's
-    assert sum(line.startswith("├") for line in every) == families - every.count(every[-1]) == 2
+    families = 4  # ConvNeXt, isotropic, timm's, MedNeXt
+    assert sum(line.startswith("├") for line in every) == families - every.count(every[-1]) == 3
 
 
 def test_the_catalog_in_a_notebook() -> None:

@@ -23,7 +23,7 @@ INFLATIONS = ("mean", "center")
 
 
 def adapt(
-    array: Array, shape: tuple[int, ...], channels: str = "repeat", inflation: str = "mean"
+    array: Array, shape: tuple[int, ...], channels: str | None = None, inflation: str = "mean"
 ) -> tuple[Array, str] | None:
     """Return a weight in another shape and what was done for it; None if nothing helps.
 
@@ -34,8 +34,10 @@ def adapt(
         may differ.
     shape : tuple of int
         What the model has.
-    channels, inflation : str
-        See `with_channels` and `inflate`.
+    channels : str, optional
+        See `with_channels`; None where the number of input channels may not differ.
+    inflation : str
+        See `inflate`.
     """
     if array.shape == shape:
         return array, ""
@@ -45,6 +47,8 @@ def adapt(
         return None
     array, done = array.astype(np.float64), []
     if array.shape[1] != shape[1]:
+        if channels is None:
+            return None
         done.append(f"{array.shape[1]} → {shape[1]} input channels ({channels})")
         array = with_channels(array, shape[1], channels)
     if array.ndim != len(shape):

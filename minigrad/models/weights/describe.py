@@ -28,8 +28,8 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        Of `ConvNeXt`, of `TimmConvNeXt` where its options are among them, or of `ConvNeXtIsotropic`
-        where ``depth`` is.
+        Of `ConvNeXt`, of `TimmConvNeXt` where its options are among them, of `ConvNeXtIsotropic`
+        where ``depth`` is, or of `MedNeXt` where ``n_channels`` is.
 
     Raises
     ------
@@ -44,6 +44,8 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     >>> options["depths"], options["dims"], options["grn"], options["in_channels"]
     ((1, 2), (8, 16), True, 1)
     """
+    if "bottleneck.0.conv1.weight" in weights:
+        return _mednext(weights)
     stages: dict[int, int] = {}
     for key in weights:
         if found := _BLOCK.fullmatch(key):
@@ -94,3 +96,34 @@ def _timm(weights: Mapping[str, NDArray[Any]], dims: tuple[int, ...]) -> dict[st
 
 def _is_kernel(array: NDArray[Any] | None) -> bool:
     return array is not None and array.ndim > 1
+
+
+def _mednext(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return MedNeXt's options; whether blocks add their input is not to be seen: all do."""
+    parts = ["bottleneck", *(f"{kind}_block_{i}" for kind in ("enc", "dec") for i in range(4))]
+    missing = [f"{part}.0" for part in parts if f"{part}.0.conv2.weight" not in weights]
+    missing += [name for name in ("stem.weight", "out_0.conv_out.weight") if name not in weights]
+    if missing:
+        raise DataError(f"the weights of a whole MedNeXt have {missing[0]}, these have not")
+    bottleneck, encoder, decoder = parts[0], parts[1:5], parts[5:]
+    stages = [*encoder, bottleneck, *reversed(decoder)]
+    widening = [weights[f"{stage}.0.conv2.weight"].shape for stage in stages]
+    stem = weights["stem.weight"]
+    kernels = [weights[f"{kind}_block_0.0.conv1.weight"].shape[-1] for kind in ("enc", "dec")]
+    return {
+        "in_channels": stem.shape[1],
+        "n_channels": len(stem),
+        "num_classes": weights["out_0.conv_out.weight"].shape[1],
+        "exp_r": tuple(shape[0] // shape[1] for shape in widening),
+        "kernel_size": kernels[0],
+        "dec_kernel_size": None if kernels[0] == kernels[1] else kernels[1],
+        "deep_supervision": "out_1.conv_out.weight" in weights,
+        "do_res": True,
+        "do_res_up_down": "down_0.res_conv.weight" in weights,
+        "block_counts": tuple(
+            sum(bool(re.fullmatch(rf"{stage}\.\d+\.conv1\.weight", key)) for key in weights)
+            for stage in stages
+        ),
+        "spatial_dims": stem.ndim - 2,
+        "grn": "bottleneck.0.grn_gamma" in weights,
+    }

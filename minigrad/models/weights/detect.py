@@ -20,7 +20,7 @@ __all__ = ["Recognised", "as_arrays", "recognise"]
 Arrays = dict[str, NDArray[Any]]
 
 _WRAPPER = re.compile(r"(?:module|model|_orig_mod|backbone|encoder)\.")
-_KERNEL = re.compile(r"(?:stages\.\d+|blocks)\.\d+\.dwconv\.weight")
+_KERNEL = re.compile(r"(?:(?:stages\.\d+|blocks)\.\d+\.dwconv|bottleneck\.\d+\.conv1)\.weight")
 LOOKED_AT = 4096  # keys, to find the naming
 SHOWN = 3
 LIKELY = 20  # unknown keys that are compared with the naming's

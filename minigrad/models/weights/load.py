@@ -12,16 +12,16 @@ from typing import Any, NamedTuple, TypeVar
 from numpy.typing import NDArray
 
 from minigrad import io
-from minigrad.errors import DataError, StateError
+from minigrad.errors import DataError, StateError, brief
+from minigrad.loading import number
 from minigrad.models.weights.adapt import adapt
 from minigrad.models.weights.describe import describe
 from minigrad.models.weights.detect import recognise
 from minigrad.modes import no_grad
 from minigrad.nn import init
-from minigrad.nn.layers import LayerNorm
+from minigrad.nn.layers import LayerNorm, Linear
 from minigrad.nn.module import Module
 from minigrad.nn.state import prepare
-from minigrad.tensor import Tensor
 
 __all__ = [
     "Loaded",
@@ -38,11 +38,12 @@ __all__ = [
 B = TypeVar("B", bound=Callable[..., Module])
 Source = str | Path | Mapping[str, Any]
 
-_TRUNK = re.compile(r"(.*?)(?:stages\.\d+|blocks)\.\d+\.dwconv\.weight")
-_GRN = re.compile(r"(?:stages\.\d+|blocks)\.\d+\.grn\.")
-HEAD = ("head.weight", "head.bias")
+_TRUNK = re.compile(r"(.*?)(?:(?:stages\.\d+|blocks)\.\d+\.dwconv|bottleneck\.\d+\.conv1)\.weight")
+_GRN = re.compile(r"(?:stages\.\d+|blocks|bottleneck)\.\d+\.grn[._]")
+_HEAD = re.compile(r"(head|out_\d+\.conv_out)\.(?:weight|bias)")
+STEMS = ("downsample_layers.0.0.weight", "stem.weight")  # whose input channels may differ
 SHOWN = 6
-SIZES = ("depths", "dims", "depth", "dim", "grn")
+SIZES = ("depths", "dims", "depth", "dim", "n_channels", "exp_r", "block_counts", "grn")
 
 # What a model of a given name takes over from the weights, where it is not told otherwise.
 TAKEN = (
@@ -52,8 +53,11 @@ TAKEN = (
     "kernel_size",
     "patch_size",
     "layer_scale_init_value",
+    "deep_supervision",
 )
 OTHER_NAMES = {
+    "dim": "spatial_dims",
+    "n_classes": "num_classes",
     "in_chans": "in_channels",
     "layer_scale_init": "layer_scale_init_value",
     "ls_init_value": "layer_scale_init_value",
@@ -174,7 +178,8 @@ def read(source: Source, select: str | None = None) -> Loaded:
         raise DataError(f"{where}: {error}") from None
     config = about.get("config")
     config = config if isinstance(config, Mapping) else {}
-    licence = about.get("license") or about.get("licence") or found.naming.licence
+    licence = _licence(about) or _licence(config) or _licence(config.get("pretrained_cfg"))
+    licence = licence or found.naming.licence
     if not licence:
         v2 = any(".grn." in name for name in found.weights)
         licence = V2_LICENCE if v2 else "not stated in the file"
@@ -183,9 +188,14 @@ def read(source: Source, select: str | None = None) -> Loaded:
         found.unknown,
         found.naming.name,
         where,
-        str(licence),
-        config.get("layer_norm_eps", found.naming.eps),
+        licence,
+        number(config.get("layer_norm_eps", found.naming.eps)),
     )
+
+
+def _licence(about: Any) -> str | None:
+    told = about.get("license") or about.get("licence") if isinstance(about, Mapping) else None
+    return brief(told).strip("'") if told else None
 
 
 def read_pretrained(source: Source | bool, name: str) -> Loaded:
@@ -284,22 +294,23 @@ def prepare_weights(
     adapted: dict[str, str] = {}
     misfits: list[str] = []
     missing: list[str] = []
+    new = _new_heads(own, state, loaded)
+    drawn = [own[name] for name in own if (at := _HEAD.fullmatch(name)) and at[1] in new]
     for name, actual in own.items():
         array = loaded.weights.get(name)
+        if actual in drawn:
+            continue
         if array is None:
             missing.append(actual)
             continue
-        fitted = adapt(array, state[actual].shape, rules.channels, rules.inflation)
+        channels = rules.channels if name in STEMS else None
+        fitted = adapt(array, state[actual].shape, channels, rules.inflation)
         if fitted is None:
             misfits.append(name)
             continue
         values[actual], done = fitted
         if done:
             adapted[actual] = done
-    drawn = [own[name] for name in HEAD if name in own] if set(misfits) & set(HEAD) else []
-    for actual in drawn:
-        values.pop(actual, None)
-    missing = [actual for actual in missing if actual not in drawn]
     unexpected = [*(n for n in loaded.weights if n not in own), *loaded.unknown]
     report = PretrainedReport(
         type(model).__name__,
@@ -312,7 +323,6 @@ def prepare_weights(
         tuple(missing),
         tuple(unexpected),
     )
-    misfits = [name for name in misfits if name not in HEAD]
     here, there = ([n for n in names if _GRN.match(n)] for names in (own, loaded.weights))
     if bool(here) != bool(there):  # what is left of the one would compute something else
         misfits += here + there
@@ -321,7 +331,19 @@ def prepare_weights(
     if rules.strict and (adapted or not report.complete):
         raise StateError(f"the weights do not fit as they are; nothing was loaded: {report}")
     _, copy = prepare(type(model).__name__, state, values, False, False)
-    return report, functools.partial(_commit, copy, [state[actual] for actual in drawn], rules)
+    return report, functools.partial(_commit, copy, model, drawn, rules)
+
+
+def _new_heads(own: Mapping[str, str], state: Mapping[str, Any], loaded: Loaded) -> set[str]:
+    """Return the heads whose weights are of other classes, or of another width."""
+    new = set()
+    for name, actual in own.items():
+        head, array = _HEAD.fullmatch(name), loaded.weights.get(name)
+        if head and array is not None:
+            found, wanted = ([n for n in s if n != 1] for s in (array.shape, state[actual].shape))
+            if found != wanted:
+                new.add(head[1])
+    return new
 
 
 def own_names(model: Module) -> dict[str, str]:
@@ -346,15 +368,17 @@ def own_names(model: Module) -> dict[str, str]:
     return {name.removeprefix(prefix): name for name in names if whole or name.startswith(prefix)}
 
 
-def _commit(copy: Callable[[], None], drawn: list[Tensor], rules: Rules) -> None:
+def _commit(copy: Callable[[], None], model: Module, drawn: Iterable[str], rules: Rules) -> None:
     copy()
-    with no_grad():
-        for parameter in drawn:
-            if parameter.ndim > 1:
-                init.trunc_normal_(parameter, std=0.02)
-                parameter.mul_(rules.head_init_scale)
-            else:
-                init.zeros_(parameter)
+    for path in dict.fromkeys(name.rpartition(".")[0] for name in drawn):
+        head: Any = model.get_submodule(path)
+        if isinstance(head, Linear):
+            init.trunc_normal_(head.weight, std=0.02)
+            if head.bias is not None:
+                init.zeros_(head.bias)
+            no_grad().run(head.weight.mul_, rules.head_init_scale)
+        else:
+            head.reset_parameters()
 
 
 def _misfit(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,6 +146,8 @@ class Naming:
         Of all weights that are published under these names.
     eps : float, optional
         Of the final norm, where the library's own default is another one than ours.
+    constants : mapping of str to array
+        What stands in every file beside the weights.
     """
 
     name: str
@@ -154,6 +156,7 @@ class Naming:
     path: Callable[[str], str] = str
     licence: str | None = None
     eps: float | None = None
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def _tail(self, path: str) -> str:
         if self.tail is None:
@@ -244,7 +247,7 @@ class Naming:
                     raise OptionError(
                         f"the naming {self.name!r} has no {key}, which must be zero then; it is not"
                     )
-        return theirs
+        return theirs | dict(self.constants)
 
 
 def _is_kernel(row: Row) -> bool:

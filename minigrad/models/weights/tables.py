@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
 from minigrad.errors import unknown
 from minigrad.models.weights.naming import Naming, Row
 
@@ -206,6 +208,21 @@ MMPRETRAIN = Naming(
     ),
 )
 
+# ---- MedNeXt ----------------------------------------------------------------------------------
+
+PARTS = ("enc_block_{i}.{j}", "dec_block_{i}.{j}", "bottleneck.{j}", "down_{i}", "up_{i}")
+LAYERS = ("conv{k}.*", "norm.*", "grn_gamma", "grn_beta", "res_conv.*")
+MEDNEXT = Naming(  # its own names, and a number that its recomputation needs
+    "mednext",
+    tuple(Row(f"{part}.{layer}", f"{part}.{layer}") for part in PARTS for layer in LAYERS)
+    + rows("""
+        stem.*              stem.*
+        out_{i}.conv_out.*  out_{i}.conv_out.*
+        -                   dummy_tensor
+    """),
+    constants={"dummy_tensor": np.ones(1, np.float32)},
+)
+
 # ---- Keras ------------------------------------------------------------------------------------
 
 
@@ -281,7 +298,7 @@ KERAS = Naming(  # Keras 3's own files: a layer's class, and how many of it were
 
 NAMINGS = (
     FACEBOOK, ISOTROPIC, DINOV3, EUPE, FCMAE, FCMAE_DENSE, TIMM, TIMM_CONV_MLP, CLIP_MLP,
-    CLIP_PROJECTION, TORCHVISION, *HUGGINGFACE, DINOV3_HF, MMPRETRAIN, KERAS_H5, KERAS,
+    CLIP_PROJECTION, TORCHVISION, *HUGGINGFACE, DINOV3_HF, MMPRETRAIN, KERAS_H5, KERAS, MEDNEXT,
 )  # fmt: skip
 """In the order of preference where two know equally many keys."""
 
