@@ -11,12 +11,16 @@ y (N, O, *out).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
+
+from minigrad.backend import anywhere, quietly
 from minigrad.errors import ShapeError
 from minigrad.kernels.arrays.layout import channels_first, channels_last
+from minigrad.kernels.arrays.running import not_finite
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "out_size", "pad"]
 
@@ -72,6 +76,45 @@ def flipped_padding(
         reach = d * (k - 1)
         around.append((reach - lo, n - m + lo))
     return tuple(around)
+
+
+def taps_of(
+    size: Sequence[int],
+    out: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+) -> Iterator[tuple[Any, ...]]:
+    """Yield every tap with the pixels of the image that it meets, and the outputs it meets for."""
+    per_axis = []
+    for n, m, k, s, (lo, _), d in zip(size, out, kernel, stride, padding, dilation, strict=True):
+        axis = []
+        for tap in range(k):
+            start = tap * d - lo  # under the first output
+            first = max(0, -(start // s))
+            last = min(m, (n - 1 - start) // s + 1)
+            at = start + first * s
+            if last > first:
+                pixels = slice(at, at + (last - first - 1) * s + 1, s)
+                axis.append((tap, pixels, slice(first, last)))
+        per_axis.append(axis)
+    for taps in product(*per_axis):
+        yield tuple(zip(*taps, strict=True))
+
+
+def first_pixel(y: Array) -> Array:
+    """View the first pixel of a channels-last image, or nothing where it has none."""
+    return y[(slice(1),) * (y.ndim - 1)]
+
+
+def met_zeros(results: Array, factors: Array) -> bool:
+    """Return whether some of `factors` are not finite, and were multiplied by zeros too.
+
+    The zeros around an image are none of the user's, yet NaN times zero is NaN. Such a factor shows
+    in all of its results, so a few that every factor went into tell.
+    """
+    return anywhere(not_finite, results) and anywhere(not_finite, factors)
 
 
 def _windows(
@@ -146,7 +189,8 @@ def conv(
     """``y[o, p] = bias[o] + sum over c, k of x[c, p * stride + k * dilation] * w[o, c, k]``."""
     kernel = w.shape[2:]
     out = out_size(x.shape[2:], kernel, stride, padding, dilation)
-    x = pad(xp, channels_last(x), padding)
+    image = channels_last(x)
+    x = pad(xp, image, padding)
     windows = _windows(xp, x, out, kernel, stride, dilation, groups)
     matrix = _weight_matrix(w, groups)
     y = xp.empty((x.shape[0], *out, w.shape[0]), dtype=x.dtype)
@@ -160,7 +204,31 @@ def conv(
             part += bias
 
     xp.run_tasks(convolve, tiles)
+    if met_zeros(first_pixel(y), w):
+        _by_taps(y, image, w, bias, stride, padding, dilation, groups)
     return channels_first(y)
+
+
+@quietly
+def _by_taps(
+    y: Array,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+    groups: int,
+) -> None:
+    """Write the convolution of channels-last x to y: every tap times the pixels that it meets."""
+    y[...] = 0.0 if bias is None else bias
+    filters = channels_last(w).reshape(groups, -1, *w.shape[2:], w.shape[1])
+    steps = x.shape[1:-1], y.shape[1:-1], w.shape[2:], stride, padding, dilation
+    for tap, pixels, outputs in taps_of(*steps):
+        part = y[(slice(None), *outputs)]
+        matrix = filters[(slice(None), slice(None), *tap)].swapaxes(1, 2)
+        products = np.matmul(_rows(x[(slice(None), *pixels)], groups), matrix)
+        part += products.swapaxes(0, 1).reshape(part.shape)
 
 
 def conv_input_grad(
@@ -216,7 +284,8 @@ def conv_weight_grad(
     """Gradient of `conv` with respect to w of spatial size `kernel`."""
     g = channels_last(g)
     n, *out, channels = g.shape
-    x = pad(xp, channels_last(x), padding)
+    image = channels_last(x)
+    x = pad(xp, image, padding)
     inner = x.shape[-1] // groups
     windows = _windows(xp, x, out, kernel, stride, dilation, groups)
     row = math.prod(kernel) * inner
@@ -231,4 +300,27 @@ def conv_weight_grad(
     for i in range(0, len(tiles), AT_ONCE):
         for part in xp.run_tasks(correlate, tiles[i : i + AT_ONCE]):
             gw += part
-    return channels_first(gw.reshape(channels, *kernel, inner))
+    gw = gw.reshape(channels, *kernel, inner)
+    if met_zeros(gw[..., :1], g):
+        _weight_grad_by_taps(gw, g, image, stride, padding, dilation, groups)
+    return channels_first(gw)
+
+
+@quietly
+def _weight_grad_by_taps(
+    gw: Array,
+    g: Array,
+    x: Array,
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+    groups: int,
+) -> None:
+    """Write the gradient of channels-last w to gw, tap by tap, without zeros around x."""
+    gw[...] = 0.0
+    channels, *kernel, inner = gw.shape
+    steps = x.shape[1:-1], g.shape[1:-1], kernel, stride, padding, dilation
+    for tap, pixels, outputs in taps_of(*steps):
+        slopes = _rows(g[(slice(None), *outputs)], groups).swapaxes(1, 2)
+        products = np.matmul(slopes, _rows(x[(slice(None), *pixels)], groups))
+        gw[(slice(None), *tap)] = products.reshape(channels, inner)

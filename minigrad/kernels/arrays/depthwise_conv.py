@@ -26,13 +26,13 @@ is not asked whether there is one.)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
 from minigrad.backend import anywhere, quietly
-from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
+from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size, taps_of
 from minigrad.kernels.arrays.layout import channels_first, channels_last
 from minigrad.kernels.arrays.running import not_finite
 from minigrad.kernels.declare import declare
@@ -206,26 +206,6 @@ def depthwise_conv(
     return channels_first(y)
 
 
-def _taps(
-    size: Ints, out: Ints, kernel: Ints, stride: Ints, padding: Padding, dilation: Ints
-) -> Iterator[tuple[Any, ...]]:
-    """Yield every tap with the pixels of the image that it meets, and the outputs it meets for."""
-    per_axis = []
-    for n, m, k, s, (lo, _), d in zip(size, out, kernel, stride, padding, dilation, strict=True):
-        axis = []
-        for tap in range(k):
-            start = tap * d - lo  # under the first output
-            first = max(0, -(start // s))
-            last = min(m, (n - 1 - start) // s + 1)
-            at = start + first * s
-            if last > first:
-                pixels = slice(at, at + (last - first - 1) * s + 1, s)
-                axis.append((tap, pixels, slice(first, last)))
-        per_axis.append(axis)
-    for taps in product(*per_axis):
-        yield tuple(zip(*taps, strict=True))
-
-
 def _by_shifts(
     y: Array,
     x: Array,
@@ -238,7 +218,7 @@ def _by_shifts(
     """Write the convolution of channels-last x to y, one tap of the filter after the other."""
     y[...] = 0.0 if bias is None else bias
     size, out = x.shape[1:-1], y.shape[1:-1]
-    for tap, pixels, outputs in _taps(size, out, w.shape[2:], stride, padding, dilation):
+    for tap, pixels, outputs in taps_of(size, out, w.shape[2:], stride, padding, dilation):
         y[(slice(None), *outputs)] += x[(slice(None), *pixels)] * w[(slice(None), 0, *tap)]
 
 
@@ -250,6 +230,7 @@ def _tiles_of(y: Array, axes: Sequence[_Axis]) -> Array:
 
 
 @declare(takes=_per_channel)
+@quietly
 def depthwise_conv_input_grad(
     xp: Any,
     g: Array,
@@ -261,14 +242,27 @@ def depthwise_conv_input_grad(
     groups: int,
 ) -> Array:
     """Gradient with respect to x of spatial `size`: g convolved with the flipped filter."""
-    if any(s > 1 for s in stride):  # spread g out, with zeros between
+    wide, strided = g, any(s > 1 for s in stride)
+    if strided:  # spread g out, with zeros between
         spread = [(n - 1) * s + 1 for n, s in zip(g.shape[2:], stride, strict=True)]
         wide = channels_first(xp.zeros((g.shape[0], *spread, g.shape[1]), dtype=g.dtype))
         wide[(..., *(slice(None, None, s) for s in stride))] = g
-        g = wide
-    around = flipped_padding(size, g.shape[2:], w.shape[2:], padding, dilation)
+    around = flipped_padding(size, wide.shape[2:], w.shape[2:], padding, dilation)
     ones = tuple(1 for _ in stride)
-    return depthwise_conv(xp, g, flip(w), None, ones, around, dilation, groups)
+    gx = depthwise_conv(xp, wide, flip(w), None, ones, around, dilation, groups)
+    if strided and anywhere(not_finite, gx):
+        _spread_by_shifts(channels_last(gx), channels_last(g), w, stride, padding, dilation)
+    return gx
+
+
+def _spread_by_shifts(
+    gx: Array, g: Array, w: Array, stride: Ints, padding: Padding, dilation: Ints
+) -> None:
+    """Write the gradient of channels-last x to gx, without the zeros between those of g."""
+    gx[...] = 0.0
+    size, out = gx.shape[1:-1], g.shape[1:-1]
+    for tap, pixels, outputs in taps_of(size, out, w.shape[2:], stride, padding, dilation):
+        gx[(slice(None), *pixels)] += g[(slice(None), *outputs)] * w[(slice(None), 0, *tap)]
 
 
 @declare(takes=lambda g, x, *steps: 1 < g.shape[1] == x.shape[1] == steps[-1])
@@ -305,7 +299,7 @@ def depthwise_conv_weight_grad(
     if anywhere(not_finite, gw):
         gw[...] = 0.0
         everywhere = tuple(range(len(size) + 1))
-        for tap, pixels, outputs in _taps(size, out, kernel, stride, padding, dilation):
+        for tap, pixels, outputs in taps_of(size, out, kernel, stride, padding, dilation):
             products = x[(slice(None), *pixels)] * g[(slice(None), *outputs)]
             gw[(slice(None), 0, *tap)] = products.sum(everywhere)
     return gw

@@ -25,7 +25,8 @@ Array = Any
 def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
     """Return the maximum of every window and where it stands, counted within (*spatial).
 
-    The first of equal maxima counts, as in PyTorch; NaN wins over every number.
+    The first of equal maxima counts, and of several NaN, which win over every number, the last: as
+    in PyTorch.
     """
     best, taps = channels_last(x), 1
     rank: Array = None
@@ -34,6 +35,8 @@ def max_pool(xp: Any, x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
         taps *= tables[axis].shape[1]
     # The taps of a window are numbered in row-major order: `tap` is the one that won.
     tap = (taps - 1) - rank
+    if anywhere(np.isnan, best, unasked=True):
+        tap = xp.where(best != best, rank, tap)
     where: Array = 0
     for axis, (table, n) in enumerate(zip(tables, x.shape[2:], strict=True), 1):
         out, k = table.shape
@@ -50,7 +53,8 @@ def _max_along(
 
     A tap ranks the higher the earlier it comes, so the highest rank among the taps that reach the
     maximum is the first of them: arithmetic on small integers, an order of magnitude faster than
-    choosing with a mask. `rank` holds those within the `inner` taps of the axes reduced before.
+    choosing with a mask. `rank` holds those within the `inner` taps of the axes reduced before. A
+    NaN ranks the higher the later it comes.
     """
     taps = [(slice(None),) * axis + (_as_slice(xp, positions),) for positions in table.T]
     best = xp.maximum(x[taps[0]], x[taps[-1]])
@@ -59,11 +63,13 @@ def _max_along(
     dtype = np.min_scalar_type(len(taps) * inner)
     highest = None
     nan = anywhere(np.isnan, best, unasked=True)
-    for tap, k in zip(taps, reversed(range(len(taps))), strict=True):
+    for k, tap in enumerate(taps):
         here = x[tap] == best
+        value = dtype.type((len(taps) - 1 - k) * inner)
         if nan:
-            here |= x[tap] != x[tap]
-        value = dtype.type(k * inner)
+            missing = x[tap] != x[tap]
+            here |= missing
+            value = xp.where(missing, dtype.type(k * inner), value)
         mine = here * (value if rank is None else rank[tap] + value)
         highest = mine if highest is None else xp.maximum(highest, mine)
     return best, highest

@@ -85,10 +85,10 @@ def batch_norm_vjp(
     inverse = 1.0 / x.dtype.type(len(x))
     mean = _mean(x)
     total, product, squares = _sum(g, x, mean)
-    if not np.isfinite(squares).all():
-        return NotImplemented  # type: ignore[no-any-return]
     scale = 1.0 / np.sqrt(squares * inverse + x.dtype.type(eps))
     a = scale if weight is None else scale * weight
+    if not (np.isfinite(squares) & np.isfinite(a)).all():
+        return NotImplemented  # type: ignore[no-any-return]
     slope = scale * product * inverse * scale  # in this order nothing leaves the range
     _affine(out, g, x, mean, a, -a * slope, -a * total * inverse)
     return gx, product * scale, total

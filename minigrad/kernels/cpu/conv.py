@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 from numba import get_thread_id, prange
 
-from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
+from minigrad.kernels.arrays.conv import (
+    Padding,
+    first_pixel,
+    flip,
+    flipped_padding,
+    met_zeros,
+    out_size,
+)
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
@@ -83,6 +90,8 @@ def conv(
             y.reshape(-1), image, turned, start, three(out, 1), *steps, few, whole, tile,
             empty((threads(), tile * row), x.dtype),
         )  # fmt: skip
+        if met_zeros(first_pixel(y), w):
+            return NotImplemented
     return channels_first(y)
 
 
@@ -170,6 +179,8 @@ def conv_weight_grad(
             count = min(slab, rows - first)
             _gather_all(columns, image, first, count, row, out, *steps, few)
             _weight_grad(gw, g, columns, first, count, channels, row)
+    if met_zeros(gw.reshape(channels, row)[:, :1], g):
+        return NotImplemented
     if few:
         return gw.reshape(channels, inner, *kernel)
     return channels_first(gw.reshape(channels, *kernel, inner))

@@ -19,7 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
-from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size
+from minigrad.kernels.arrays.conv import (
+    Padding,
+    first_pixel,
+    flip,
+    flipped_padding,
+    met_zeros,
+    out_size,
+)
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
@@ -132,7 +139,10 @@ def depthwise_conv_weight_grad(
     else:
         parts = empty((min(PARTS, math.prod(g.shape[:3])), *size), x.dtype)
         _correlate_plain(parts, g, x, taps, step, low, wide)
-    return np.ascontiguousarray(parts.sum(axis=0).T).reshape(channels, 1, *kernel)
+    gw = parts.sum(axis=0)
+    if met_zeros(gw[:1], g):
+        return NotImplemented
+    return np.ascontiguousarray(gw.T).reshape(channels, 1, *kernel)
 
 
 def _convolve(
@@ -154,9 +164,9 @@ def _convolve(
     target = empty((len(x), *plan.out, channels), x.dtype)
     if plan.strip:
         scratch = empty((threads(), plan.scratch), x.dtype)
-        w = contiguous(w).reshape(-1)
-        _convolve_seven(target, x, w, flipped, bias, plan.kernel, plan.low, plan.strip, scratch)
-    else:
+        row = contiguous(w).reshape(-1)
+        _convolve_seven(target, x, row, flipped, bias, plan.kernel, plan.low, plan.strip, scratch)
+    if not plan.strip or met_zeros(first_pixel(target), w):
         taps = _taps(flip(w) if flipped else w)
         _convolve_plain(target, x, taps, bias, plan.kernel, plan.step, plan.low, plan.wide)
     return channels_first(target.reshape(len(x), *out, channels))

@@ -43,8 +43,8 @@ def _max_pool(y, where, x, depths, heights, widths):  # type: ignore[no-untyped-
                     for k in widths[w]:
                         source, place = x[b, i, j, k], (i * height + j) * width + k
                         for c in range(channels):
-                            value = source[c]  # NaN wins over every number
-                            if value > best[c] or (value != value and best[c] == best[c]):
+                            value = source[c]  # NaN wins over every number, the last over others
+                            if value > best[c] or value != value:
                                 best[c] = value
                                 at[c] = place
 

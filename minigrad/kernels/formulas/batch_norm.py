@@ -34,9 +34,11 @@ def batch_norm_vjp(
 ) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm` with respect to x, weight and bias.
 
-    The same formula as for layer normalisation, with means over the batch.
+    The same formula as for layer normalisation, with means over the batch, which the weight of a
+    channel is no part of.
     """
     h, scale, _, _ = _normalize(xp, x, eps)
-    u = g if weight is None else g * weight
-    gx = scale * (u - xp.mean_rows(u) - h * xp.mean_rows(u * h))
+    gx = scale * (g - xp.mean_rows(g) - h * xp.mean_rows(g * h))
+    if weight is not None:
+        gx = gx * weight
     return gx, xp.sum_rows(g * h), xp.sum_rows(g)

@@ -49,14 +49,14 @@ class BinaryCrossEntropy(Function):
 
     def forward(self, x: Any, t: Any) -> Any:
         xp = get_xp(x)
-        return -(t * _log(xp, x) + (1.0 - t) * _log(xp, 1.0 - x))
+        return -(t * _log(xp, x) + (1.0 - t) * _log_rest(xp, x))
 
     def backward(self, g: Any, x: Any, t: Any) -> Any:
         gx = gt = None
         if self.needs[0]:
             gx = g * (x - t) / get_xp(g).clip((1.0 - x) * x, 1e-12, None)
         if self.needs[1]:
-            gt = g * (_log(get_xp(g), 1.0 - x) - _log(get_xp(g), x))
+            gt = g * (_log_rest(get_xp(g), x) - _log(get_xp(g), x))
         return gx, gt
 
 
@@ -64,6 +64,12 @@ def _log(xp: Any, x: Any) -> Any:
     """Return log(x), but not less than -100; the logarithm never sees a 0."""
     positive = x > 0.0
     return xp.where(positive, xp.clip(xp.log(xp.where(positive, x, 1.0)), -100.0, None), -100.0)
+
+
+def _log_rest(xp: Any, x: Any) -> Any:
+    """Return log(1 - x), but not less than -100, exact where 1 - x is not."""
+    below = x < 1.0
+    return xp.where(below, xp.clip(xp.log1p(-xp.where(below, x, 0.0)), -100.0, None), -100.0)
 
 
 # ---- reductions -----------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def _out_size(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
 
 @lru_cache(maxsize=256)
 def _window_table(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> Table:
-    """List the positions of every window; those in the padding repeat its first real one."""
+    """List the positions of every window; those in the padding repeat the nearest real one."""
     table = np.arange(_out_size(n, k, s, p, d, ceil_mode))[:, None] * s - p + np.arange(k) * d
     valid = (table >= 0) & (table < n)
     if not valid.any(axis=1).all():
@@ -102,8 +102,10 @@ def _window_table(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> Ta
             f"max_pool: with kernel_size {k}, padding {p} and dilation {d}, a window "
             f"holds no pixel of an axis of length {n}; pad less"
         )
-    first = table[np.arange(len(table)), valid.argmax(axis=1)]
-    return np.where(valid, table, first[:, None])
+    first = np.where(valid, table, n).min(axis=1, keepdims=True)
+    last = np.where(valid, table, -1).max(axis=1, keepdims=True)
+    nearest: Table = np.clip(table, first, last)
+    return nearest
 
 
 @lru_cache(maxsize=256)
@@ -111,7 +113,8 @@ def _adaptive_table(n: int, out: int) -> Table:
     """List the positions of windows that cut n pixels into `out` nearly equal parts."""
     start, end = _adaptive_bounds(n, out)
     table = start[:, None] + np.arange((end - start).max())
-    return np.where(table < end[:, None], table, start[:, None])
+    nearest: Table = np.minimum(table, end[:, None] - 1)
+    return nearest
 
 
 def _adaptive_bounds(n: int, out: int) -> tuple[Table, Table]:

@@ -249,3 +249,9 @@ WRONG: list[Any] = [
 def test_errors_teach(call: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_binary_cross_entropy_of_a_small_probability_is_exact() -> None:
+    x = mg.tensor([1e-9], requires_grad=True)
+    y = loss.binary_cross_entropy(x, mg.tensor([0.0]))
+    assert y.item() == pytest.approx(1e-9)
