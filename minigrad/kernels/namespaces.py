@@ -104,6 +104,23 @@ class Namespace:
         small = centred * unit
         return self.where(var == math.inf, unit / self.sqrt(mean(small * small)), scale), var
 
+    @quietly
+    def squares_in_range(self, x: Array, total: Callable[[Array], Array]) -> tuple[Array, Any]:
+        """Return ``total((x * unit)**2)`` and the unit: 1, or a small one where that is infinite.
+
+        (The compiled kernels of a GPU sum up in both units.)
+        """
+        squares = total(x * x)
+        if not anywhere(np.isinf, squares):
+            return squares, 1.0
+        far = squares == math.inf
+        unit = running.unit_of(squares.dtype)
+        small = x * unit
+        return (
+            self.where(far, total(small * small), squares),
+            self.where(far, unit, self.ones_like(squares)),
+        )
+
 
 class Arrays(Namespace):
     """What NumPy and CuPy do alike."""

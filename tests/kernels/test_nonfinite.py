@@ -379,6 +379,33 @@ def test_of_several_nan_max_pooling_takes_the_last(dims: int, seed: int) -> None
         np.testing.assert_array_equal(ours.grad.numpy(), t.grad.numpy())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e20, 1e30])
+def test_response_normalisation_of_what_cannot_be_squared(dtype: str, size: float) -> None:
+    """It is the same as of smaller numbers: only eps is of another size."""
+    size = size if dtype == "float32" else size**8
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((2, 3, 5, 6)).astype(dtype)
+    gamma, beta = rng.standard_normal((2, 6)).astype(dtype)
+    x[1, :, 2] = 0.0
+    for mixed in (False, True):
+        large = x * np.asarray(size, dtype)
+        if mixed:  # one sample that needs it, and one that does not
+            large[1] = x[1]
+        y = pick("grn", x)(large, gamma, 0 * beta, 1e-12)
+        expected = pick("grn", x)(x, gamma, 0 * beta, 1e-12)
+        scale = large.max(axis=(1, 2), keepdims=True) / x.max(axis=(1, 2), keepdims=True)
+        np.testing.assert_allclose(y / scale, expected, rtol=2e-5, atol=1e-6)
+        gx, g_gamma, _ = pick("grn_vjp", x)(g, large, gamma, 1e-12)
+        np.testing.assert_allclose(gx, pick("grn_vjp", x)(g, x, gamma, 1e-12)[0], 1e-4, 1e-5)
+        assert np.isfinite(g_gamma).all()
+    ours = mg.tensor(x * np.asarray(size, dtype), requires_grad=True)
+    y = mg.nn.functional.global_response_norm(ours, mg.tensor(gamma), mg.tensor(beta))
+    (slope,) = mg.autograd.grad(y, ours, mg.tensor(g), create_graph=True)
+    (bend,) = mg.autograd.grad((slope * slope).sum(), ours)
+    assert np.isfinite(bend.numpy()).all()
+
+
 DROPPED = [mg.dropout, mg.drop_path]
 
 

@@ -99,10 +99,10 @@ def _tiles(x: Array) -> Array:
     return empty((len(x), -(-x.shape[1] // TILE), x.shape[2]), x.dtype)
 
 
-def _response(x: Array, gamma: Array, eps: float) -> Response:
+def _squares(x: Array) -> Array:
     sums = _tiles(x)
     _sum_products(sums, x, x)
-    return Response.of(sums.sum(axis=1), gamma, eps)
+    return sums.sum(axis=1)
 
 
 @takes(fits=lambda x, gamma, beta, eps: x.ndim == 3 and are_rows(x, gamma, beta))
@@ -111,7 +111,10 @@ def grn(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     y = empty(x.shape, x.dtype)
     if x.size:
         x = contiguous(x)
-        _respond(y, x, _response(x, gamma, eps).gain, contiguous(beta))
+        squares = _squares(x)
+        if not np.isfinite(squares).all():  # the formula knows what to do
+            return NotImplemented
+        _respond(y, x, Response.of(squares, gamma, eps).gain, contiguous(beta))
     return y
 
 
@@ -123,8 +126,11 @@ def grn_vjp(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array,
     if not x.size:
         return np.zeros_like(x), np.zeros_like(gamma), np.zeros_like(gamma)
     g, x = contiguous(g), contiguous(x)
+    squares = _squares(x)
+    if not np.isfinite(squares).all():
+        return NotImplemented  # type: ignore[no-any-return]
     gx, sums = empty(x.shape, x.dtype), _tiles(x)
-    response = _response(x, gamma, eps)
+    response = Response.of(squares, gamma, eps)
     _sum_products(sums, g, x)
     product = sums.sum(axis=1)
     _respond_vjp(gx, sums, g, x, response.gain, response.slope(product, gamma))

@@ -29,6 +29,12 @@ __device__ inline void narrow(double& to, double x) { to = x; }
 __device__ inline void narrow(__half& to, float x) { to = __float2half(x); }
 __device__ inline void narrow(__nv_bfloat16& to, float x) { to = __float2bfloat16(x); }
 
+// One over a number whose square is out of range, while all of its smaller ones are in.
+template <class A>
+__device__ inline A unit() {
+  return sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-540);
+}
+
 // W neighbours in memory, read and written in one go: W * sizeof(T) is 16 bytes at most, and the
 // address a multiple of it.
 template <class T, int W>

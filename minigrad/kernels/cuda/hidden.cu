@@ -22,24 +22,25 @@ struct ActivationOf<1> {
 template <int GELU>
 using Activation = typename ActivationOf<GELU>::type;
 
-// parts = sums of a^2
+// parts = sums of a^2, and once more in the unit for numbers too large to be squared
 template <class T, class P, int V, int GELU>
 __global__ void hidden_squares(const T* x, OPTIONAL const P* bias, Acc<T>* parts, int positions,
                                int columns, int share, int width) {
   using A = Acc<T>;
   const Strip s(positions, columns, share, width, V);
-  A b[V], sums[V] = {};
+  A b[V], sums[2 * V] = {};
   column_values(b, bias, s.column, s.exists, A(0));
   for (int p = s.first; p < s.last; p += s.at.height) {
     A a[V];
     read(a, x + s.start + (long long)p * columns);
 #pragma unroll
     for (int i = 0; i < V; ++i) {
-      const A value = Activation<GELU>::value(a[i] + b[i]);
+      const A value = Activation<GELU>::value(a[i] + b[i]), small = value * unit<A>();
       sums[i] = fma(value, value, sums[i]);
+      sums[V + i] = fma(small, small, sums[V + i]);
     }
   }
-  write_parts<1, V>(sums, parts, s, columns);
+  write_parts<2, V>(sums, parts, s, columns);
 }
 
 // y = a * gain + shift; without them y = a
@@ -119,19 +120,26 @@ __global__ void hidden_vjp(const T* g, const T* x, OPTIONAL const P* bias,
 
 // ---- the response: a block per sample ----------------------------------------------------------
 
+// The root of the sum of squares of a column, from the sum that is in range.
+template <class A>
+__device__ inline A norm_of(const A* squares, int c, int columns) {
+  const A near = squares[c];
+  return near - near == A(0) ? sqrt(near) : sqrt(squares[columns + c]) / unit<A>();
+}
+
 // norm = sqrt(squares), share = 1 / (mean over columns of norm + eps),
 // gain = 1 + gamma * norm * share
 template <class P>
 __global__ void response(const Acc<P>* squares, const P* gamma, Acc<P>* gain, int columns,
                          Acc<P> eps) {
   using A = Acc<P>;
-  squares += (long long)blockIdx.x * columns;
+  squares += (long long)blockIdx.x * 2 * columns;
   gain += (long long)blockIdx.x * columns;
   A sum = 0;
-  for (int c = threadIdx.x; c < columns; c += THREADS) sum += sqrt(squares[c]);
+  for (int c = threadIdx.x; c < columns; c += THREADS) sum += norm_of(squares, c, columns);
   const A share = A(1) / (sum_over_block(sum) / columns + eps);
   for (int c = threadIdx.x; c < columns; c += THREADS)
-    gain[c] = A(1) + widen(gamma[c]) * (sqrt(squares[c]) * share);
+    gain[c] = A(1) + widen(gamma[c]) * (norm_of(squares, c, columns) * share);
 }
 
 // sums = (sums of g * a, sums of g). With r = norm * share and u = gamma * sum of g * a, the norm
@@ -141,20 +149,18 @@ template <class P>
 __global__ void response_vjp(const Acc<P>* squares, const P* gamma, Acc<P>* sums, Acc<P>* gain,
                              Acc<P>* slope, int columns, Acc<P> eps) {
   using A = Acc<P>;
-  squares += (long long)blockIdx.x * columns;
+  squares += (long long)blockIdx.x * 2 * columns;
   sums += (long long)blockIdx.x * 2 * columns;
   gain += (long long)blockIdx.x * columns;
   slope += (long long)blockIdx.x * columns;
   A sum = 0, product = 0;
-  for (int c = threadIdx.x; c < columns; c += THREADS) {
-    const A norm = sqrt(squares[c]);
-    sum += norm;
-    product = fma(widen(gamma[c]) * sums[c], norm, product);
-  }
+  for (int c = threadIdx.x; c < columns; c += THREADS) sum += norm_of(squares, c, columns);
   const A share = A(1) / (sum_over_block(sum) / columns + eps);
-  const A mean = sum_over_block(product) * share / columns;
+  for (int c = threadIdx.x; c < columns; c += THREADS)
+    product = fma(widen(gamma[c]) * sums[c], norm_of(squares, c, columns) * share, product);
+  const A mean = sum_over_block(product) / columns;
   for (int c = threadIdx.x; c < columns; c += THREADS) {
-    const A norm = sqrt(squares[c]), r = norm * share, weight = widen(gamma[c]);
+    const A norm = norm_of(squares, c, columns), r = norm * share, weight = widen(gamma[c]);
     gain[c] = A(1) + weight * r;
     slope[c] = norm > 0 ? share * (weight * sums[c] - mean) / norm : A(0);
     sums[c] *= r;

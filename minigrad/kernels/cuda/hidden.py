@@ -29,11 +29,14 @@ class Hidden(NamedTuple):
         launch(name, table.grid, (THREADS,), (*args, *table.sizes), (table.vector, int(self.gelu)))
 
     def squares(self) -> Array | None:
-        """Return the sums over positions of the squares, (samples, columns); None without GRN."""
+        """Return the sums over positions of the squares in two units, (samples, 2 * columns).
+
+        None without GRN.
+        """
         if self.gamma is None:
             return None
         table = Table.of(self.x.shape, self.x)
-        parts = table.parts(self.x)
+        parts = table.parts(self.x, 2)
         self._launch("hidden_squares", table, self.x, self.bias, parts)
         return sum_parts(parts, parts.dtype)
 
@@ -41,7 +44,7 @@ class Hidden(NamedTuple):
         """Return the values for the second product."""
         gain = None
         if squares is not None:
-            gain = empty(squares, squares.shape)
+            gain = empty(squares, (len(squares), self.x.shape[2]))
             self._respond("response", squares, self.gamma, gain)
         y = empty(self.x, self.x.shape)
         table = Table.of(self.x.shape, self.x, y)
@@ -58,15 +61,15 @@ class Hidden(NamedTuple):
         gain = slope = g_gamma = g_beta = None
         if squares is not None:
             assert self.gamma is not None
-            columns = squares.shape[1]
+            shape = len(squares), self.x.shape[2]
             table = Table.of(self.x.shape, g, self.x)
             parts = table.parts(self.x, 2)
             self._launch("hidden_products", table, g, self.x, self.bias, parts)
             sums = sum_parts(parts, parts.dtype)
-            gain, slope = empty(squares, squares.shape), empty(squares, squares.shape)
+            gain, slope = empty(squares, shape), empty(squares, shape)
             self._respond("response_vjp", squares, self.gamma, sums, gain, slope)
             total = sum_parts(sums[None], self.gamma.dtype)
-            g_gamma, g_beta = total.reshape(2, columns)
+            g_gamma, g_beta = total.reshape(2, shape[1])
         gx = empty(self.x, self.x.shape)
         y = empty(self.x, self.x.shape) if again else None
         table = Table.of(self.x.shape, g, self.x, gx, y)
@@ -77,7 +80,7 @@ class Hidden(NamedTuple):
         return gx, y, g_bias.reshape(-1), g_gamma, g_beta
 
     def _respond(self, name: str, squares: Array, *args: Any) -> None:
-        launch(name, (len(squares),), (THREADS,), (squares, *args, squares.shape[1], self.eps))
+        launch(name, (len(squares),), (THREADS,), (squares, *args, self.x.shape[2], self.eps))
 
     def _parameter_dtype(self) -> Any:
         return self.x.dtype if self.bias is None else self.bias.dtype

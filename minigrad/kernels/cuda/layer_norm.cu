@@ -17,13 +17,12 @@ struct Statistics {
 template <class T>
 __device__ inline Acc<T> far_scale(const T* row, Acc<T> mean, int columns) {
   using A = Acc<T>;
-  const A unit = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-540);
   A squares = 0;
   for (int c = 0; c < columns; ++c) {
-    const A small = (widen(row[c]) - mean) * unit;
+    const A small = (widen(row[c]) - mean) * unit<A>();
     squares = fma(small, small, squares);
   }
-  return unit * rsqrt(squares / columns);
+  return unit<A>() * rsqrt(squares / columns);
 }
 
 // `first` is the first column of this lane.

@@ -32,7 +32,7 @@ class Saved(NamedTuple):
     """What forward leaves to backward."""
 
     x1: Array  # (rows, H)
-    squares: Array | None  # (samples, H)
+    squares: Array | None  # (samples, 2 * H)
 
 
 def _known(x: Array, skip: Array, p: Weights, factor: Array | None) -> bool:

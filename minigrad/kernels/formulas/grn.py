@@ -18,9 +18,9 @@ def _response(xp: Any, x: Array, eps: float) -> tuple[Array, Array, Array]:
     A dead channel has norm 0 and 1 / norm is taken as 0: the norm's derivative there is 0, as in
     PyTorch, and not NaN. The square root never sees the 0, so its second derivative exists too.
     """
-    squares = xp.sum_positions(x * x)
+    squares, unit = xp.squares_in_range(x, xp.sum_positions)
     dead = squares == 0.0
-    safe = xp.sqrt(xp.where(dead, 1.0, squares))
+    safe = xp.sqrt(xp.where(dead, 1.0, squares)) / unit
     norm = xp.where(dead, 0.0, safe)
     return norm, xp.where(dead, 0.0, 1.0 / safe), 1.0 / (xp.mean_last(norm) + eps)
 

@@ -38,3 +38,14 @@ def test_sums_are_taken_in_float32(cupy: Any, rng: np.random.Generator) -> None:
     """In float16 two squares of 200 are too large already."""
     x = np.ones((1, 600, 2)) * [100.0, 200.0]
     assert_formula(cupy, "grn", [x, np.ones(2), np.zeros(2), 1e-6], "float16")
+
+
+def test_numbers_too_large_to_be_squared(cupy: Any, rng: np.random.Generator) -> None:
+    """A sample with such channels, beside one without."""
+    x, g = rng.normal(0, 1, (2, 2, 9, 6))
+    x[0, :, 2:] *= 1e22
+    gamma, beta = rng.normal(0, 1, (2, 6))
+    for sample in (slice(0, 1), slice(1, 2)):
+        assert_formula(cupy, "grn", [x[sample], gamma, beta, 1e-6], "float32")
+        assert_formula(cupy, "grn_vjp", [g[sample], x[sample], gamma, 1e-6], "float32", 2.0)
+    assert_formula(cupy, "grn", [x, gamma, beta, 1e-6], "float32")
