@@ -1093,13 +1093,21 @@ def _pad_from_itself(x: Tensor, pairs: list[tuple[int, int]], mode: str) -> Tens
     for dim, (before, after) in enumerate(pairs):
         n = x.shape[dim]
         most = {"reflect": n - 1, "circular": n}.get(mode, math.inf if n else 0)
-        if not (0 <= before <= most and 0 <= after <= most):
+        if not (before <= most and after <= most):
             raise ShapeError(
                 f"pad: mode {mode!r} can add 0 to {most} entries to axis {dim} of shape {x.shape}, "
                 f"not {(before, after)}"
             )
+        if min(before, after) < 0 and n + before + after < 1:
+            raise ShapeError(
+                f"pad: cutting {(before, after)} leaves nothing of axis {dim} of shape {x.shape}"
+            )
     for dim, pair in enumerate(pairs):
         if pair != (0, 0):
-            index = xp.pad(xp.arange(x.shape[dim]), pair, mode=_PAD_MODES[mode])
-            x = x[(slice(None),) * dim + (index,)]
+            grown, cut = [max(0, n) for n in pair], [max(0, -n) for n in pair]
+            index = xp.arange(x.shape[dim])
+            if mode == "circular":  # what is cut off does not come back at the other end
+                index, cut = index[cut[0] : len(index) - cut[1]], [0, 0]
+            index = xp.pad(index, grown, mode=_PAD_MODES[mode])
+            x = x[(slice(None),) * dim + (index[cut[0] : len(index) - cut[1]],)]
     return clone(x) if not any(map(any, pairs)) else x

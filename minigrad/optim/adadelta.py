@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minigrad.backend import get_xp
+from minigrad.errors import OptionError
 from minigrad.optim.optimizer import Group, Optimizer
 
 __all__ = ["Adadelta"]
@@ -53,6 +54,11 @@ class Adadelta(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay})
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        if not 0.0 <= group["rho"] <= 1.0:
+            raise OptionError(f"Adadelta: rho must lie in [0, 1], got {group['rho']!r}")
 
     def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
         xp, rho, eps = get_xp(param), float(group["rho"]), float(group["eps"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minigrad.backend import get_xp
+from minigrad.errors import OptionError
 from minigrad.optim.optimizer import Group, Optimizer
 
 __all__ = ["RMSprop"]
@@ -69,6 +70,11 @@ class RMSprop(Optimizer):
             "centered": centered,
         }
         super().__init__(params, defaults)
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        if not 0.0 <= group["alpha"] <= 1.0:
+            raise OptionError(f"RMSprop: alpha must lie in [0, 1], got {group['alpha']!r}")
 
     def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
         xp, alpha = get_xp(param), float(group["alpha"])

@@ -273,6 +273,9 @@ o = optim.SGD(m.parameters(), lr=.1, momentum=.9)
 m2, o2 = pickle.loads(pickle.dumps((m, o)))
 out = o2.param_groups[0]['params'][0] is m2.weight
 """,
+    "rmsprop alpha": 'optim.RMSprop([p], alpha=-.1)',
+    "adadelta rho": 'optim.Adadelta([p], rho=1.1)',
+    "adadelta rho negative": 'optim.Adadelta([p], rho=-.1)',
     "grad of other dtype": """
 o = optim.SGD([p], lr=.1)
 try: p.grad = torch.ones(2, dtype=torch.float64); o.step()

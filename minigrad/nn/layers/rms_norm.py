@@ -22,7 +22,8 @@ class RMSNorm(Module):
     normalized_shape : int or sequence of int
         Lengths of the axes that are normalised together.
     eps : float, optional
-        By default the distance from 1 to the next number of the input's dtype.
+        By default the distance from 1 to the next number of the input's dtype, of float32 for half
+        precision.
     elementwise_affine : bool, default True
         Whether there is a weight.
     device, dtype : optional

@@ -94,12 +94,11 @@ def scaled_dot_product_attention(
         mask = tril(ones(*scores.shape[-2:], dtype=dtypes.bool_, device=str(scores.device)))
     if mask is None:
         weights = softmax(scores, -1)
-    elif mask.dtype == dtypes.bool_:
-        seen = mask.any(-1, keepdim=True)
-        weights = softmax(where(mask | ~seen, scores, -math.inf), -1)
-        weights = where(seen, weights, 0.0)  # not NaN where nothing is seen
-    elif mask.is_floating_point():
-        weights = softmax(scores + mask.to(scores.dtype), -1)
+    elif mask.dtype == dtypes.bool_ or mask.is_floating_point():
+        boolean = mask.dtype == dtypes.bool_
+        scores = where(mask, scores, -math.inf) if boolean else scores + mask.to(scores.dtype)
+        seen = (scores != -math.inf).any(-1, keepdim=True)
+        weights = where(seen, softmax(where(seen, scores, 0.0), -1), 0.0)  # not NaN if nothing is
     else:
         raise DTypeError(f"{name}: attn_mask is boolean or floating, not {mask.dtype}")
     return matmul(dropout(weights, dropout_p) if dropout_p else weights, v)

@@ -221,7 +221,8 @@ def rms_norm(
     weight : Tensor, `normalized_shape`, optional
         Scale.
     eps : float, optional
-        Added to the mean; by default the distance from 1 to the next number of this dtype.
+        Added to the mean; by default the distance from 1 to the next number of this dtype, of
+        float32 for half precision.
 
     Returns
     -------
@@ -249,9 +250,9 @@ def rms_norm(
     if 0 in shape:
         raise ShapeError(f"rms_norm: an empty axis has no mean; normalized_shape {shape} has a 0")
     (weight,) = _affine("rms_norm", x, shape, weight=weight)
-    eps = dtypes.spacing(x.dtype) if eps is None else eps
-    _check_eps("rms_norm", eps)
     wide = cast(x, dtypes.promote_types(x.dtype, dtypes.float32))
+    eps = dtypes.spacing(wide.dtype) if eps is None else eps
+    _check_eps("rms_norm", eps)
     axes = tuple(range(-len(shape), 0))
     y = cast(wide * rsqrt(mean(wide * wide, axes, keepdim=True) + eps), x.dtype)
     return y if weight is None else y * weight
