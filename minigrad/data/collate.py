@@ -56,6 +56,8 @@ def default_collate(samples: Sequence[Any]) -> Any:
     >>> default_collate([(1, {"age": 0.5}), (2, {"age": 1.5})])
     (tensor([1, 2]), {'age': tensor([0.5000, 1.5000], dtype=float64)})
     """
+    if not samples:
+        raise DataError("default_collate: there is no sample to make a batch of")
     return collate(samples, range(len(samples)))
 
 

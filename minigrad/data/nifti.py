@@ -168,7 +168,10 @@ def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
 
 
 def _scaled(array: NDArray[Any], slope: float, shift: float) -> NDArray[Any]:
-    array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
+    largest = abs(slope) * max(abs(float(array.max())), abs(float(array.min()))) + abs(shift)
+    fits = not float(np.finfo(np.float32).max) < largest < math.inf
+    kind = np.result_type(array.dtype, np.float32 if fits else np.float64)
+    array = array.astype(kind, copy=False)
     array *= slope
     array += shift
     return array

@@ -176,3 +176,8 @@ def test_arrays_of_an_own_collate_fn_become_tensors() -> None:
 def test_any_samples_make_a_batch_or_a_clear_error(samples: list[Any]) -> None:
     with suppress(MinigradError):
         default_collate(samples)
+
+
+def test_nothing_makes_no_batch() -> None:
+    with pytest.raises(DataError, match="no sample"):
+        default_collate([])

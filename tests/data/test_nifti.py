@@ -168,6 +168,9 @@ def test_scaling_keeps_what_the_numbers_can_tell() -> None:
     assert found.dtype == np.float64
     assert found.tolist() == [2**25 + 3, -(2**32) + 1]
     assert read(volume(np.ones(2, np.int16), slope=2.0)).array.dtype == np.float32
+    far = read(volume(np.array([1, -7], np.int16), slope=1e38)).array
+    assert far.dtype == np.float64
+    np.testing.assert_allclose(far, [1e38, -7e38], rtol=1e-6)
 
 
 def test_left_is_left() -> None:

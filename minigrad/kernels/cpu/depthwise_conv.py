@@ -140,7 +140,7 @@ def depthwise_conv_weight_grad(
         parts = empty((min(PARTS, math.prod(g.shape[:3])), *size), x.dtype)
         _correlate_plain(parts, g, x, taps, step, low, wide)
     gw = parts.sum(axis=0)
-    if met_zeros(gw[:1], g):
+    if not np.isfinite(gw).all():  # zeros around image and gradient may have met what is not
         return NotImplemented
     return np.ascontiguousarray(gw.T).reshape(channels, 1, *kernel)
 
