@@ -122,7 +122,7 @@ def _compiled_file(file: str, namespace: str) -> Any:
 
 
 def fall_back(reason: str, folder: str = "cpu") -> None:
-    """Warn, and on the CPU go on with NumPy for good: what stopped one kernel stops others too."""
+    """Warn, and on the CPU go on in NumPy for good: what stopped one kernel stops others too."""
     if folder == "cpu":
         if kernels_in_use() == "reference":  # somebody was here before
             return

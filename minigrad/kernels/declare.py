@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def declare(**facts: Any) -> Callable[[F], F]:
-    """Note facts as attributes of a kernel.
+    """Record facts as attributes of a kernel.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def adam_flat(xp: Any, p: Array, g: Array, m: Array, v: Array, numbers: Array) -
     """Take one step with all of `adam`'s numbers, ``step_size`` to ``penalty``, in one array.
 
     They are read where they lie when the kernel runs, so a CUDA graph that is launched again takes
-    the step with those of the day.
+    the step with the current ones.
     """
     a, b = xp.empty_like(p), xp.empty_like(p)
     _update(xp, p, g, m, v, a, b, *[numbers[i] for i in range(7)])

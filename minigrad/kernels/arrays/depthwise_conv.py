@@ -19,7 +19,7 @@ The gradient with respect to x is the convolution of g with the flipped filter; 
 respect to w is ``box.T @ g``, summed along the diagonals. Arguments are those of `conv`.
 
 The zeros of T times an infinite or NaN pixel are NaN, for the whole tile. So where a result is not
-finite, shifted additions make it anew, which touch the pixels under the filter alone. (A GPU
+finite, shifted additions, which touch only the pixels under the filter, compute it again. (A GPU
 is not asked whether there is one.)
 """
 

@@ -32,7 +32,7 @@ def one_by_one(kernel: Callable[..., None], lists: int, name: str) -> Callable[.
 
 
 def check(kernel: str, lists: Sequence[Sequence[Array]]) -> None:
-    """Refuse lists that do not go together, or hold memory that must not be changed."""
+    """Refuse lists that do not match, or hold memory that must not be changed."""
     for i, arrays in enumerate(zip(*lists, strict=True)):
         shape = arrays[0].shape
         for number, array in enumerate(arrays):
