@@ -32,8 +32,8 @@ FILES = (
 )  # of a folder, the first wins; else its only file that ends in one of:
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".h5")
 CONFIG = "config.json"
-SHARDS, JSON_LIMIT = 1000, 1 << 24
-DEPTH, VISITS, NAME = 16, 500_000, 1000  # of a state; one that contains itself is no state
+SHARDS, JSON_LIMIT = 1000, 1 << 22
+DEPTH, VISITS, NAME = 16, 200_000, 300  # of a state; one that contains itself is no state
 
 
 @dataclass
@@ -212,11 +212,10 @@ def _keras(source: Source, select: str | None) -> Checkpoint:
 
 def _in_order(arrays: Arrays, layers: Any, groups: Mapping[str, Any]) -> Arrays:
     """Sort tensors as Keras lists the layers, and each layer its weights."""
-    listed = [
-        f"{layer}/{weight}"
-        for layer in (layers if isinstance(layers, list) else ())
-        for weight in groups.get(layer, {}).get("weight_names") or ()
-    ]
+    listed = []
+    for layer in dict.fromkeys(layers if isinstance(layers, list) else ()):
+        weights = groups.get(layer, {}).get("weight_names")
+        listed += [f"{layer}/{weight}" for weight in (weights if isinstance(weights, list) else ())]
     return {name: arrays[name] for name in [*listed, *arrays] if name in arrays}
 
 
@@ -298,6 +297,10 @@ def _walk(source: Source, tree: Any) -> dict[str, Any]:
     waiting, visits = [("", tree, 0)], 0
     while waiting:
         name, value, depth = waiting.pop()
+        if depth > DEPTH or visits > VISITS or len(name) > NAME:
+            raise DataError(
+                f"{source.path}: its state is nested too deeply, or in itself, at {name[:80]!r}"
+            )
         if type(value) is dict:
             items = list(value.items())
         elif type(value) is list or type(value) is tuple:
@@ -308,10 +311,6 @@ def _walk(source: Source, tree: Any) -> dict[str, Any]:
             leaves[name] = value
             continue
         visits += len(items)
-        if depth == DEPTH or visits > VISITS or len(name) > NAME:
-            raise DataError(
-                f"{source.path}: its state is nested too deeply, or in itself, at {name[:80]!r}"
-            )
         for key, item in reversed(items):
             waiting.append((f"{name}.{key}" if name else str(key), item, depth + 1))
     return leaves

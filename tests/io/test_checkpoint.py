@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,25 @@ def test_a_part_of_flat_names(tmp_path: Path) -> None:
     found = read_checkpoint(tmp_path / "a", select="model_ema")
     assert found.tensors["x"].tolist() == [0]
     assert found.dropped == ("model.x",)
+
+
+def test_a_state_that_contains_itself(tmp_path: Path) -> None:
+    save_torch({"x": np.ones(1)}, tmp_path / "a")
+    with zipfile.ZipFile(tmp_path / "a") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    long = b"X\0\0\x10\0" + b"n" * (1 << 20)
+    for more in (
+        b"X\x01\0\0\0y]q\1h\1a",  # a list in itself
+        b"X\x01\0\0\0y" + b"]q\1" + b"".join(b"0](h\1h\1eq\1" for _ in range(17)),
+        b"X\x01\0\0\0y" + b"]q\1(" + b"}" + long + b"Nsq\2" + b"h\2" * 1000 + b"e",
+    ):
+        program = entries["archive/data.pkl"]
+        changed = program[: program.rindex(b"u.")] + more + b"u."
+        with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+            for name, content in (entries | {"archive/data.pkl": changed}).items():
+                archive.writestr(name, content)
+        with pytest.raises(DataError, match=r"nested too deeply, or in itself"):
+            read_checkpoint(tmp_path / "a")
 
 
 def test_nothing_grows_with_what_a_state_repeats(tmp_path: Path) -> None:
