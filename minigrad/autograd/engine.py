@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import copy_context
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -156,8 +156,7 @@ def walk(
     asked = set(inputs or ())
     useful = None if inputs is None else _leading_to(asked, [t._node for t, _ in roots])
     pending = _seeds(roots, useful, create_graph)
-    order = [(-node.seq, node) for node in pending if not node.is_leaf]
-    heapify(order)
+    order = sorted([(-node.seq, node) for node in pending if not node.is_leaf])  # a heap
     ours: set[Any] = set()  # nodes whose pending gradient is an array that nobody else sees
     inner: dict[Any, Any] = {}
     while order:
@@ -172,11 +171,7 @@ def walk(
             parents = [p if p in useful else None for p in parents]
             if not any(parents):
                 continue
-        gradients = node.backward(g, *node.unpack(create_graph))
-        if gradients.__class__ is not tuple:
-            gradients = (gradients,)
-        if anomaly or node.foreign:
-            gradients = _checked(node, gradients, create_graph, anomaly)
+        gradients = _vjp(node, g, create_graph, anomaly)
         for parent, h in zip(parents, gradients):  # noqa: B905 - of one length, as checked
             if parent is None or h is None:
                 continue
@@ -193,7 +188,7 @@ def walk(
             else:
                 pending[parent] = add(pending[parent], h)
                 ours.add(parent)
-        if not retain and (node.arrays or not node.bare):
+        if not retain:
             node.release()
     return _finished(pending | inner, ours, create_graph)
 
@@ -219,12 +214,16 @@ def _seeds(
     return seeds
 
 
-def _checked(node: Any, gradients: tuple[Any, ...], create_graph: bool, anomaly: int) -> Any:
+def _vjp(node: Any, g: Any, create_graph: bool, anomaly: int) -> tuple[Any, ...]:
+    """Return the gradients of the inputs of `node`, from that of its result."""
+    gradients = node.backward(g, *node.unpack(create_graph))
+    if gradients.__class__ is not tuple:
+        gradients = (gradients,)
     if node.foreign:
         gradients = checked_gradients(node, gradients, create_graph)
     if anomaly:
         check_gradients(node, gradients)
-    return gradients
+    return gradients  # type: ignore[no-any-return]
 
 
 def _finished(found: dict[Any, Any], ours: set[Any], create_graph: bool) -> dict[Any, Any]:

@@ -80,7 +80,7 @@ class Function:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "arrays", "next", "out_dtype", "out_shape", "saved",
+        "__dict__", "__weakref__", "arrays", "hooks", "next", "out_dtype", "out_shape", "saved",
         "versions",
     )  # fmt: skip
 
@@ -93,7 +93,6 @@ class Function:
     several_steps: ClassVar[bool] = False
     fresh: ClassVar[bool] = True
     is_leaf: ClassVar[bool] = False
-    bare: ClassVar[bool] = False  # keeps no arrays beside those of `saves`
     foreign: ClassVar[bool] = True  # not one of ours: what it returns is looked at more closely
     name: ClassVar[str] = "function"
 
@@ -104,7 +103,7 @@ class Function:
     seq: int = 0  # 0 until the object is a node
     out_shape: tuple[int, ...]
     out_dtype: DType
-    hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+    hooks: list[Callable[[Tensor], Tensor | None]] | None
     trace: Any = None
 
     def __init_subclass__(cls) -> None:
@@ -228,9 +227,9 @@ class Function:
         kept = self.__dict__
         if self.arrays or any(map(_is_or_holds_array, kept.values())):
             self.saved, self.arrays = None, ()
-            stays: dict[str, Any] = {key: kept[key] for key in ("hooks", "seq") if key in kept}
+            seq = self.seq
             kept.clear()
-            kept.update(stays)
+            self.seq = seq
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -249,6 +248,7 @@ def record(
     Until its backward it keeps the inputs `saved`, their arrays, and the versions they have now.
     """
     node.next = parents
+    node.hooks = None
     node.saved = saved
     node.arrays = arrays
     node.versions = versions

@@ -42,7 +42,6 @@ class Binary(Function):
 
     __slots__ = ("seq",)
 
-    bare = True
     floating: ClassVar[bool] = False  # integers become the default floating dtype
 
     def __call__(self, x: Any, y: Any) -> Tensor:
@@ -61,7 +60,8 @@ class Binary(Function):
 
     def release(self) -> None:
         """Drop the operands; nothing else is kept."""
-        self.saved, self.arrays = None, ()
+        if self.arrays:
+            self.saved, self.arrays = None, ()
 
 
 class Arithmetic(Binary):

@@ -29,7 +29,7 @@ def _replay(steps: tuple[Function, ...], x: Any) -> Any:
     """Take the view that `steps` describe, of an array or of a tensor."""
     for step in steps:
         again = step.__class__.__new__(step.__class__)  # the old one may be a node already
-        kept = {k: v for k, v in step.__dict__.items() if k not in ("hooks", "seq", "trace")}
+        kept = {k: v for k, v in step.__dict__.items() if k not in ("seq", "trace")}
         again.__dict__.update(kept)
         x = again(x)
     return x
