@@ -260,12 +260,12 @@ class MedNeXt(Module):
         sides = x.shape[2:]
         if x.ndim != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
             raise ShapeError(
-                f"MedNeXt: the input must be (batch, {self.in_channels} channels and "
+                f"the input must be (batch, {self.in_channels} channels and "
                 f"{self.spatial_dims} sides), got {x.shape}"
             )
         if any(side % self.reduction for side in sides):
             raise ShapeError(
-                f"MedNeXt: sides must divide by {self.reduction}, got {'×'.join(map(str, sides))}; "
+                f"sides must divide by {self.reduction}, got {'×'.join(map(str, sides))}; "
                 "pad or crop the input"
             )
         maps, scores = [], []

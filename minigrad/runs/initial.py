@@ -7,7 +7,7 @@ from typing import Any
 
 from minigrad import io
 from minigrad.errors import DataError
-from minigrad.models import from_fcmae
+from minigrad.models.weights.detect import recognise
 from minigrad.nn import Module
 from minigrad.nn.state import LoadReport
 from minigrad.runs.config import read_toml
@@ -33,8 +33,8 @@ def load_initial(model: Module, path: str | Path) -> LoadReport:
     model : Module
         A ConvNeXt.
     path : path
-        The folder of a run of ``minigrad pretrain`` or ``minigrad train``, or a safetensors file:
-        of a masked autoencoder, or of a model.
+        The folder of a run of ``minigrad pretrain`` or ``minigrad train``, or a file: of a masked
+        autoencoder or of a model, under the names of any library.
 
     Returns
     -------
@@ -82,5 +82,9 @@ def _file(path: Path) -> Path:
 
 
 def _weights(file: Path) -> dict[str, Any]:
-    weights = io.load_weights(file)
-    return from_fcmae(weights) if any(k.startswith("encoder.") for k in weights) else weights
+    own = file.suffix == ".safetensors"  # perhaps with a run's state around them
+    weights = io.load_weights(file) if own else io.read_checkpoint(file).tensors
+    try:
+        return recognise(weights).weights
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,3 +88,13 @@ def test_stratified_subset() -> None:
     assert len(data.stratified_subset(digits, 1e-6)) == 10
     plain = [(np.zeros((1, 2, 2), np.float32), label) for label in (0, 1, 1, 1)]
     assert len(data.stratified_subset(plain, 0.5)) == 3
+
+
+@pytest.mark.parametrize("naming", ["timm", "huggingface"])
+def test_start_from_a_file_of_another_library(tmp_path: Path, naming: str) -> None:
+    sizes: Any = {"depths": (1, 1), "dims": (8, 16), "num_classes": 3}
+    trained, model = models.ConvNeXtV2(**sizes), models.ConvNeXtV2(**sizes)
+    io.save_torch(models.export_state_dict(trained, naming), tmp_path / "weights.pth")
+    assert runs.load_initial(model, tmp_path / "weights.pth").complete
+    for name, value in trained.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name].numpy(), value.numpy())
