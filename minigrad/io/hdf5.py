@@ -29,7 +29,7 @@ __all__ = ["SIGNATURE", "read_hdf5"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 PARTS = 200_000  # of its structure: blocks, messages, members, elements of attributes
-BLOCK = 1 << 22  # bytes of one at most; numbers of tensors are not read here
+BLOCK, BLOCKS = 1 << 22, 1 << 26  # bytes of one, and of all; tensors' numbers are not among them
 DEPTH, NAME = 32, 1000
 _NOWHERE = (1 << 64) - 1
 _SPACE, _LINKS, _TYPE, _LINK, _EXTERNAL, _LAYOUT, _FILTERS = 0x1, 0x2, 0x3, 0x6, 0x7, 0x8, 0xB
@@ -99,7 +99,7 @@ def _natural(path: str) -> list[Any]:
 class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.spent = self.letters = 0
+        self.spent = self.bytes = self.letters = 0
         self.heaps: dict[int, dict[int, tuple[int, int]]] = {}
 
     def bad(self, what: str) -> DataError:
@@ -117,7 +117,8 @@ class _Reader:
     def block(self, address: int, size: int, signature: bytes = b"") -> bytes:
         """Return the bytes of a part of the file's structure."""
         self.spend(1)
-        if size > BLOCK:
+        self.bytes += size
+        if size > BLOCK or self.bytes > BLOCKS:
             raise self.bad(f"a block of {size} bytes at byte {address}")
         self.source.seek(address)
         data = self.source.read(size)
