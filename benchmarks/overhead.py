@@ -32,31 +32,28 @@ def chain(x, w, length: int):
     return y
 
 
-def minigrad(length: int) -> Pair:
-    import minigrad as mg
-
-    x, w = mg.tensor(START, requires_grad=True), mg.tensor(WEIGHT, requires_grad=True)
-    g = mg.ones(10)
+def like_torch(library: Any, length: int) -> Pair:
+    x, w = (library.tensor(start, requires_grad=True) for start in (START, WEIGHT))
+    g = library.ones(10)
 
     def both() -> None:
         x.grad = w.grad = None
         chain(x, w, length).backward(g)
 
     return lambda: chain(x, w, length), both
+
+
+def minigrad(length: int) -> Pair:
+    import minigrad as mg
+
+    return like_torch(mg, length)
 
 
 def torch(length: int) -> Pair:
     import torch
 
     torch.set_num_threads(1)
-    x, w = torch.tensor(START, requires_grad=True), torch.tensor(WEIGHT, requires_grad=True)
-    g = torch.ones(10)
-
-    def both() -> None:
-        x.grad = w.grad = None
-        chain(x, w, length).backward(g)
-
-    return lambda: chain(x, w, length), both
+    return like_torch(torch, length)
 
 
 def autograd(length: int) -> Pair:
