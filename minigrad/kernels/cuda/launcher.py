@@ -6,7 +6,7 @@ and the template arguments: `T` is the element type of the arrays that are hande
     template <class T, int V> __global__ void scale(const T* x, T* y, long long n, Acc<T> by)
     launch("scale", grid, block, (x, y, x.size, 0.5), constants=(4,))    # scale<float, 4>
 
-The cast matters. CuPy would pass the Python float 0.5 as a double, and the kernel would read the
+The cast matters. CuPy would pass the Python float 0.5 as a double, and the kernel would read
 half of it.
 """
 
@@ -58,7 +58,7 @@ class Declaration(NamedTuple):
     file: str
     name: str
     classes: tuple[str, ...]  # template parameters that are element types …
-    numbers: tuple[str, ...]  # … and those that are numbers, which stand behind
+    numbers: tuple[str, ...]  # … and those that are numbers, which come after
     parameters: tuple[Parameter, ...]
 
 
