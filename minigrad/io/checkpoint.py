@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minigrad.errors import DataError, brief
+from minigrad.errors import DataError, OptionError, brief
 from minigrad.files import Source, opened
 from minigrad.io.hdf5 import SIGNATURE, read_hdf5
 from minigrad.io.safetensors import Arrays, integer, read_safetensors, without_duplicates
@@ -97,6 +97,8 @@ def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
     >>> checkpoint.tensors, checkpoint.metadata
     ({'head.bias': array([0., 0., 0.])}, {'by': 'me'})
     """
+    if select is not None and not isinstance(select, str):
+        raise OptionError(f"read_checkpoint: select is a name or None, got {select!r}")
     if not Path(path).is_dir():
         return _read(path, select)
     found = _read(_in_folder(Path(path)), select)
@@ -212,11 +214,17 @@ def _keras(source: Source, select: str | None) -> Checkpoint:
 
 def _in_order(arrays: Arrays, layers: Any, groups: Mapping[str, Any]) -> Arrays:
     """Sort tensors as Keras lists the layers, and each layer its weights."""
-    listed = []
-    for layer in dict.fromkeys(layers if isinstance(layers, list) else ()):
-        weights = groups.get(layer, {}).get("weight_names")
-        listed += [f"{layer}/{weight}" for weight in (weights if isinstance(weights, list) else ())]
+    listed = [
+        f"{layer}/{weight}"
+        for layer in dict.fromkeys(_texts(layers))
+        for weight in _texts(groups.get(layer, {}).get("weight_names"))
+    ]
     return {name: arrays[name] for name in [*listed, *arrays] if name in arrays}
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a list of texts, which an attribute should be, or nothing."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _part(found: Checkpoint, select: str, separator: str) -> Checkpoint:
@@ -279,7 +287,7 @@ def _default(source: Source, state: Mapping[Any, Any]) -> str:
         return ""
     possible = [key for key in holders if not _is_other(str(key))]
     if len(possible) != 1:
-        raise _no_part(source.path, None, map(str, holders))
+        raise _no_part(source.path, None, map(str, holders or state))
     return str(possible[0])
 
 
@@ -335,4 +343,5 @@ def _no_part(path: Path | str, select: str | None, parts: Iterable[str]) -> Data
         f"no tensors in {select!r:.80}" if select else "more than one part, or none, has tensors"
     )
     listed = ", ".join(sorted(parts)[:8])
-    return DataError(f"{path}: {wanted}; choose with select= among {listed[:400]}")
+    choice = f"; choose with select= among {listed[:400]}" if listed else ""
+    return DataError(f"{path}: {wanted}{choice}")

@@ -57,6 +57,8 @@ def save_file(
     DataError
         If the format cannot hold an array, a name or the metadata, or the file cannot be written.
     """
+    if not isinstance(arrays, Mapping):
+        raise DataError(f"safetensors: arrays by name are stored, not a {type(arrays).__name__}")
     for name, array in arrays.items():
         _check_storable(name, array)
     header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}

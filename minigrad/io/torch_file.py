@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.backend import to_device
 from minigrad.errors import DataError, brief
 from minigrad.files import Source
 from minigrad.io.atomic import atomic_write
 from minigrad.io.safetensors import from_bfloat16, little_endian
 from minigrad.io.unpickle import Inert, Named, plain_dict, unpickle
 from minigrad.io.zipped import Entry, bad, list_entries, locate
+from minigrad.tensor import Tensor
 
 __all__ = ["LEGACY", "StoredTensor", "read_torch", "save_torch"]
 
@@ -338,7 +340,7 @@ def save_torch(state: Mapping[str, Any], path: str | Path) -> None:
     Parameters
     ----------
     state : mapping of str to object
-        Arrays, numbers, texts, None, and mappings of them.
+        Tensors, arrays, numbers, texts, None, and mappings of them.
     path : path
         The file, by convention ``….pth``.
 
@@ -393,6 +395,8 @@ class _Program:
                 for key, item in value.items()
             )
             return pickle.EMPTY_DICT + pickle.MARK + b"".join(items) + pickle.SETITEMS
+        if isinstance(value, Tensor):
+            value = to_device(value.array, "cpu")
         if isinstance(value, np.ndarray):
             return self.tensor(value, path)
         if value is None or isinstance(value, bool):

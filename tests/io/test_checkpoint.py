@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigrad.errors import DataError
+from minigrad.errors import DataError, OptionError
 from minigrad.io import read_checkpoint, save_file, save_torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +47,20 @@ def test_a_part_that_is_not_there(tmp_path: Path) -> None:
     save_file({"x": np.arange(3)}, tmp_path / "a")
     with pytest.raises(DataError, match="no tensors in 'ema'"):
         read_checkpoint(tmp_path / "a", select="ema")
+
+
+def test_parts_of_parts_are_asked_for(tmp_path: Path) -> None:
+    nested = {"net": {"weights": {"x": np.arange(3)}}, "step": 1}
+    save_torch(nested, tmp_path / "a.pth")
+    with pytest.raises(DataError, match="choose with select= among net, step"):
+        read_checkpoint(tmp_path / "a.pth")
+    found = read_checkpoint(tmp_path / "a.pth", select="net.weights")
+    assert found.tensors["x"].tolist() == [0, 1, 2]
+    save_torch({}, tmp_path / "b.pth")
+    with pytest.raises(DataError, match=r"has tensors$"):
+        read_checkpoint(tmp_path / "b.pth")
+    with pytest.raises(OptionError, match="select is a name"):
+        read_checkpoint(tmp_path / "a.pth", select=3)  # type: ignore[arg-type]
 
 
 def test_no_checkpoint_at_all(tmp_path: Path) -> None:

@@ -197,3 +197,22 @@ def test_a_tree_that_grows_into_itself_ends(tmp_path: Path) -> None:
     path.write_bytes(whole[: place + 32] + own + whole[place + 40 :])
     with pytest.raises(DataError, match="its structure is larger than that of any model"):
         read_checkpoint(path)
+
+
+@needs_h5py
+@pytest.mark.parametrize(
+    "value", [5, 1.5, "dense", [1, 2], [["dense"]], np.zeros((2, 2))], ids=repr
+)
+def test_lists_of_names_that_are_none_are_ignored(tmp_path: Path, value: Any) -> None:
+    def fill(file: Any) -> None:
+        file.create_dataset("dense/w", data=np.arange(3.0))
+        file.attrs["layer_names"] = np.array([b"dense"])
+        file["dense"].attrs["weight_names"] = value
+
+    assert list(read_checkpoint(written(tmp_path, fill)).tensors) == ["dense/w"]
+
+    def fill_top(file: Any) -> None:
+        file.create_dataset("dense/w", data=np.arange(3.0))
+        file.attrs["layer_names"] = value
+
+    assert list(read_checkpoint(written(tmp_path, fill_top)).tensors) == ["dense/w"]

@@ -243,3 +243,9 @@ def test_what_we_refuse_the_reference_implementation_refuses(tmp_path: Path) -> 
         assert {k: v.tobytes() for k, v in found.items()} == {
             k: v.tobytes() for k, v in wanted.items()
         }
+
+
+def test_what_has_no_names_is_refused(tmp_path: Path) -> None:
+    for arrays in ([np.zeros(2)], np.zeros(2), None):
+        with pytest.raises(DataError, match="arrays by name"):
+            save_file(arrays, tmp_path / "a")  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad.errors import DataError
 from minigrad.files import opened
 from minigrad.io import read_checkpoint, save_torch
@@ -322,3 +323,10 @@ def test_archives_above_four_gigabytes(tmp_path: Path, monkeypatch: pytest.Monke
     with zipfile.ZipFile(tmp_path / "a") as archive:
         assert archive.testzip() is None
     assert b"PK\6\6" in (tmp_path / "a").read_bytes()
+
+
+def test_tensors_of_minigrad_are_saved_as_their_arrays(tmp_path: Path) -> None:
+    layer = mg.nn.Linear(2, 3)
+    save_torch({"model": layer.state_dict(), "weight": layer.weight}, tmp_path / "a.pth")
+    found = read_checkpoint(tmp_path / "a.pth")
+    np.testing.assert_array_equal(found.tensors["weight"], layer.weight.detach().numpy())
