@@ -2,7 +2,8 @@
 
 ConvNeXt's own convolutions "patchify", kernel equals stride: then every pixel is in one window, the
 windows are the image with its axes in another order, and so is the gradient of the image. Where
-windows overlap, images are worked on a few at a time, for the windows take more memory than the images.
+windows overlap, a few images are treated at a time, for their windows take more memory than they
+do.
 """
 
 from __future__ import annotations
