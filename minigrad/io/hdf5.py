@@ -3,7 +3,7 @@
 A file begins with a superblock that names the root group. Every object is a header full of
 messages: a dataset's say its shape, its type and where its numbers lie in one piece; a group's
 names a B-tree whose leaves list the members. What Keras never writes (compression, chunks, links,
-files elsewhere) is refused. The HDF5 library itself is no way to read a stranger's file: changed
+files elsewhere) is refused. The HDF5 library itself is not safe for a stranger's file: changed
 bytes make it search without end.
 Source: HDF5 File Format Specification, versions 2.0 and 3.0,
 https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html.
@@ -252,7 +252,7 @@ class _Reader:
                 found.append((kind, content))
                 if kind == _CONTINUATION:
                     place, length = struct.unpack_from("<2Q", content)
-                    skip = 0 if flags < 0 else 4  # its own signature; and a checksum behind
+                    skip = 0 if flags < 0 else 4  # its own signature; and a checksum at the end
                     parts.append((place + skip, max(length - 2 * skip, 0)))
         return found
 

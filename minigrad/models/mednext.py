@@ -26,7 +26,7 @@ from minigrad.tensor import Tensor
 
 __all__ = ["MedNeXt", "mednext_b", "mednext_l", "mednext_m", "mednext_s"]
 
-LEVELS = 4  # resolutions beside the bottleneck
+LEVELS = 4  # resolutions besides the bottleneck
 STAGES = 2 * LEVELS + 1
 DIMS = {"1d": 1, "2d": 2, "3d": 3}
 
@@ -39,7 +39,7 @@ class MedNeXtBlock(Module):
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels; they are the same, but in a block that changes the resolution.
+        Channels; they are the same, except in a block that changes the resolution.
     exp_r : int
         How many times wider the hidden layer is.
     kernel_size : int
@@ -158,7 +158,7 @@ class MedNeXt(Module):
         How many times wider the hidden layer of a block is: one number, or one for each of the
         nine stages; the block into a stage has that of the stage.
     kernel_size : int, default 7
-        Of all depthwise convolutions; `enc_kernel_size` and `dec_kernel_size` go before it.
+        Of all depthwise convolutions; `enc_kernel_size` and `dec_kernel_size` override it.
     enc_kernel_size, dec_kernel_size : int, optional
         Of the encoder with the bottleneck, and of the decoder.
     deep_supervision : bool, default False
