@@ -13,7 +13,7 @@ import minigrad as mg
 from tests.emulated.conftest import SLACK
 from tests.laws.cases import Call, calls
 from tests.laws.table import TABLE, Row
-from tests.laws.test_laws import convert, is_floating, leaves_of, outputs
+from tests.laws.test_laws import claimed, convert, graph, is_floating, leaves_of, outputs
 
 few = settings(
     max_examples=5, deadline=None, derandomize=True, database=None,
@@ -67,6 +67,23 @@ def test_forward_and_gradient_are_those_of_the_cpu(row: Row, cupy: Any) -> None:
                     np.testing.assert_allclose(a, b, tolerance, tolerance * scale)
 
     compare()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_gradients_said_to_be_fresh_are_seen_by_nobody_else(row: Row, cupy: Any) -> None:
+    @few
+    @given(calls(row.build))
+    def check(drawn: Call) -> None:
+        args = convert(drawn, lambda v: mg.tensor(v, device="cuda", requires_grad=is_floating(v)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            outs = [o for o in outputs(row.ours(*args, **drawn.options)) if o.requires_grad]
+            for node in graph(outs):
+                if node.fresh:
+                    node.backward = claimed(node)
+            mg.autograd.backward(outs, [mg.ones_like(o) for o in outs])
+
+    check()
 
 
 @pytest.mark.parametrize("row", [r for r in ROWS if r.smooth], ids=lambda r: r.name)
