@@ -44,8 +44,15 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     >>> options["depths"], options["dims"], options["grn"], options["in_channels"]
     ((1, 2), (8, 16), True, 1)
     """
-    if "bottleneck.0.conv1.weight" in weights:
-        return _mednext(weights)
+    try:
+        if "bottleneck.0.conv1.weight" in weights:
+            return _mednext(weights)
+        return _convnext(weights)
+    except (ArithmeticError, LookupError, TypeError) as error:  # shapes that no model has
+        raise DataError(f"these are not the weights of a whole model ({error!r:.200})") from None
+
+
+def _convnext(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     stages: dict[int, int] = {}
     for key in weights:
         if found := _BLOCK.fullmatch(key):
@@ -53,12 +60,7 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     isotropic = "stem.weight" in weights
     stem_key = "stem.weight" if isotropic else "downsample_layers.0.0.weight"
     first = "blocks.0" if isotropic else "stages.0.0"
-    try:
-        stem, kernel = weights[stem_key], weights[f"{first}.dwconv.weight"]
-        depths = [stages[i] for i in range(len(stages))]
-        dims = [len(weights[f"stages.{i}.0.dwconv.weight"]) for i in stages if not isotropic]
-    except KeyError as error:
-        raise DataError(f"the weights of a whole ConvNeXt have {error}, these do not") from None
+    stem, kernel = weights[stem_key], weights[f"{first}.dwconv.weight"]
     head = weights.get("head.weight")
     options: dict[str, Any] = {
         "in_channels": stem.shape[1],
@@ -71,7 +73,9 @@ def describe(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     }
     if isotropic:
         return options | {"depth": stages[0], "dim": len(stem)}
-    options |= {"depths": tuple(depths), "dims": tuple(dims)}
+    order = range(len(stages))
+    options["depths"] = tuple(stages[i] for i in order)
+    options["dims"] = tuple(len(weights[f"stages.{i}.0.dwconv.weight"]) for i in order)
     if options["dims"] == XXLARGE:
         options["eps"] = 1e-5
     return options | _timm(weights, options["dims"])
@@ -101,10 +105,6 @@ def _is_kernel(array: NDArray[Any] | None) -> bool:
 def _mednext(weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Return MedNeXt's options; whether blocks add their input is not to be seen: all do."""
     parts = ["bottleneck", *(f"{kind}_block_{i}" for kind in ("enc", "dec") for i in range(4))]
-    missing = [f"{part}.0" for part in parts if f"{part}.0.conv2.weight" not in weights]
-    missing += [name for name in ("stem.weight", "out_0.conv_out.weight") if name not in weights]
-    if missing:
-        raise DataError(f"the weights of a whole MedNeXt have {missing[0]}, these have not")
     bottleneck, encoder, decoder = parts[0], parts[1:5], parts[5:]
     stages = [*encoder, bottleneck, *reversed(decoder)]
     widening = [weights[f"{stage}.0.conv2.weight"].shape for stage in stages]

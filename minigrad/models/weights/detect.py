@@ -92,10 +92,11 @@ def as_arrays(weights: Mapping[str, Any]) -> Arrays:
         elif hasattr(value, "detach"):  # PyTorch's
             value = value.detach().cpu()
         array = np.asarray(value)
-        if not isinstance(key, str) or array.dtype.kind == "O":
+        if not isinstance(key, str) or array.dtype.kind in "OcSUmM":
             raise DataError(
-                f"the weights must be arrays by name, but {key!r:.80} is {type(value).__name__}; "
-                "pass the state_dict itself, not what contains it"
+                f"the weights must be arrays of numbers by name, but {key!r:.80} is of type "
+                f"{type(value).__name__} and holds {array.dtype}; pass the state_dict itself, not "
+                "what contains it"
             )
         arrays[key] = array
     return arrays

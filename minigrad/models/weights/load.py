@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -43,6 +44,7 @@ _GRN = re.compile(r"(?:stages\.\d+|blocks|bottleneck)\.\d+\.grn[._]")
 _HEAD = re.compile(r"(head|out_\d+\.conv_out)\.(?:weight|bias)")
 STEMS = ("downsample_layers.0.0.weight", "stem.weight")  # whose input channels may differ
 SHOWN = 6
+LARGER = 16  # times as many numbers a model may have as the file that it is built for
 SIZES = ("depths", "dims", "depth", "dim", "n_channels", "exp_r", "block_counts", "grn")
 
 # What a model of a given name takes over from the weights, where it is not told otherwise.
@@ -245,7 +247,7 @@ def build_with(
     loaded: Loaded,
     rules: Rules,
     options: Mapping[str, Any],
-    taken: Iterable[str] = (),
+    taken: Collection[str] = (),
 ) -> tuple[Module, PretrainedReport]:
     """Build a model for weights, and load them.
 
@@ -265,7 +267,10 @@ def build_with(
     given = {OTHER_NAMES.get(name, name) for name in options}
     found = loaded.options
     wanted = {n: found[n] for n in taken if n in found and n not in given} | dict(options)
-    with init.skip_random():  # all of it is overwritten, if nothing is missing
+    # A file that describes its model cannot ask for one that is much larger than itself.
+    count = sum(array.size for array in loaded.weights.values())
+    limit = init.at_most(LARGER * count + 1_000_000) if taken else nullcontext()
+    with limit, init.skip_random():  # all of it is overwritten, if nothing is missing
         model = build(**wanted)
     report, commit = prepare_weights(model, loaded, rules)
     if report.missing:
@@ -393,8 +398,11 @@ def _misfit(
         there = loaded.weights[name].shape if name in loaded.weights else "missing"
         here = state[own[name]].shape if name in own else "missing"
         shapes.append(f"{name} is {there} there, {here} here")
-    options = loaded.options
-    sizes = ", ".join(f"{k}={options[k]}" for k in SIZES if k in options)
+    try:
+        options = loaded.options
+    except DataError:
+        options = {}
+    sizes = ", ".join(f"{k}={options[k]}" for k in SIZES if k in options) or "no whole model"
     return (
         f"{report.source}: the weights are of another model than this {report.model}; nothing was "
         f"loaded: {_some(shapes) or 'no name fits'}; they belong to one of {sizes}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,7 +125,16 @@ class Row:
     def __init__(self, ours: str, theirs: str, layout: str = "", *, written: bool = True) -> None:
         self.ours, self.theirs, self.layout = ours, theirs, Layout(layout)
         self.written = written
-        self.from_ours, self.to_theirs = Pattern(ours), Pattern(theirs)
+
+    @cached_property  # read when it is needed: there are hundreds of them
+    def from_ours(self) -> Pattern:
+        """The pattern of our key."""
+        return Pattern(self.ours)
+
+    @cached_property
+    def to_theirs(self) -> Pattern:
+        """The pattern of their key."""
+        return Pattern(self.theirs)
 
 
 @dataclass(frozen=True)

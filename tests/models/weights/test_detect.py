@@ -142,7 +142,7 @@ def test_unknown_names() -> None:
         r".*is it stages\.\{i\}\.blocks\.\{j\}\.conv_dw\.\*\?",
     ):
         recognise(wrong)
-    with pytest.raises(DataError, match=r"'model' is dict; pass the state_dict itself"):
+    with pytest.raises(DataError, match=r"'model' is of type dict.*pass the state_dict itself"):
         recognise({"model": {"head.weight": np.ones(3)}})
     with pytest.raises(OptionError, match=r"unknown naming 'tim'; did you mean 'timm'"):
         rename(tiny().state_dict(), "tim")

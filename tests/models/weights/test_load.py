@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import io, models
-from minigrad.errors import DataError, OptionError, StateError
+from minigrad.errors import DataError, MinigradError, OptionError, StateError
 from minigrad.models.registry import find
 from minigrad.models.timm_convnext import SIZES as TIMM_SIZES
 from minigrad.models.variants import SIZES
@@ -164,3 +165,46 @@ def test_a_licence_in_the_file_is_told(tmp_path: Path) -> None:
     weights = {k: v.numpy() for k, v in models.ConvNeXt(**TINY).state_dict().items()}
     io.save_file(weights, tmp_path / "a.safetensors", {"license": "MIT"})
     assert models.load_pretrained(None, tmp_path / "a.safetensors")[1].licence == "MIT"
+
+
+def mutant(weights: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """Return weights with something wrong: names, shapes, kinds of numbers."""
+    weights = dict(weights)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        key = rng.choice(list(weights))
+        array, place = weights[key], rng.randrange(len(key))
+        shape = [rng.choice((0, 1, 2, 3, 8, 300)) for _ in range(rng.randrange(4))]
+        changes = [
+            (key, np.zeros(shape, np.float32)),
+            (key, array.reshape(-1)),
+            (key, np.ones(array.shape, rng.choice((np.int8, np.float16, complex, bool)))),
+            (key[:place] + rng.choice("0123456789.abw_") + key[place + 1 :], array),
+            (key.replace("0", rng.choice(("1", "7", "999999")), 1), array[..., None]),
+        ]
+        weights.pop(key)
+        if rng.random() < 0.9:
+            name, changed = rng.choice(changes)
+            weights[name] = changed
+    return weights
+
+
+def test_wrong_weights_are_loaded_or_refused() -> None:
+    rng, sizes = random.Random(0), TINY | {"depths": (1, 2)}
+    good = [models.export_state_dict(models.ConvNeXtV2(**sizes), n) for n in ("facebook", "timm")]
+    good += [models.export_state_dict(models.ConvNeXt(**sizes), n) for n in ("keras", "keras_h5")]
+    mednext = models.MedNeXt(1, 2, 2, 2, 3, block_counts=(1,) * 9, do_res=True, dim="2d")
+    good.append(models.export_state_dict(mednext, "mednext"))
+    refused = 0
+    for _ in range(300):
+        try:
+            models.load_pretrained(None, mutant(rng.choice(good), rng))
+        except MinigradError:
+            refused += 1
+    assert 50 < refused < 250
+
+
+def test_a_file_cannot_ask_for_a_model_much_larger_than_itself() -> None:
+    weights = {k: v.numpy() for k, v in models.ConvNeXt(**TINY).state_dict().items()}
+    weights["stages.0.0.dwconv.weight"] = np.zeros((100_000, 1, 1, 1), np.float32)
+    with pytest.raises(MinigradError, match="would make the model larger than it may be"):
+        models.load_pretrained(None, weights)
