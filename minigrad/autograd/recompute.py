@@ -8,7 +8,7 @@ from typing import Any
 
 from minigrad import random
 from minigrad.autograd.engine import run
-from minigrad.autograd.node import Function, next_seq, record, watch
+from minigrad.autograd.node import Function, next_seq, record
 from minigrad.autograd.versions import versions_of
 from minigrad.casting import using
 from minigrad.errors import GraphError
@@ -117,7 +117,6 @@ def checkpoint(
     parents = (*[t._node for t in tensors], *outside)
     result = wrap(out.array)
     record(node, result, parents, tensors, [t.array for t in tensors], versions_of(tensors))
-    watch(node, result, current().flags)
     return result
 
 
