@@ -207,6 +207,20 @@ def test_the_page_shows_what_the_benchmarks_take(repo):
     assert {claim.section.replace(" ", "-") for claim in claims.CLAIMS} <= used
 
 
+@pytest.mark.parametrize(
+    ("pattern", "place"),
+    [
+        (r"perf_count|process_time\b", "turns.py"),
+        (r"ArgumentParser\(", "options.py"),
+        (r"import write_text|json\.dump\(", "results.py"),
+        (r"rjust|ljust|:[<>]\{?\w", "tables.py"),
+    ],
+)
+def test_timing_options_recording_and_printing_have_one_place_each(repo, pattern, place):
+    files = (repo / "benchmarks").glob("*.py")
+    assert {path.name for path in files if re.search(pattern, path.read_text())} == {place}
+
+
 # ---- twins ------------------------------------------------------------------------------------
 
 
