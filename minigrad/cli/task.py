@@ -22,11 +22,12 @@ class TaskCommand:
         """Declare the options."""
         config = self.task.config
         recipes = {**config.recipes, "a folder of pictures": config.folder}
-        parser.epilog = "other defaults, by data set:\n" + "\n".join(
+        lines = [
             f"  {name}: " + ", ".join(f"{key} {plain(value)}" for key, value in recipe.items())
             for name, recipe in recipes.items()
             if recipe
-        )
+        ]
+        parser.epilog = "\n".join(["other defaults, by data set:", *lines]) if lines else None
         suffix = self.task.suffix
         called = "that of the data set" + (f" and {suffix}" if suffix else "")
         add = parser.add_argument

@@ -33,10 +33,8 @@ def list_datasets(masks: bool = False) -> list[str]:
 
     Examples
     --------
-    >>> list_datasets()
-    ['digits', 'fashion-mnist', 'mnist1d']
-    >>> list_datasets(masks=True)
-    ['brain', 'fashion-scenes']
+    >>> "digits" in list_datasets(), "digits" in list_datasets(masks=True)
+    (True, False)
     """
     return sorted(name for name, source in sources.items() if source.masks == masks)
 

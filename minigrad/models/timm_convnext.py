@@ -163,7 +163,7 @@ class TimmConvNeXt(ConvNeXt):
         return Sequential(first, *between, conv(middle, dim, 3, 2, 1, **at), norm)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Return the last stage's map, (N, dims[-1], *spatial), normed if ``head_norm_first``."""
+        """Return the last map ``(N, dims[-1], *spatial)``, normed if `head_norm_first`."""
         y: Tensor = self.norm_pre(super().forward_features(x))
         return y
 

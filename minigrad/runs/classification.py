@@ -59,7 +59,6 @@ class TrainConfig(Config):
     """
 
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "digits": {},
         "fashion-mnist": {
             "depths": (2, 2),
             "dims": (64, 128),

@@ -65,7 +65,7 @@ class Config:
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # what differs for a data set …
     folder: ClassVar[Mapping[str, Any]] = {}  # … and for a folder of pictures
 
-    data: str = option("digits", "data set: digits, fashion-mnist, mnist1d, or a picture folder")
+    data: str = option("digits", "a data set that 'minigrad data' lists, or a picture folder")
     download: bool = option(False, "fetch the data set if it is not on this machine")
     image_size: int = option(0, "side to scale pictures to; 0: the data's own, 224 for folders")
     model: str = option("convnextv2", "convnext or convnextv2 of the sizes below, or a named model")
@@ -116,7 +116,8 @@ class Config:
                 raise unknown("training option", name, names, synonyms(names))
         typed = {name: _typed(name, value, hints[name]) for name, value in merged.items()}
         typed |= {name: _absolute(typed[name]) for name in PATHS if name in typed}
-        recipe = cls.recipes.get(cls.data_of(typed), cls.folder)
+        data = cls.data_of(typed)
+        recipe = cls.recipes.get(data, {} if data in sources else cls.folder)
         config = cls(**{**recipe, **cls._of_model(typed.get("model")), **typed})
         config.check()
         return config

@@ -77,7 +77,7 @@ class SegmentConfig(Config):
         },
     }
 
-    data: str = option("fashion-scenes", "what is segmented: fashion-scenes or brain")
+    data: str = option("fashion-scenes", "what is segmented; 'minigrad data' lists what has masks")
     root: str = option("", "folder of the data's files, where they are in no usual place")
     samples: int = option(0, "scenes or cubes that are made for training; 0: the data's own number")
     held_out: int = option(0, "scenes that are made for testing; 0: the data's own number")

@@ -16,6 +16,7 @@ from minigrad.kernels.arrays.running import BLOCK
 from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.kernels.formulas import gelu
 from minigrad.kernels.namespaces import NumPy
+from minigrad.kernels.table import WAYS
 
 rng = np.random.default_rng(0)
 XP = NumPy(np)
@@ -72,6 +73,11 @@ def _tuple(result: Any) -> tuple[Any, ...]:
 
 def _cast(value: Any, dtype: Any) -> Any:
     return value.astype(dtype) if isinstance(value, np.ndarray) else value
+
+
+def test_every_kernel_that_runs_in_pieces_is_called() -> None:
+    in_their_own_tests = {"matmul", "mlp"}
+    assert WAYS.keys() - in_their_own_tests <= CALLS.keys()
 
 
 @pytest.mark.parametrize("name", CALLS)

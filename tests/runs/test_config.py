@@ -8,18 +8,32 @@ import pytest
 
 from minigrad.data import list_datasets
 from minigrad.errors import DataError, OptionError
-from minigrad.runs import PretrainConfig, SegmentConfig, TrainConfig, read_toml
+from minigrad.runs import PretrainConfig, SegmentConfig, Task, TrainConfig, read_toml, tasks
 from minigrad.runs.config import SYNONYMS
 
 
-def test_every_data_set_has_a_recipe_that_is_valid() -> None:
-    assert sorted(TrainConfig.recipes) == list_datasets()
-    for recipe in (*TrainConfig.recipes.values(), TrainConfig.folder):
-        TrainConfig.from_values(recipe)
+@pytest.mark.parametrize("task", tasks.values(), ids=lambda task: task.name)
+def test_every_data_set_and_recipe_of_a_task_is_valid(task: Task[Any]) -> None:
+    config = task.config
+    names = list_datasets(config.masks)
+    assert set(config.recipes) <= set(names)
+    for name in names:
+        made = config.from_values({"data": name})
+        assert made == config(**{"data": name, **config.recipes.get(name, {})})
+    config.from_values(config.folder)
 
 
-def test_every_option_explains_itself() -> None:
-    assert all(field.metadata["help"] for field in dataclasses.fields(TrainConfig))
+@pytest.mark.parametrize("task", tasks.values(), ids=lambda task: task.name)
+def test_a_task_explains_itself(task: Task[Any]) -> None:
+    assert task.help.endswith(".")
+    assert f"  minigrad {task.name} " in task.examples
+    assert all(task.files.values())
+    assert all(field.metadata["help"] for field in dataclasses.fields(task.config))
+
+
+def test_what_tells_tasks_apart_is_their_own() -> None:
+    for fact in ("name", "checkpoint", "config"):
+        assert len({getattr(task, fact) for task in tasks.values()}) == len(tasks), fact
 
 
 def test_later_values_win_over_earlier_ones_and_over_the_recipe() -> None:

@@ -133,7 +133,9 @@ def test_a_new_task_has_every_command(capsys: pytest.CaptureFixture[str]) -> Non
     assert "runs/bars is a run of 'minigrad height'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["height", "--help"])
-    assert "of the heights (default: 6.0)" in capsys.readouterr().out
+    usage = capsys.readouterr().out
+    assert "of the heights (default: 6.0)" in usage
+    assert "by data set" not in usage  # it has no recipes
 
 
 def test_a_new_task_resumes_to_the_same_bits(
@@ -165,6 +167,7 @@ def test_a_model_brings_its_data_and_options(capsys: pytest.CaptureFixture[str])
     assert HeightConfig.from_values({"model": "flat"}).scale == 5.0
     assert runs.SegmentConfig.data_of({"model": "flat"}) == "fashion-scenes"  # has no masks
     assert runs.TrainConfig.from_values({}).lr == 4e-3
+    assert runs.TrainConfig.from_values({"data": "bars"}) == runs.TrainConfig(data="bars")
 
     out = run(capsys, "train --model flat")
     assert "flat with 1,814 parameters on bars: 40 images to train on, 20 held out" in out
