@@ -15,7 +15,7 @@ import numpy as np
 from minigrad import backend, dtypes, modes
 from minigrad.convert import as_array, from_arguments
 from minigrad.dtypes import DType
-from minigrad.errors import DTypeError, GraphError, RangeError, ShapeError
+from minigrad.errors import DTypeError, GraphError, RangeError, ShapeError, unknown
 
 if TYPE_CHECKING:
     from minigrad._methods import TensorMethods
@@ -150,9 +150,16 @@ class Tensor(TensorMethods):
             raise RangeError(f"{what}: there is no axis {dim} in a tensor of shape {self.shape}")
         return dim
 
-    def is_contiguous(self) -> bool:
-        """Return True if the elements lie in memory in C order."""
-        return self.array.flags.c_contiguous  # type: ignore[no-any-return]
+    def is_contiguous(self, memory_format: str = "contiguous_format") -> bool:
+        """Return True if the elements lie in memory in C order, or as `memory_format` says."""
+        array = self.array
+        if memory_format in ("channels_last", "channels_last_3d"):
+            if array.ndim != (4 if memory_format == "channels_last" else 5):
+                return False
+            array = array.transpose(0, *range(2, array.ndim), 1)
+        elif memory_format != "contiguous_format":
+            raise unknown("memory format", str(memory_format), ["contiguous_format", "channels_last"])
+        return array.flags.c_contiguous  # type: ignore[no-any-return]
 
     def is_floating_point(self) -> bool:
         """Return True for floating types."""

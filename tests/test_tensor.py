@@ -275,6 +275,16 @@ def test_tensor_from_sizes_and_lists_is_pytorchs() -> None:
             mg.Tensor(*wrong)
 
 
+def test_contiguous_in_a_memory_format() -> None:
+    y = mg.nn.Conv2d(2, 3, 1)(mg.ones(1, 2, 4, 5))
+    assert y.is_contiguous(memory_format=mg.channels_last)
+    assert not y.is_contiguous()
+    assert not mg.ones(1, 2, 4, 5).is_contiguous(memory_format=mg.channels_last)
+    assert not mg.ones(2, 3).is_contiguous(memory_format=mg.channels_last)
+    with pytest.raises(OptionError, match="memory format"):
+        y.is_contiguous(memory_format="channels")
+
+
 def test_data_of_another_kind() -> None:
     x = mg.ones(2, requires_grad=True)
     with pytest.raises(DTypeError, match="requires grad"):

@@ -454,6 +454,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         )
     if weight.numel() > 1:
         weight = reshape(weight, (-1, *(1,) * (x.ndim - 2)))
+    elif not x.ndim:
+        weight = reshape(weight, ())
     check_same_dtype("prelu", x, weight)
     return Prelu()(x, weight)
 
