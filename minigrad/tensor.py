@@ -158,7 +158,9 @@ class Tensor(TensorMethods):
                 return False
             array = array.transpose(0, *range(2, array.ndim), 1)
         elif memory_format != "contiguous_format":
-            raise unknown("memory format", str(memory_format), ["contiguous_format", "channels_last"])
+            raise unknown(
+                "memory format", str(memory_format), ["contiguous_format", "channels_last"]
+            )
         return array.flags.c_contiguous  # type: ignore[no-any-return]
 
     def is_floating_point(self) -> bool:

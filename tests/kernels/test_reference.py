@@ -11,7 +11,7 @@ import pytest
 
 from minigrad.backend import use_kernels
 from minigrad.kernels import pick
-from minigrad.kernels.arrays import conv, depthwise_conv
+from minigrad.kernels.arrays import conv, depthwise_conv, running
 from minigrad.kernels.arrays.running import BLOCK
 from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.kernels.formulas import gelu
@@ -106,6 +106,12 @@ def test_layout_does_not_matter(name: str) -> None:
         args = [turn(a) if isinstance(a, np.ndarray) else a for a in CALLS[name]]
         for a, b in zip(_tuple(pick(name, X)(*args)), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_elements_that_broadcast_equal_the_formula() -> None:
+    angle = running.elements(lambda xp, x, y: xp.arctan2(x, y))
+    for other in (G, G[:1], G[:, :1], 2.0):
+        np.testing.assert_array_equal(angle(XP, X, other), np.arctan2(X, other))
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "gelu", "grn", "cross_entropy", "group_norm"])

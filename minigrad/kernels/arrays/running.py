@@ -92,13 +92,13 @@ def rows(arrays: int, axes: int) -> Callable[[Kernel], Kernel]:
 
 
 def elements(formula: Kernel) -> Kernel:
-    """Run an elementwise formula (arguments of one shape) in blocks, whatever the memory layout."""
+    """Run an elementwise formula in blocks, whatever the layout; in one go if shapes differ."""
     whole = in_float32(formula)
 
     @functools.wraps(formula)
     def run(xp: Any, *arrays: Array) -> Array:
         x = arrays[0]
-        if x.size <= BLOCK:
+        if x.size <= BLOCK or any(np.shape(a) != x.shape for a in arrays):
             return whole(xp, *arrays)
         out = np.empty_like(x)  # keeps the order of the axes in memory
         order = sorted(range(x.ndim), key=lambda axis: -out.strides[axis])
