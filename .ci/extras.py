@@ -123,6 +123,14 @@ def fast() -> None:
         np.testing.assert_allclose(compiled, pick("gelu", x)(x), rtol=1e-5, atol=1e-6)
 
 
+def onnx() -> None:
+    import minigrad as mg
+
+    with tempfile.TemporaryDirectory() as folder:
+        mg.onnx.export(mg.nn.Linear(3, 2), Path(folder, "layer.onnx"), mg.ones(1, 3))
+        assert mg.onnx.load_weights(Path(folder, "layer.onnx")).keys() == {"weight", "bias"}
+
+
 def emulate() -> None:
     """NVIDIA's compiler takes a kernel of ours."""
     from minigrad.kernels.cuda.launcher import declarations, expression, source
@@ -198,6 +206,7 @@ PROMISES: dict[str, Callable[[], None]] = {
     "images": images,
     "bfloat16": bfloat16,
     "fast": fast,
+    "onnx": onnx,
     "docs": readme,
     "test": readme,
     "emulate": emulate,

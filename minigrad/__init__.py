@@ -72,7 +72,9 @@ contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
 _ROOMS = {"autograd", "errors", "ops", "random"}
 # Imported on first use.
-_PACKAGES = {"amp", "cli", "data", "io", "models", "nn", "optim", "runs", "train", "viz"}
+_PACKAGES = {
+    "amp", "cli", "data", "io", "models", "nn", "onnx", "optim", "runs", "train", "viz",
+}  # fmt: skip
 
 globals().update(_NAMES["minigrad"])
 __all__ = sorted(

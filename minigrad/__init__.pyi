@@ -55,6 +55,7 @@ from minigrad import data as data
 from minigrad import io as io
 from minigrad import models as models
 from minigrad import nn as nn
+from minigrad import onnx as onnx
 from minigrad import optim as optim
 from minigrad import runs as runs
 from minigrad import train as train

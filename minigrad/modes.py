@@ -25,6 +25,7 @@ __all__ = [
     "ANOMALY",
     "GRAD",
     "INFERENCE",
+    "TRACE",
     "ModeBlock",
     "current",
     "detect_anomaly",
@@ -40,6 +41,7 @@ __all__ = [
 GRAD = 1
 INFERENCE = 2
 ANOMALY = 4
+TRACE = 8
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -50,7 +52,7 @@ class Modes:
     Attributes
     ----------
     flags : int
-        GRAD, INFERENCE and ANOMALY.
+        GRAD, INFERENCE, ANOMALY and TRACE.
     autocast : Casting or None
         None where it is off.
     block : object

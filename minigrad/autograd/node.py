@@ -19,10 +19,11 @@ from minigrad import backend, dtypes
 from minigrad.autograd.anomaly import check_result
 from minigrad.autograd.foreign import checked_result
 from minigrad.autograd.refusals import changed, explain, serves_once, spent
+from minigrad.autograd.tracing import note
 from minigrad.autograd.versions import InferenceVersion, link_view, versions_of
 from minigrad.dtypes import DType
 from minigrad.errors import ShapeError
-from minigrad.modes import ANOMALY, GRAD, INFERENCE, current
+from minigrad.modes import ANOMALY, GRAD, INFERENCE, TRACE, current
 from minigrad.tensor import LeafNode, Tensor, wrap
 
 __all__ = ["Cast", "Function", "LeafNode", "next_seq", "record", "sum_to", "watch"]
@@ -168,7 +169,7 @@ class Function:
         if self.view:
             link_view(self, inputs[0], result)
         if flags > GRAD:
-            watch(self, result, flags)
+            watch(self, inputs, result, flags)
         return result
 
     def _widens(self, x: Any) -> bool:
@@ -258,12 +259,14 @@ def record(
     result._node = node
 
 
-def watch(node: Function, result: Tensor, flags: int) -> None:
-    """Do what inference mode and anomaly mode ask of a fresh result."""
+def watch(node: Function, inputs: tuple[Any, ...], result: Tensor, flags: int) -> None:
+    """Do what inference mode, anomaly mode and a trace ask of a fresh result."""
     if flags & INFERENCE:
         result._version = InferenceVersion()
     if flags & ANOMALY:
         check_result(node, result.array)
+    if flags & TRACE:
+        note(node, inputs, result)
 
 
 class Cast(Function):

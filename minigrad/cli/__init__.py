@@ -9,7 +9,18 @@ from io import TextIOWrapper
 from typing import Any
 
 from minigrad import __version__
-from minigrad.cli import convert, data, doctor, explain, graph, models, predict, summary, val
+from minigrad.cli import (
+    convert,
+    data,
+    doctor,
+    explain,
+    export,
+    graph,
+    models,
+    predict,
+    summary,
+    val,
+)
 from minigrad.cli.parser import Parser
 from minigrad.cli.task import TaskCommand
 from minigrad.errors import MinigradError
@@ -17,7 +28,7 @@ from minigrad.runs import tasks
 
 __all__ = ["main"]
 
-MODULES = (val, predict, explain, summary, models, convert, data, graph, doctor)
+MODULES = (val, predict, explain, summary, models, export, convert, data, graph, doctor)
 ABOUT = "Train and use ConvNeXt models, and look inside them."
 EXAMPLES = """examples:
   minigrad train                                  a small ConvNeXt V2 on handwritten digits

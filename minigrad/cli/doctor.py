@@ -25,6 +25,7 @@ EXTRAS = (
     ("numba", "numba", "fast", "compiled kernels on the CPU"),
     ("threadpoolctl", "threadpoolctl", "fast", "control of BLAS threads"),
     ("ml_dtypes", "ml_dtypes", "bfloat16", "the bfloat16 type"),
+    ("onnx_ir", "onnx-ir", "onnx", "models as ONNX files"),
 )
 
 

@@ -1,9 +1,10 @@
-"""Helpers on the gradients of parameters: clipping."""
+"""Helpers: clipping of gradients, a model in evaluation mode for a while."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,22 @@ from minigrad import dtypes
 from minigrad.backend import at_hand, get_xp, quietly
 from minigrad.errors import DataError
 from minigrad.kernels import pick
+from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "evaluating"]
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Put every module into evaluation mode, and back as it was."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
 
 
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -106,7 +106,7 @@ class Arithmetic(Binary):
                 else:
                     record(self, result, (p, q))
         if flags > GRAD:
-            watch(self, result, flags)
+            watch(self, (x, y), result, flags)
         return result
 
 

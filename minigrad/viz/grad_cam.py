@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from minigrad.autograd.engine import grad
 from minigrad.errors import GraphError, OptionError, RangeError, ShapeError
 from minigrad.modes import enable_grad
 from minigrad.nn import Module
+from minigrad.nn.utils import evaluating
 from minigrad.ops.elementwise import where
 from minigrad.tensor import Tensor
 
-__all__ = ["ClassSums", "evaluating", "find_layer", "grad_cam"]
+__all__ = ["ClassSums", "find_layer", "grad_cam"]
 
 
 def grad_cam(
@@ -158,18 +158,6 @@ def find_layer(model: Module, layer: str | None) -> str:
             f"{', '.join(name for name, _ in model.named_children())}"
         )
     return stages[-1]
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Put every module into evaluation mode, and back as it was."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
 
 
 def _choose(scores: Any, target: int | Sequence[int] | None) -> NDArray[np.int64]:

@@ -13,8 +13,9 @@ from minigrad.autograd.engine import grad
 from minigrad.errors import GraphError, OptionError, ShapeError
 from minigrad.modes import enable_grad
 from minigrad.nn import Module
+from minigrad.nn.utils import evaluating
 from minigrad.tensor import Tensor
-from minigrad.viz.grad_cam import evaluating, find_layer
+from minigrad.viz.grad_cam import find_layer
 
 __all__ = ["receptive_field", "receptive_side"]
 

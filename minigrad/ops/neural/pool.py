@@ -8,7 +8,7 @@ scatters to these places, and the gradient of that gathers from them.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,11 +26,42 @@ Table = np.ndarray[Any, Any]
 Window = tuple[int, int, int, int, int]  # n, kernel, stride, padding, dilation
 
 
-class Separable(Function):
-    """One linear map per spatial axis; the backward applies the transposed maps."""
+class Pooling(NamedTuple):
+    """The windows of average and maximum pooling, one entry per spatial axis."""
 
-    def __init__(self, maps: tuple[AxisMap | None, ...]) -> None:
-        self.maps = maps
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    dilation: Ints
+    ceil_mode: bool
+    count_include_pad: bool = True
+    divisor: int | None = None
+
+
+class Adaptive(NamedTuple):
+    """Windows that lead to `size`."""
+
+    size: Ints
+
+
+class Resizing(NamedTuple):
+    """An interpolation; `scales` are those that were asked for, None where a size was."""
+
+    mode: str
+    align_corners: bool
+    scales: tuple[float, ...] | None
+
+
+class Separable(Function):
+    """One linear map per spatial axis; the backward applies the transposed maps.
+
+    `rule` says what the maps were made for: they are of one size, an exported graph is of any.
+    """
+
+    def __init__(
+        self, maps: tuple[AxisMap | None, ...], rule: Pooling | Adaptive | Resizing | None = None
+    ) -> None:
+        self.maps, self.rule = maps, rule
 
     def forward(self, x: Any) -> Any:
         return pick("separable", x)(x, self.maps)
@@ -42,8 +73,8 @@ class Separable(Function):
 class MaxPool(Function):
     """Maximum of every window; `where` keeps their places, which have no derivative."""
 
-    def __init__(self, tables: tuple[Table, ...]) -> None:
-        self.tables = tables
+    def __init__(self, tables: tuple[Table, ...], rule: Pooling | Adaptive) -> None:
+        self.tables, self.rule = tables, rule
 
     def forward(self, x: Any) -> Any:
         self.size = x.shape[2:]
@@ -178,6 +209,11 @@ def _windows(
     return windows
 
 
+def _pooling(windows: list[Window], ceil_mode: bool) -> Pooling:
+    _, kernel, stride, padding, dilation = zip(*windows, strict=True)
+    return Pooling(kernel, stride, padding, dilation, ceil_mode)
+
+
 def _avg_pool(
     name: str,
     dims: int,
@@ -200,7 +236,10 @@ def _avg_pool(
         _average_map(n, k, s, p, ceil_mode, divisor)
         for (n, k, s, p, _), divisor in zip(windows, divisors, strict=True)
     ]
-    return one_image(Separable(tuple(maps))(x), input, dims)
+    rule = _pooling(windows, ceil_mode)._replace(
+        count_include_pad=count_include_pad, divisor=divisor_override
+    )
+    return one_image(Separable(tuple(maps), rule)(x), input, dims)
 
 
 def _max_pool(
@@ -217,11 +256,10 @@ def _max_pool(
     x = check_images(name, input, dims)
     windows = _windows(name, dims, x, kernel_size, stride, padding, dilation, ceil_mode)
     tables = tuple(_window_table(*w, ceil_mode) for w in windows)
-    return _max(tables, x, input, dims, return_indices)
+    return _max(MaxPool(tables, _pooling(windows, ceil_mode)), x, input, dims, return_indices)
 
 
-def _max(tables: tuple[Table, ...], x: Tensor, input: Any, dims: int, return_indices: bool) -> Any:
-    op = MaxPool(tables)
+def _max(op: MaxPool, x: Tensor, input: Any, dims: int, return_indices: bool) -> Any:
     y = one_image(op(x), input, dims)
     if not return_indices:
         return y
@@ -243,7 +281,7 @@ def _adaptive(name: str, dims: int, input: Any, output_size: Any) -> tuple[Tenso
 def _adaptive_avg_pool(name: str, dims: int, input: Any, output_size: Any) -> Tensor:
     x, out = _adaptive(name, dims, input, output_size)
     maps = tuple(adaptive_map(n, o) for n, o in zip(x.shape[2:], out, strict=True))
-    return one_image(Separable(maps)(x), input, dims)
+    return one_image(Separable(maps, Adaptive(out))(x), input, dims)
 
 
 def _adaptive_max_pool(
@@ -251,7 +289,7 @@ def _adaptive_max_pool(
 ) -> Any:
     x, out = _adaptive(name, dims, input, output_size)
     tables = tuple(_adaptive_table(n, o) for n, o in zip(x.shape[2:], out, strict=True))
-    return _max(tables, x, input, dims, return_indices)
+    return _max(MaxPool(tables, Adaptive(out)), x, input, dims, return_indices)
 
 
 @operation("functional")

@@ -17,7 +17,7 @@ from minigrad.errors import OptionError, ShapeError, unknown
 from minigrad.kernels.arrays.separable import AxisMap
 from minigrad.ops.arguments import check_floating, check_tensor
 from minigrad.ops.declare import operation
-from minigrad.ops.neural.pool import Separable, adaptive_map
+from minigrad.ops.neural.pool import Resizing, Separable, adaptive_map
 from minigrad.ops.shape import clone
 from minigrad.tensor import Tensor
 
@@ -156,7 +156,10 @@ def interpolate(
             maps.append(_nearest_map(n, o, scale, mode == "nearest-exact"))
         else:
             maps.append(_smooth_map(n, o, scale, mode, bool(align_corners)))
-    return Separable(tuple(maps))(x) if any(maps) else clone(x)
+    if not any(maps):
+        return clone(x)
+    asked = None if scale_factor is None or recompute_scale_factor else scales
+    return Separable(tuple(maps), Resizing(mode, bool(align_corners), asked))(x)
 
 
 def _sizes(
