@@ -616,7 +616,7 @@ class Norm(Function):
     def forward(self, x: Any) -> Any:
         total = self.powers(x).sum(self.dims, keepdims=self.keepdim)
         out = total ** (1.0 / self.p)
-        if anywhere(lambda t: ~((t > 1e-30) & (t < math.inf)), total):
+        if x.size and anywhere(lambda t: ~((t > 1e-30) & (t < math.inf)), total):
             return self.scaled(x)
         return out
 

@@ -373,3 +373,17 @@ def test_gradients_of_extremes_that_are_nan(name: str) -> None:
             out.sum().backward()
             gradients.append(x.grad.numpy())
         np.testing.assert_array_equal(*gradients)
+
+
+@pytest.mark.parametrize("p", ["fro", 0, 0.5, 1, 2, 3])
+def test_the_norm_of_nothing_is_0(p: float | str) -> None:
+    x = mg.ones(0, 3, requires_grad=True)
+    y = mg.norm(x, p=p)
+    assert y.item() == 0.0
+    assert mg.norm(x, p=p, dim=0).tolist() == [0.0] * 3
+    assert mg.norm(x, p=p, dim=1).shape == (0,)
+    if y.requires_grad:
+        y.backward()
+        assert x.grad is not None
+        assert x.grad.shape == (0, 3)
+    assert mg.nn.functional.normalize(mg.ones(3, 0)).shape == (3, 0)
