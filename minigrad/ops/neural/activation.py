@@ -115,7 +115,7 @@ class HardSigmoid(Function):
 
 
 class HardSwish(Function):
-    """``x * relu6(x + 3) / 6``."""
+    """``x * relu6(x + 3) / 6``; derivative 0 and 1 at the ends, as in PyTorch."""
 
     several_steps = True
     saves = (0,)
@@ -125,7 +125,7 @@ class HardSwish(Function):
 
     def backward(self, g: Any, x: Any) -> Any:
         where = get_xp(g).where
-        return where(x < -3.0, 0.0, where(x <= 3.0, g * (x / 3.0 + 0.5), g))
+        return where(x <= -3.0, 0.0, where(x < 3.0, g * (x / 3.0 + 0.5), g))
 
 
 class Prelu(Function):

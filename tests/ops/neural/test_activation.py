@@ -128,3 +128,22 @@ def test_softmax_of_nothing_is_nothing(name: str, shape: tuple[int, ...], dim: i
         assert tuple(y.shape) == shape
         y.sum().backward()
         assert tuple(x.grad.shape) == shape
+
+
+ENDS = [-6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0, 20.0]
+WITH_ENDS: list[tuple[str, tuple[Any, ...]]] = [
+    ("hardswish", ()), ("hardsigmoid", ()), ("relu6", ()), ("relu", ()), ("leaky_relu", (0.1,)),
+    ("elu", (2.0,)), ("selu", ()), ("celu", (0.5,)), ("silu", ()), ("mish", ()),
+    ("softplus", (2.0, 3.0)), ("logsigmoid", ()), ("hardtanh", (-3.0, 3.0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), WITH_ENDS)
+def test_gradients_where_pieces_meet_are_pytorchs(name: str, options: tuple[Any, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    numbers = np.resize(np.array(ENDS, np.float32), 32)  # enough for its vector loops
+    x, t = mg.tensor(numbers, requires_grad=True), torch.tensor(numbers, requires_grad=True)
+    getattr(mg.nn.functional, name)(x, *options).sum().backward()
+    getattr(torch.nn.functional, name)(t, *options).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-5, atol=1e-6)
