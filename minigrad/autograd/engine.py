@@ -33,7 +33,7 @@ def backward(
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    inputs: Sequence[Tensor] | None = None,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradient of `tensors` to the ``grad`` of every leaf they depend on.
 
@@ -48,7 +48,7 @@ def backward(
         Keep the saved values, so that backward can run again. Default: `create_graph`.
     create_graph : bool, default False
         Record the backward pass too, for higher derivatives.
-    inputs : sequence of Tensor, optional
+    inputs : Tensor or sequence of Tensor, optional
         Fill the ``grad`` of these alone.
 
     Raises
@@ -66,6 +66,10 @@ def backward(
     tensor(6.)
     """
     roots = pair(tensors, grad_tensors, "backward")
+    if inputs is not None:
+        inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if not inputs:
+            raise GraphError("backward: inputs is empty; leave it out to fill all leaves' grad")
     nodes = None if inputs is None else [input_node(t, "backward") for t in inputs]
     gradients = run(roots, nodes, retain_graph, create_graph)
     targets = [node.tensor() for node in gradients] if inputs is None else inputs

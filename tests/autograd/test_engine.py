@@ -451,3 +451,13 @@ def test_a_gradient_of_another_float_dtype_is_cast():
     Wide()(x).sum().backward(create_graph=True)
     assert x.grad.dtype == mg.float32
     assert x.grad.tolist() == [4.0, 4.0]
+
+
+def test_backward_to_one_input_and_to_none() -> None:
+    x, w = mg.ones(2, requires_grad=True), mg.ones(2, requires_grad=True)
+    y = (x * w).sum()
+    with pytest.raises(GraphError, match="inputs is empty"):
+        y.backward(inputs=[])
+    y.backward(inputs=x)
+    assert x.grad is not None
+    assert w.grad is None
