@@ -157,12 +157,12 @@ def jacobian(function: Callable[..., Any], inputs: Inputs, create_graph: bool = 
                     rows, _grads([out], leaves, [v], create_graph, True), strict=True
                 ):
                     row.append(g)
-            blocks.append([_rows(r, out, x) for r, x in zip(rows, leaves, strict=True)])
+            blocks.append([_stack_rows(r, out, x) for r, x in zip(rows, leaves, strict=True)])
     packed = [_pack(block, isinstance(inputs, Tensor)) for block in blocks]
     return _pack(packed, single)
 
 
-def _rows(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:
+def _stack_rows(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:
     """Stack gradient rows to shape ``out.shape + x.shape``."""
     if not rows:
         return wrap(get_xp(x.array).zeros(out.shape + x.shape, x.dtype))

@@ -392,7 +392,7 @@ class FCMAE(Module):
     def forward_loss(self, images: Tensor, pred: Tensor, mask: Tensor) -> Tensor:
         """Return the mean squared error of the removed patches."""
         target, _, _ = self._target(images)
-        error = (self._rows(pred) - target).square().mean(-1)
+        error = (self._as_patches(pred) - target).square().mean(-1)
         removed = mask.to(error.dtype)
         return (error * removed).sum() / removed.sum()
 
@@ -403,7 +403,7 @@ class FCMAE(Module):
         taken from the image.
         """
         _, mean, std = self._target(images)
-        rows = self._rows(pred) * std + mean
+        rows = self._as_patches(pred) * std + mean
         removed = mask.to(rows.dtype)[:, :, None]
         rows = rows * removed + patchify(images, self.patch_size) * (1.0 - removed)
         return unpatchify(rows, self.patch_size, self.in_channels, self._grid(images))
@@ -417,7 +417,7 @@ class FCMAE(Module):
         std = (rows.var(-1, keepdim=True) + 1e-6).sqrt()  # unbiased, as the official code
         return (rows - mean) / std, mean, std
 
-    def _rows(self, pred: Tensor) -> Tensor:
+    def _as_patches(self, pred: Tensor) -> Tensor:
         """Return a prediction (N, P, *grid) as rows (N, L, P)."""
         return pred.flatten(2).movedim(1, -1)
 

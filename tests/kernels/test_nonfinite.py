@@ -177,15 +177,9 @@ def agree(ours: Array, theirs: Array, rtol: float, wider: bool = False) -> None:
     assert np.abs(ours[there] - theirs[there]).max(initial=0.0) <= rtol * scale
 
 
-# Where version and formula still differ, with what: still open.
-OPEN = {
-    "softmax_vjp": "infinite gradients: p * (g - sum) and p * g - p * sum",
-}
-
-
 @pytest.mark.skipif(not find_spec("numba"), reason="compiled kernels need Numba")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", [n for n, row in ROWS.items() if row and n not in OPEN])
+@pytest.mark.parametrize("name", [n for n, row in ROWS.items() if row])
 @given(kind=kinds, seed=seeds)
 @settings(max_examples=25, deadline=None)
 def test_compiled_kernels_agree_with_their_formula(

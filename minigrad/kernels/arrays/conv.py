@@ -169,7 +169,7 @@ def _weight_matrix(w: Array, groups: int) -> Array:
     return last.swapaxes(1, 2)
 
 
-def _rows(y: Array, groups: int) -> Array:
+def _grouped_rows(y: Array, groups: int) -> Array:
     """View channels-last rows (…, O) as matrices (groups, rows, O / groups)."""
     channels = y.shape[-1]
     shape = (math.prod(y.shape[:-1]), groups, channels // groups)
@@ -199,7 +199,7 @@ def conv(
     def convolve(tile: Tile) -> None:
         part = y[tile[1:]]
         columns = windows[tile].reshape(groups, math.prod(part.shape[:-1]), -1)
-        xp.matmul(columns, matrix, out=_rows(part, groups))
+        xp.matmul(columns, matrix, out=_grouped_rows(part, groups))
         if bias is not None:
             part += bias
 
@@ -227,7 +227,7 @@ def _by_taps(
     for tap, pixels, outputs in taps_of(*steps):
         part = y[(slice(None), *outputs)]
         matrix = filters[(slice(None), slice(None), *tap)].swapaxes(1, 2)
-        products = np.matmul(_rows(x[(slice(None), *pixels)], groups), matrix)
+        products = np.matmul(_grouped_rows(x[(slice(None), *pixels)], groups), matrix)
         part += products.swapaxes(0, 1).reshape(part.shape)
 
 
@@ -259,7 +259,7 @@ def conv_input_grad(
 
     def scatter(tile: Tile) -> None:
         target = windows[tile]
-        columns = xp.matmul(_rows(g[tile[1:]], groups), matrix).reshape(target.shape)
+        columns = xp.matmul(_grouped_rows(g[tile[1:]], groups), matrix).reshape(target.shape)
         for tap in product(*map(range, kernel)):  # the windows of one tap do not overlap
             at = (..., *tap, slice(None))
             target[at] += columns[at]
@@ -293,7 +293,7 @@ def conv_weight_grad(
     tiles = _tiles(n, out[0], math.prod(out[1:]) * row * groups)
 
     def correlate(tile: Tile) -> Array:
-        part = _rows(g[tile[1:]], groups)
+        part = _grouped_rows(g[tile[1:]], groups)
         columns = windows[tile].reshape(groups, part.shape[1], row)
         return xp.matmul(part.swapaxes(1, 2), columns)
 
@@ -321,6 +321,6 @@ def _weight_grad_by_taps(
     channels, *kernel, inner = gw.shape
     steps = x.shape[1:-1], g.shape[1:-1], kernel, stride, padding, dilation
     for tap, pixels, outputs in taps_of(*steps):
-        slopes = _rows(g[(slice(None), *outputs)], groups).swapaxes(1, 2)
-        products = np.matmul(slopes, _rows(x[(slice(None), *pixels)], groups))
+        slopes = _grouped_rows(g[(slice(None), *outputs)], groups).swapaxes(1, 2)
+        products = np.matmul(slopes, _grouped_rows(x[(slice(None), *pixels)], groups))
         gw[(slice(None), *tap)] = products.reshape(channels, inner)

@@ -15,7 +15,8 @@ __all__ = ["adam", "adam_many"]
 
 
 @compiled
-def _update(p, g, m, v, step_size, v_scale, take1, keep2, take2, eps, shrink, penalty):  # type: ignore[no-untyped-def]
+def _update(p, g, m, v, numbers):  # type: ignore[no-untyped-def]
+    step_size, v_scale, take1, keep2, take2, eps, shrink, penalty = numbers
     for i in range(p.size):
         slope = g[i] + penalty * p[i]
         m[i] += take1 * (slope - m[i])
@@ -33,7 +34,7 @@ def _many(ends, addresses, like, *numbers):  # type: ignore[no-untyped-def]
             g = piece(addresses, 1, i, offset, count, like)
             m = piece(addresses, 2, i, offset, count, like)
             v = piece(addresses, 3, i, offset, count, like)
-            _update(p, g, m, v, *numbers)
+            _update(p, g, m, v, numbers)
             at += count
 
 

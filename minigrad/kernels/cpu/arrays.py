@@ -16,6 +16,7 @@ from minigrad.kernels.declare import declare
 __all__ = [
     "Array",
     "are_rows",
+    "as_rows",
     "channels_first",
     "channels_last",
     "contiguous",
@@ -60,6 +61,11 @@ def contiguous(x: Array) -> Array:
     y = empty(x.shape, x.dtype)
     y[...] = x
     return y
+
+
+def as_rows(x: Array) -> Array:
+    """Return (..., C) as contiguous (rows, C)."""
+    return contiguous(x).reshape(-1, x.shape[-1])
 
 
 def three(values: Sequence[int], missing: int) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, takes
+from minigrad.kernels.cpu.arrays import Array, are_rows, as_rows, contiguous, empty, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
 
 __all__ = ["batch_norm", "batch_norm_vjp"]
@@ -43,10 +43,6 @@ def _affine(y, g, x, mean, a, b, c):  # type: ignore[no-untyped-def]
         _affine_of(y[m], g[m], x[m], mean, a, b, c)
 
 
-def _rows(x: Array) -> Array:
-    return contiguous(x).reshape(-1, x.shape[-1])
-
-
 def _sum(g: Array, x: Array, mean: Array) -> Array:
     parts = empty((min(PARTS, len(x)), 3, x.shape[1]), x.dtype)
     _sums(parts, g, x, mean)
@@ -63,7 +59,7 @@ def batch_norm(
 ) -> tuple[Array, Array, Array]:
     """Normalise every channel of x (..., C); return the result, the mean and the variance."""
     y = empty(x.shape, x.dtype)
-    rows = _rows(x)
+    rows = as_rows(x)
     mean = _mean(rows)
     var = _sum(rows, rows, mean)[2] / x.dtype.type(len(rows))
     if not np.isfinite(var).all():  # the formula knows what to do
@@ -71,7 +67,7 @@ def batch_norm(
     scale = 1.0 / np.sqrt(var + x.dtype.type(eps))
     zero = np.zeros_like(mean)
     gain = scale if weight is None else scale * weight
-    _affine(_rows(y), rows, rows, mean, zero, gain, zero if bias is None else contiguous(bias))
+    _affine(as_rows(y), rows, rows, mean, zero, gain, zero if bias is None else contiguous(bias))
     return y, mean, var
 
 
@@ -81,7 +77,7 @@ def batch_norm_vjp(
 ) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm` with respect to x, weight and bias."""
     gx = empty(x.shape, x.dtype)
-    g, x, out = _rows(g), _rows(x), _rows(gx)
+    g, x, out = as_rows(g), as_rows(x), as_rows(gx)
     inverse = 1.0 / x.dtype.type(len(x))
     mean = _mean(x)
     total, product, squares = _sum(g, x, mean)

@@ -36,19 +36,20 @@ from minigrad.kernels.cpu.arrays import (
     volume,
 )
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
-from minigrad.kernels.cpu.gemm import multiply, transpose
+from minigrad.kernels.cpu.gemm import Matrix, Strided, multiply, transpose
 from minigrad.kernels.cpu.simd import copy_short
+from minigrad.kernels.cpu.windows import Axis, axes, position, source
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad"]
 
 Ints = Sequence[int]
 
-TILE = 1 << 18  # bytes of a tile of rows
-SLAB = 1 << 23  # bytes of the rows gathered at a time for a large weight's gradient
-SMALL = 1 << 18  # bytes of a small weight: each of PARTS shares of the rows sums up its own
-PARTS = 8
-FEW = 16  # channels of an image in planes that is read as it is
-THIN = 64  # channels that are not worth a product of their own
+TILE_BYTES = 1 << 18  # of a tile of rows
+SLAB_BYTES = 1 << 23  # of the rows gathered at a time for a large weight's gradient
+SMALL_BYTES = 1 << 18  # of a small weight: each of MOST_PARTS parts of the rows sums up its own
+MOST_PARTS = 8
+PLANE_CHANNELS = 16  # below which an image in planes is read as it is
+THIN_CHANNELS = 64  # below which channels are not worth a product of their own
 LINE = 8  # results side by side that are worth one
 
 
@@ -77,19 +78,18 @@ def conv(
     channels, row = len(w), math.prod(w.shape[1:])
     y = empty((len(x), *out, channels), x.dtype)
     start = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
-    few = _few(x)
-    whole = few or x.shape[1] < THIN or w.nbytes <= SMALL
+    planes = _in_planes(x)
+    whole = planes or x.shape[1] < THIN_CHANNELS or w.nbytes <= SMALL_BYTES
     turned = empty(w.size, x.dtype)
-    transpose(turned, contiguous(channels_last(w) if whole and not few else w).reshape(-1, row))
-    image, steps = _image(x, few), _steps(kernel, stride, padding, dilation)
-    if whole and _is_matrix(few, dilation, out):
-        _conv_by_lines(y.reshape(-1), image, turned, start, three(out, 1), *steps)
+    transpose(turned, contiguous(channels_last(w) if whole and not planes else w).reshape(-1, row))
+    image, windows = _image(x, planes), axes(x.shape[2:], out, kernel, stride, padding, dilation)
+    if whole and _is_matrix(planes, windows[2]):
+        _conv_by_lines(y.reshape(-1), image, turned, start, *windows)
     else:
-        tile = _tile(row, x.dtype, y.size // channels)
-        _conv(
-            y.reshape(-1), image, turned, start, three(out, 1), *steps, few, whole, tile,
-            empty((threads(), tile * row), x.dtype),
-        )  # fmt: skip
+        taps = 1 if whole else math.prod(kernel)
+        memory = empty((threads(), _tile(row, x.dtype, y.size // channels), row), x.dtype)
+        turned = turned.reshape(row // taps, taps, channels)
+        _conv(y.reshape(-1), image, turned, start, *windows, planes, memory)
         if met_zeros(first_pixel(y), w):
             return NotImplemented
     return channels_first(y)
@@ -133,11 +133,10 @@ def conv_input_grad(
     channels, row = len(w), math.prod(w.shape[1:])
     gx = empty((len(g), *size, w.shape[1]), g.dtype)
     gx[...] = 0
-    tile = _tile(row, g.dtype, g.size // channels)
-    _scatter(
-        spatial(gx), volume(g).reshape(-1), contiguous(w).reshape(-1), three(g.shape[2:], 1),
-        *_steps(kernel, stride, padding, dilation), tile, empty((threads(), tile * row), g.dtype),
-    )  # fmt: skip
+    windows = axes(size, g.shape[2:], kernel, stride, padding, dilation)
+    memory = empty((threads(), _tile(row, g.dtype, g.size // channels), row), g.dtype)
+    flat_g, flat_w = volume(g).reshape(-1), contiguous(w).reshape(-1)
+    _scatter(spatial(gx), flat_g, flat_w, *windows, memory)
     return channels_first(gx)
 
 
@@ -154,65 +153,59 @@ def conv_weight_grad(
     """Gradient of `conv` with respect to w of spatial size `kernel`."""
     channels, inner = g.shape[1], x.shape[1]
     row = math.prod(kernel) * inner
-    few = _few(x)
-    out = three(g.shape[2:], 1)
-    rows = len(g) * math.prod(out)
-    steps = _steps(kernel, stride, padding, dilation)
-    g, image = volume(g).reshape(-1), _image(x, few)
-    small = rows and channels * row * g.itemsize <= SMALL
-    if small and _is_matrix(few, dilation, out):
-        sums = empty((min(PARTS, rows // out[2]), channels * row), g.dtype)
-        _weight_grad_by_lines(sums, g, image, rows, out, *steps)
+    planes = _in_planes(x)
+    windows = axes(x.shape[2:], g.shape[2:], kernel, stride, padding, dilation)
+    rows = len(g) * math.prod(g.shape[2:])
+    g, image = volume(g).reshape(-1), _image(x, planes)
+    small = rows and channels * row * g.itemsize <= SMALL_BYTES
+    if small and _is_matrix(planes, windows[2]):
+        sums = empty((min(MOST_PARTS, rows // windows[2].out), channels * row), g.dtype)
+        _weight_grad_by_lines(sums, g, image, *windows)
         gw = sums.sum(axis=0)
     elif small:
-        tile = _rows(TILE, row, g.dtype, rows)
-        sums = empty((min(PARTS, rows), channels * row), g.dtype)
-        memory = empty((threads(), tile * row), g.dtype)
-        _weight_grad_in_parts(sums, g, image, rows, row, out, *steps, few, tile, memory)
+        sums = empty((min(MOST_PARTS, rows), channels * row), g.dtype)
+        memory = empty((threads(), _rows_within(TILE_BYTES, row, g.dtype, rows), row), g.dtype)
+        _weight_grad_in_parts(sums, g, image, *windows, planes, memory)
         gw = sums.sum(axis=0)
     else:
-        gw = empty(channels * row, g.dtype)
+        gw = empty((channels, row), g.dtype)
         gw[...] = 0
-        slab = _rows(SLAB, row, g.dtype, rows)
-        columns = empty(slab * row, g.dtype)
+        slab = _rows_within(SLAB_BYTES, row, g.dtype, rows)
+        columns = empty((slab, row), g.dtype)
         for first in range(0, rows, slab):
             count = min(slab, rows - first)
-            _gather_all(columns, image, first, count, row, out, *steps, few)
-            _weight_grad(gw, g, columns, first, count, channels, row)
+            _gather_all(columns, image, first, count, *windows, planes)
+            _weight_grad(gw, g, columns, first, count)
     if met_zeros(gw.reshape(channels, row)[:, :1], g):
         return NotImplemented
-    if few:
+    if planes:
         return gw.reshape(channels, inner, *kernel)
     return channels_first(gw.reshape(channels, *kernel, inner))
 
 
-def _few(x: Array) -> bool:
-    return bool(x.shape[1] < FEW and x.flags.c_contiguous)
+def _in_planes(x: Array) -> bool:
+    """Return whether an image of a few planes is read as it is."""
+    return bool(x.shape[1] < PLANE_CHANNELS and x.flags.c_contiguous)
 
 
-def _is_matrix(few: bool, dilation: Ints, out: Ints) -> bool:
+def _is_matrix(planes: bool, width: Axis) -> bool:
     """Return whether the windows of a line are rows as they lie, and enough to multiply."""
-    return not few and dilation[-1] == 1 and out[-1] >= LINE
+    return not planes and width.dilation == 1 and width.out >= LINE
 
 
-def _image(x: Array, few: bool) -> Array:
-    """Return (N, C, *spatial) as (N, D, H, W, C), or with few channels as (N, C, D, H, W)."""
-    return x.reshape(*x.shape[:2], *three(x.shape[2:], 1)) if few else volume(x)
+def _image(x: Array, planes: bool) -> Array:
+    """Return (N, C, *spatial) as (N, D, H, W, C), or in planes as (N, C, D, H, W)."""
+    return x.reshape(*x.shape[:2], *three(x.shape[2:], 1)) if planes else volume(x)
 
 
-def _steps(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> tuple[Ints, ...]:
-    low = [lo for lo, _ in padding]
-    return three(kernel, 1), three(stride, 1), three(low, 0), three(dilation, 1)
-
-
-def _rows(size: int, row: int, dtype: np.dtype, rows: int) -> int:
+def _rows_within(size: int, row: int, dtype: np.dtype, rows: int) -> int:
     """Return how many rows fit in `size` bytes, of all there are."""
     return max(1, min(max(64, size // max(1, row * dtype.itemsize)), rows))
 
 
 def _tile(row: int, dtype: np.dtype, rows: int) -> int:
     """Return how many rows a task takes; tasks are even in number, for equal shares of cores."""
-    pairs = -(-rows // (2 * _rows(TILE, row, dtype, rows)))
+    pairs = -(-rows // (2 * _rows_within(TILE_BYTES, row, dtype, rows)))
     return -(-rows // max(1, 2 * pairs))
 
 
@@ -220,51 +213,41 @@ def _tile(row: int, dtype: np.dtype, rows: int) -> int:
 
 
 @compiled
-def _position(index, out):  # type: ignore[no-untyped-def]
-    """Return sample and coordinates of a result."""
-    rest, w = index // out[2], index % out[2]
-    rest, h = rest // out[1], rest % out[1]
-    return rest // out[0], rest % out[0], h, w
-
-
-@compiled
-def _line(n, d, h, i, j, depth, height, stride, low, dilation):  # type: ignore[no-untyped-def]
+def _line(image, d, h, i, j, axes):  # type: ignore[no-untyped-def]
     """Return which line of all images meets line (i, j) of the filter, or -1 outside of them."""
-    from_d = d * stride[0] - low[0] + i * dilation[0]
-    from_h = h * stride[1] - low[1] + j * dilation[1]
-    if 0 <= from_d < depth and 0 <= from_h < height:
-        return (n * depth + from_d) * height + from_h
+    depth, height, _ = axes
+    from_d, from_h = source(depth, d, i), source(height, h, j)
+    if 0 <= from_d < depth.size and 0 <= from_h < height.size:
+        return (image * depth.size + from_d) * height.size + from_h
     return -1
 
 
 @compiled
-def _gather(rows, at, x, n, d, h, w, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
+def _gather(rows, at, x, place, axes, planes):  # type: ignore[no-untyped-def]
     """Copy the window of one result to a row; zeros where it leaves the image."""
-    if few:
-        channels, depth, height, width = x.shape[1:]
-    else:
-        depth, height, width, channels = x.shape[1:]
+    n, d, h, w = place
+    depth, height, width = axes
+    channels = x.shape[1] if planes else x.shape[4]
     pixels = x.reshape(-1)
-    planes, pixel = (channels, 1) if few else (1, channels)  # to go through, numbers at a place
-    from_w0 = w * stride[2] - low[2]
-    together = dilation[2] == 1 and 0 <= from_w0 and from_w0 + kernel[2] <= width
-    for plane in range(planes):
-        image = n * planes + plane
-        for i in range(kernel[0]):
-            for j in range(kernel[1]):
-                line = _line(image, d, h, i, j, depth, height, stride, low, dilation)
+    images, pixel = (channels, 1) if planes else (1, channels)  # numbers at a place of an image
+    from_w0 = w * width.stride - width.low
+    together = width.dilation == 1 and 0 <= from_w0 and from_w0 + width.kernel <= width.size
+    for image in range(n * images, (n + 1) * images):
+        for i in range(depth.kernel):
+            for j in range(height.kernel):
+                line = _line(image, d, h, i, j, axes)
                 if line < 0:
-                    rows[at : at + kernel[2] * pixel] = 0
-                    at += kernel[2] * pixel
+                    rows[at : at + width.kernel * pixel] = 0
+                    at += width.kernel * pixel
                     continue
-                start = line * width
+                start = line * width.size
                 if together:
-                    copy_short(rows, at, pixels, (start + from_w0) * pixel, kernel[2] * pixel)
-                    at += kernel[2] * pixel
+                    copy_short(rows, at, pixels, (start + from_w0) * pixel, width.kernel * pixel)
+                    at += width.kernel * pixel
                     continue
-                for k in range(kernel[2]):
-                    from_w = from_w0 + k * dilation[2]
-                    if 0 <= from_w < width:
+                for k in range(width.kernel):
+                    from_w = source(width, w, k)
+                    if 0 <= from_w < width.size:
                         copy_short(rows, at, pixels, (start + from_w) * pixel, pixel)
                     else:
                         rows[at : at + pixel] = 0
@@ -272,126 +255,129 @@ def _gather(rows, at, x, n, d, h, w, kernel, stride, low, dilation, few):  # typ
 
 
 @compiled
-def _gather_some(rows, at, row, x, first, count, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
+def _gather_some(rows, x, first, count, axes, planes):  # type: ignore[no-untyped-def]
     """Copy the windows of `count` results, counting on from the first instead of dividing."""
-    n, d, h, w = _position(first, out)
+    depth, height, width = axes
+    n, d, h, w = position(first, axes)
     for i in range(count):
-        _gather(rows, at + i * row, x, n, d, h, w, kernel, stride, low, dilation, few)
+        _gather(rows.data, rows.start + i * rows.row, x, (n, d, h, w), axes, planes)
         w += 1
-        if w == out[2]:
+        if w == width.out:
             w, h = 0, h + 1
-        if h == out[1]:
+        if h == height.out:
             h, d = 0, d + 1
-        if d == out[0]:
+        if d == depth.out:
             d, n = 0, n + 1
 
 
 @parallel
-def _gather_all(rows, x, first, count, row, out, kernel, stride, low, dilation, few):  # type: ignore[no-untyped-def]
-    some = 64
+def _gather_all(rows, x, first, count, depth, height, width, planes):  # type: ignore[no-untyped-def]
+    some, row = 64, rows.shape[1]
     for task in prange(-(-count // some)):
         i = task * some
-        _gather_some(
-            rows, i * row, row, x, first + i, min(some, count - i), out, kernel, stride, low,
-            dilation, few,
-        )  # fmt: skip
+        target = Matrix(rows.reshape(-1), i * row, row)
+        axes = depth, height, width
+        _gather_some(target, x, first + i, min(some, count - i), axes, planes)
 
 
 @parallel
-def _conv(y, x, w, bias, out, kernel, stride, low, dilation, few, whole, tile, memory):  # type: ignore[no-untyped-def]
-    """Gather and multiply tiles of rows, in one product or tap by tap."""
-    channels, row = bias.size, w.size // bias.size
-    taps = 1 if whole else kernel[0] * kernel[1] * kernel[2]
-    inner = row // taps
-    results = y.size // channels
+def _conv(y, x, w, bias, depth, height, width, planes, memory):  # type: ignore[no-untyped-def]
+    """Gather and multiply tiles of rows, in one product or tap by tap; w is (inner, taps, C)."""
+    inner, taps, channels = w.shape
+    _, tile, row = memory.shape
+    results, flat_w = y.size // channels, w.reshape(-1)
     for task in prange(-(-results // tile)):
-        own = memory[get_thread_id()]
+        rows = Matrix(memory[get_thread_id()].reshape(-1), 0, row)
         first = task * tile
         count = min(tile, results - first)
-        _gather_some(own, 0, row, x, first, count, out, kernel, stride, low, dilation, few)
+        _gather_some(rows, x, first, count, (depth, height, width), planes)
         for i in range(first, first + count):
             copy_short(y, i * channels, bias, 0, channels)
-        for tap in range(taps):  # the rows of w that belong to one lie `taps` rows apart
+        for tap in range(taps):
             multiply(
-                y, first * channels, channels, count, channels, own, tap * inner, row, 1,
-                w, tap * channels, taps * channels, inner, True,
+                Matrix(y, first * channels, channels), Matrix(rows.data, tap * inner, row),
+                Matrix(flat_w, tap * channels, taps * channels), (count, inner, channels), True,
             )  # fmt: skip
 
 
 @compiled
-def _inside(width, out, kernel, stride, low):  # type: ignore[no-untyped-def]
+def _inside(axis):  # type: ignore[no-untyped-def]
     """Return the first and the end of the results of a line whose windows are all inside."""
-    begin = min(out, max(0, -(-low // stride)))
-    return begin, max(begin, min(out, (width + low - kernel) // stride + 1))
+    begin = min(axis.out, max(0, -(-axis.low // axis.stride)))
+    end = (axis.size + axis.low - axis.kernel) // axis.stride + 1
+    return begin, max(begin, min(axis.out, end))
 
 
 @compiled
-def _run(number, begin, end, width, kernel, stride, low):  # type: ignore[no-untyped-def]
+def _run(number, begin, end, axis):  # type: ignore[no-untyped-def]
     """Return the first result of a run, how many there are, and which taps are inside the line.
 
     Run 0 are the results whose windows are all inside; each of the others is one at an edge.
     """
     if number == 0:
-        return begin, end - begin, 0, kernel
+        return begin, end - begin, 0, axis.kernel
     v = number - 1 if number <= begin else number - 1 + end - begin
-    return v, 1, max(0, low - v * stride), min(kernel, width + low - v * stride)
+    from_w = v * axis.stride - axis.low
+    return v, 1, max(0, -from_w), min(axis.kernel, axis.size - from_w)
 
 
 @parallel
-def _conv_by_lines(y, x, w, bias, out, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
+def _conv_by_lines(y, x, w, bias, depth, height, width):  # type: ignore[no-untyped-def]
     """Multiply line by line, without copies: neighbouring windows overlap where they lie.
 
     The part of a window that is in one line of the image is in one piece, and the next result's
     begins `stride` pixels on: the rows of a matrix, one for each line of the filter.
     """
-    channels = bias.size
-    _, depth, height, width, inner = x.shape
-    pixels, step = x.reshape(-1), stride[2] * inner
-    begin, end = _inside(width, out[2], kernel[2], stride[2], low[2])
-    runs = 1 + out[2] - (end - begin)
-    for task in prange(y.size // (out[2] * channels)):
-        n, d, h, _ = _position(task * out[2], out)
-        at = task * out[2] * channels
-        for v in range(out[2]):
+    channels, inner = bias.size, x.shape[4]
+    pixels, step = x.reshape(-1), width.stride * inner
+    begin, end = _inside(width)
+    runs = 1 + width.out - (end - begin)
+    for task in prange(y.size // (width.out * channels)):
+        axes = depth, height, width
+        n, d, h, _ = position(task * width.out, axes)
+        at = task * width.out * channels
+        for v in range(width.out):
             copy_short(y, at + v * channels, bias, 0, channels)
-        for i in range(kernel[0]):
-            for j in range(kernel[1]):
-                line = _line(n, d, h, i, j, depth, height, stride, low, dilation)
+        for i in range(depth.kernel):
+            for j in range(height.kernel):
+                line = _line(n, d, h, i, j, axes)
                 if line < 0:
                     continue
-                start, taps = (line * width - low[2]) * inner, (i * kernel[1] + j) * kernel[2]
+                start = (line * width.size - width.low) * inner
+                taps = (i * height.kernel + j) * width.kernel
                 for number in range(runs):
-                    v, count, lo, hi = _run(number, begin, end, width, kernel[2], stride[2], low[2])
+                    v, count, lo, hi = _run(number, begin, end, width)
                     if lo < hi:
                         multiply(
-                            y, at + v * channels, channels, count, channels,
-                            pixels, start + v * step + lo * inner, step, 1,
-                            w, (taps + lo) * inner * channels, channels, (hi - lo) * inner, True,
+                            Matrix(y, at + v * channels, channels),
+                            Matrix(pixels, start + v * step + lo * inner, step),
+                            Matrix(w, (taps + lo) * inner * channels, channels),
+                            (count, (hi - lo) * inner, channels), True,
                         )  # fmt: skip
 
 
 @parallel
-def _scatter(gx, g, w, out, kernel, stride, low, dilation, tile, memory):  # type: ignore[no-untyped-def]
+def _scatter(gx, g, w, depth, height, width, memory):  # type: ignore[no-untyped-def]
     """Give back to every pixel what the one window it is in has for it."""
-    _, depth, height, width, inner = gx.shape
-    taps = kernel[0] * kernel[1] * kernel[2]
-    row = inner * taps
-    channels = w.size // row
+    inner = gx.shape[4]
+    _, tile, row = memory.shape
+    taps, channels = row // inner, w.size // row
     results = g.size // channels
     for task in prange(-(-results // tile)):
-        own = memory[get_thread_id()]
+        own = memory[get_thread_id()].reshape(-1)
         first = task * tile
         count = min(tile, results - first)
         multiply(
-            own, 0, row, count, row, g, first * channels, channels, 1, w, 0, row, channels, False
-        )
+            Matrix(own, 0, row), Matrix(g, first * channels, channels), Matrix(w, 0, row),
+            (count, channels, row), False,
+        )  # fmt: skip
         for i in range(count):
-            n, d, h, v = _position(first + i, out)
+            n, d, h, v = position(first + i, (depth, height, width))
             for tap in range(taps):
-                to_d = d * stride[0] - low[0] + tap // (kernel[1] * kernel[2])
-                to_h = h * stride[1] - low[1] + tap // kernel[2] % kernel[1]
-                to_w = v * stride[2] - low[2] + tap % kernel[2]
-                if 0 <= to_d < depth and 0 <= to_h < height and 0 <= to_w < width:
+                to_d = source(depth, d, tap // (height.kernel * width.kernel))
+                to_h = source(height, h, tap // width.kernel % height.kernel)
+                to_w = source(width, v, tap % width.kernel)
+                if 0 <= to_d < depth.size and 0 <= to_h < height.size and 0 <= to_w < width.size:
                     target = gx[n, to_d, to_h, to_w]
                     at = i * row + tap
                     for c in range(inner):
@@ -399,65 +385,67 @@ def _scatter(gx, g, w, out, kernel, stride, low, dilation, tile, memory):  # typ
 
 
 @parallel
-def _weight_grad(gw, g, columns, first, count, channels, row):  # type: ignore[no-untyped-def]
+def _weight_grad(gw, g, columns, first, count):  # type: ignore[no-untyped-def]
     """Add ``g.T @ columns`` for `count` rows, in blocks of the result."""
     high, wide = 48, 192
+    channels, row = gw.shape
     across = -(-row // wide)
     for task in prange(-(-channels // high) * across):
         o, j = task // across * high, task % across * wide
         multiply(
-            gw, o * row + j, row, min(high, channels - o), min(wide, row - j),
-            g, first * channels + o, 1, channels, columns, j, row, count, True,
+            Matrix(gw.reshape(-1), o * row + j, row),
+            Strided(g, first * channels + o, 1, channels), Matrix(columns.reshape(-1), j, row),
+            (min(high, channels - o), count, min(wide, row - j)), True,
         )  # fmt: skip
 
 
 @parallel
-def _weight_grad_in_parts(  # type: ignore[no-untyped-def]
-    sums, g, x, rows, row, out, kernel, stride, low, dilation, few, tile, memory
-):
+def _weight_grad_in_parts(sums, g, x, depth, height, width, planes, memory):  # type: ignore[no-untyped-def]
     """Give every part of the rows its own ``g.T @ columns``."""
-    channels = g.size // rows
+    _, tile, row = memory.shape
+    channels = sums.shape[1] // row
+    results = g.size // channels
     for part in prange(len(sums)):
-        own = memory[get_thread_id()]
-        begin, end = part * rows // len(sums), (part + 1) * rows // len(sums)
+        rows = Matrix(memory[get_thread_id()].reshape(-1), 0, row)
+        total = Matrix(sums[part], 0, row)
+        begin, end = part * results // len(sums), (part + 1) * results // len(sums)
         for first in range(begin, end, tile):
             count = min(tile, end - first)
-            _gather_some(own, 0, row, x, first, count, out, kernel, stride, low, dilation, few)
-            multiply(
-                sums[part], 0, row, channels, row, g, first * channels, 1, channels,
-                own, 0, row, count, first > begin,
-            )  # fmt: skip
+            _gather_some(rows, x, first, count, (depth, height, width), planes)
+            slopes = Strided(g, first * channels, 1, channels)
+            multiply(total, slopes, rows, (channels, count, row), first > begin)
 
 
 @parallel
-def _weight_grad_by_lines(sums, g, x, rows, out, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
+def _weight_grad_by_lines(sums, g, x, depth, height, width):  # type: ignore[no-untyped-def]
     """Give every part of the lines its own ``g.T @ windows``, as `_conv_by_lines` has them."""
-    channels = g.size // rows
-    _, depth, height, width, inner = x.shape
-    row = kernel[0] * kernel[1] * kernel[2] * inner
-    pixels, step = x.reshape(-1), stride[2] * inner
-    begin, end = _inside(width, out[2], kernel[2], stride[2], low[2])
-    runs = 1 + out[2] - (end - begin)
-    lines = rows // out[2]
+    inner = x.shape[4]
+    row = depth.kernel * height.kernel * width.kernel * inner
+    channels = sums.shape[1] // row
+    pixels, step = x.reshape(-1), width.stride * inner
+    begin, end = _inside(width)
+    runs = 1 + width.out - (end - begin)
+    lines = g.size // channels // width.out
     for part in prange(len(sums)):
+        axes = depth, height, width
         total = sums[part]
         total[:] = 0
         for own in range(part * lines // len(sums), (part + 1) * lines // len(sums)):
-            n, d, h, _ = _position(own * out[2], out)
-            at = own * out[2] * channels
-            for i in range(kernel[0]):
-                for j in range(kernel[1]):
-                    line = _line(n, d, h, i, j, depth, height, stride, low, dilation)
+            n, d, h, _ = position(own * width.out, axes)
+            at = own * width.out * channels
+            for i in range(depth.kernel):
+                for j in range(height.kernel):
+                    line = _line(n, d, h, i, j, axes)
                     if line < 0:
                         continue
-                    start, taps = (line * width - low[2]) * inner, (i * kernel[1] + j) * kernel[2]
+                    start = (line * width.size - width.low) * inner
+                    taps = (i * height.kernel + j) * width.kernel
                     for number in range(runs):
-                        v, count, lo, hi = _run(
-                            number, begin, end, width, kernel[2], stride[2], low[2]
-                        )
+                        v, count, lo, hi = _run(number, begin, end, width)
                         if lo < hi:
                             multiply(
-                                total, (taps + lo) * inner, row, channels, (hi - lo) * inner,
-                                g, at + v * channels, 1, channels,
-                                pixels, start + v * step + lo * inner, step, count, True,
+                                Matrix(total, (taps + lo) * inner, row),
+                                Strided(g, at + v * channels, 1, channels),
+                                Matrix(pixels, start + v * step + lo * inner, step),
+                                (channels, count, (hi - lo) * inner), True,
                             )  # fmt: skip

@@ -35,11 +35,10 @@ from minigrad.kernels.cpu.arrays import (
     lanes,
     spatial,
     takes,
-    three,
     volume,
 )
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
-from minigrad.kernels.cpu.gemm import transpose_block
+from minigrad.kernels.cpu.gemm import Matrix, transpose_block
 from minigrad.kernels.cpu.simd import (
     COLUMNS,
     REGISTERS,
@@ -50,14 +49,15 @@ from minigrad.kernels.cpu.simd import (
     copy_vectors,
     correlate_columns,
 )
+from minigrad.kernels.cpu.windows import Axis, axes, source
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
 
 Ints = Sequence[int]
 
 VECTORS = 2  # of channels, in one task
-BUFFER = 1 << 17  # elements of a thread's buffer, about: half a megabyte in float32
-PARTS = 32  # partial sums of the weight's gradient, whatever the number of threads
+BUFFER_SIZE = 1 << 17  # elements of a thread's buffer, about: half a megabyte in float32
+MOST_PARTS = 32  # partial sums of the weight's gradient, whatever the number of threads
 
 _TWICE = REGISTERS >= 32
 
@@ -101,10 +101,8 @@ def depthwise_conv_input_grad(
     if any(s > 1 for s in stride):
         gx = empty((len(g), *size, g.shape[1]), g.dtype)
         gx[...] = 0
-        low = [lo for lo, _ in padding]
-        kernel = three(w.shape[2:], 1)
-        steps = three(stride, 1), three(low, 0), three(dilation, 1)
-        _scatter(spatial(gx), volume(g), _taps(w), kernel, *steps)
+        windows = axes(size, g.shape[2:], w.shape[2:], stride, padding, dilation)
+        _scatter(spatial(gx), volume(g), _taps(w), *windows)
         return channels_first(gx)
     around = flipped_padding(size, g.shape[2:], w.shape[2:], padding, dilation)
     return _convolve(g, w, True, None, size, stride, around, dilation)
@@ -125,20 +123,17 @@ def depthwise_conv_weight_grad(
     groups: int,
 ) -> Array:
     """Gradient with respect to w of spatial size `kernel`."""
-    channels = x.shape[1]
+    windows = axes(x.shape[2:], g.shape[2:], kernel, stride, padding, dilation)
     x, g = volume(x), volume(g)
-    taps, step, wide = three(kernel, 1), three(stride, 1), three(dilation, 1)
-    low = three([lo for lo, _ in padding], 0)
-    size = math.prod(taps), channels
-    if _is_seven(channels, x.dtype, taps, step, wide):
-        strip = _strip(g.shape[1:4], taps, x.dtype)
-        memory = empty((threads(), _scratch(g.shape[1:4], taps, strip, x.dtype)), x.dtype)
-        items = g.shape[0] * g.shape[1] * -(-g.shape[2] // strip)
-        parts = empty((min(PARTS, items), *size), x.dtype)
-        _correlate_seven(parts, g, x, taps, low, strip, memory)
+    taps, channels = math.prod(kernel), x.shape[-1]
+    cut = _cut(channels, x.dtype, *windows)
+    if cut is not None:
+        items = g.shape[0] * g.shape[1] * -(-g.shape[2] // cut.strip)
+        parts = empty((min(MOST_PARTS, items), taps, channels), x.dtype)
+        _correlate_seven(parts, g, x, cut, empty((threads(), cut.scratch), x.dtype))
     else:
-        parts = empty((min(PARTS, math.prod(g.shape[:3])), *size), x.dtype)
-        _correlate_plain(parts, g, x, taps, step, low, wide)
+        parts = empty((min(MOST_PARTS, math.prod(g.shape[:3])), taps, channels), x.dtype)
+        _correlate_plain(parts, g, x, *windows)
     gw = parts.sum(axis=0)
     if not np.isfinite(gw).all():  # zeros around image and gradient may have met what is not
         return NotImplemented
@@ -158,67 +153,51 @@ def _convolve(
     """Convolve with w, or with w back to front."""
     channels = x.shape[1]
     bias = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
-    low = tuple([lo for lo, _ in padding])
-    plan = _plan(tuple(out), channels, w.shape[2:], tuple(stride), low, tuple(dilation), x.dtype)
+    windows = axes(x.shape[2:], out, w.shape[2:], stride, padding, dilation)
+    cut = _cut(channels, x.dtype, *windows)
     x = volume(x)
-    target = empty((len(x), *plan.out, channels), x.dtype)
-    if plan.strip:
-        scratch = empty((threads(), plan.scratch), x.dtype)
-        row = contiguous(w).reshape(-1)
-        _convolve_seven(target, x, row, flipped, bias, plan.kernel, plan.low, plan.strip, scratch)
-    if not plan.strip or met_zeros(first_pixel(target), w):
-        taps = _taps(flip(w) if flipped else w)
-        _convolve_plain(target, x, taps, bias, plan.kernel, plan.step, plan.low, plan.wide)
-    return channels_first(target.reshape(len(x), *out, channels))
+    y = empty((len(x), *(axis.out for axis in windows), channels), x.dtype)
+    if cut is not None:
+        row, scratch = contiguous(w).reshape(-1), empty((threads(), cut.scratch), x.dtype)
+        _convolve_seven(y, x, row, flipped, bias, cut, scratch)
+    if cut is None or met_zeros(first_pixel(y), w):
+        _convolve_plain(y, x, _taps(flip(w) if flipped else w), bias, *windows)
+    return channels_first(y.reshape(len(x), *out, channels))
 
 
 # ---- preparation ------------------------------------------------------------------------------
 
 
-class _Plan(NamedTuple):
-    """A convolution in three axes, and how its result is cut; `strip` 0: not seven wide."""
+class _Cut(NamedTuple):
+    """What the loops for filters seven wide are told."""
 
-    out: Ints
-    kernel: Ints
-    step: Ints
-    low: Ints
-    wide: Ints
-    strip: int
-    scratch: int
+    planes: int  # of the filter
+    rows: int
+    front: int  # padding before the image
+    top: int
+    left: int
+    strip: int  # rows of the result in one task
+    scratch: int  # elements of a thread's memory, laid out as `_places` says
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(
-    out: Ints, channels: int, kernel: Ints, stride: Ints, low: Ints, dilation: Ints, dtype: np.dtype
-) -> _Plan:
-    """Work out once what every call of a layer needs: small nets would feel it."""
-    out, kernel, step, wide = three(out, 1), three(kernel, 1), three(stride, 1), three(dilation, 1)
-    strip = scratch = 0
-    if _is_seven(channels, dtype, kernel, step, wide):
-        strip = _strip(out, kernel, dtype)
-        scratch = _scratch(out, kernel, strip, dtype)
-    return _Plan(out, kernel, step, three(low, 0), wide, strip, scratch)
+def _cut(channels: int, dtype: np.dtype, depth: Axis, height: Axis, width: Axis) -> _Cut | None:
+    """Choose strips so that their buffer stays in the cache; None where the plain loops serve."""
+    steps = max(max(axis.stride, axis.dilation) for axis in (depth, height, width))
+    if width.kernel != TAPS or steps > 1 or channels < lanes(dtype):
+        return None
+    row = VECTORS * lanes(dtype) * depth.kernel * (width.out + TAPS - 1)
+    most = max(TAPS, BUFFER_SIZE // row - (height.kernel - 1))
+    strip = max(1, -(-height.out // max(1, -(-height.out // most))))
+    filter_size, low = (depth.kernel, height.kernel), (depth.low, height.low, width.low)
+    taps = math.prod(filter_size) * TAPS
+    end = _places(depth.kernel, strip + height.kernel - 1, width.out, taps)[-1]
+    return _Cut(*filter_size, *low, strip, end * lanes(dtype))
 
 
 def _taps(w: Array) -> Array:
     """Return the weight (C, 1, *kernel) as contiguous (taps, C)."""
     return np.ascontiguousarray(w.reshape(len(w), math.prod(w.shape[1:])).T)
-
-
-def _is_seven(channels: int, dtype: np.dtype, kernel: Ints, stride: Ints, dilation: Ints) -> bool:
-    return kernel[2] == TAPS and max(stride) == max(dilation) == 1 and channels >= lanes(dtype)
-
-
-def _strip(out: Ints, kernel: Ints, dtype: np.dtype) -> int:
-    """Return how many rows of the result a task makes, so that its buffer stays in the cache."""
-    row = VECTORS * lanes(dtype) * kernel[0] * (out[2] + TAPS - 1)
-    most = max(TAPS, BUFFER // row - (kernel[1] - 1))
-    return max(1, -(-out[1] // max(1, -(-out[1] // most))))
-
-
-def _scratch(out: Ints, kernel: Ints, strip: int, dtype: np.dtype) -> int:
-    """Return how much memory a thread needs, laid out as `_places` says."""
-    return _places(kernel[0], strip + kernel[1] - 1, out[2], math.prod(kernel))[-1] * lanes(dtype)
 
 
 def _places(planes: int, rows: int, width: int, taps: int) -> tuple[int, int, int, int]:
@@ -236,9 +215,14 @@ _places_here = compiled(_places)
 
 
 @compiled
-def _fill(buffer, x, n, d, h, c, planes, rows, columns, left):  # type: ignore[no-untyped-def]
-    """Copy `VECTORS` channel vectors of a box of the image to the buffer, zeros where it ends."""
+def _fill(buffer, x, corner, c, box):  # type: ignore[no-untyped-def]
+    """Copy `VECTORS` channel vectors of a box of the image to the buffer, zeros where it ends.
+
+    `corner`: sample, plane, row, and how far left of the image; `box`: planes, rows, columns.
+    """
     _, depth, height, width, channels = x.shape
+    n, d, h, left = corner
+    planes, rows, columns = box
     lane = VECTOR_BYTES // x.itemsize
     before = min(columns, max(0, left))
     skipped = max(0, -left)
@@ -253,79 +237,75 @@ def _fill(buffer, x, n, d, h, c, planes, rows, columns, left):  # type: ignore[n
                     pixel = ((n * depth + from_d) * height + from_h) * width + skipped
                     buffer[at : at + before * lane] = 0
                     middle = at + before * lane
-                    copy_vectors(
-                        buffer, middle, lane, x, pixel * channels + channel, channels, inside
-                    )
+                    here = pixel * channels + channel
+                    copy_vectors((buffer, middle, lane), (x, here, channels), inside)
                     buffer[middle + inside * lane : at + columns * lane] = 0
                 else:
                     buffer[at : at + columns * lane] = 0
 
 
 @compiled
-def _convolve_row(  # type: ignore[no-untyped-def]
-    y, y0, y_step, width, bias, bias0, memory, at, plane, row, filters, spare, kernel
-):
-    """Make one row of the result for one vector of channels."""
-    lane = VECTOR_BYTES // y.itemsize
-    planes, rows, _ = kernel
+def _convolve_row(y, width, bias, x, w, spare, filter_size):  # type: ignore[no-untyped-def]
+    """Make one row of the result for one vector of channels.
+
+    Arguments of `convolve_columns`; a block that reaches over the edge is made at `spare`.
+    """
+    to, y0, step = y
+    memory, x0, plane, row = x
+    lane = VECTOR_BYTES // to.itemsize
     column = 0
     while _TWICE and column + 2 * COLUMNS <= width:
-        convolve_columns_twice(
-            y, y0 + column * y_step, y_step, bias, bias0,
-            memory, at + column * lane, plane, row, memory, filters, planes, rows,
-        )  # fmt: skip
+        here = memory, x0 + column * lane, plane, row
+        convolve_columns_twice((to, y0 + column * step, step), bias, here, w, filter_size)
         column += 2 * COLUMNS
     while column + COLUMNS <= width:
-        convolve_columns(
-            y, y0 + column * y_step, y_step, bias, bias0,
-            memory, at + column * lane, plane, row, memory, filters, planes, rows,
-        )  # fmt: skip
+        here = memory, x0 + column * lane, plane, row
+        convolve_columns((to, y0 + column * step, step), bias, here, w, filter_size)
         column += COLUMNS
-    if column < width:  # a block that reaches over the edge is made aside
-        rest = width - column
-        convolve_columns(
-            memory, spare, lane, bias, bias0,
-            memory, at + column * lane, plane, row, memory, filters, planes, rows,
-        )  # fmt: skip
-        copy_vectors(y, y0 + column * y_step, y_step, memory, spare, lane, rest)
+    if column < width:
+        here = memory, x0 + column * lane, plane, row
+        convolve_columns((memory, spare, lane), bias, here, w, filter_size)
+        copy_vectors((to, y0 + column * step, step), (memory, spare, lane), width - column)
 
 
 @parallel
-def _convolve_seven(y, x, w, flipped, bias, kernel, low, strip, scratch):  # type: ignore[no-untyped-def]
+def _convolve_seven(y, x, w, flipped, bias, cut, scratch):  # type: ignore[no-untyped-def]
     batch, depth, height, width, channels = y.shape
-    planes, filter_rows, _ = kernel
+    planes, filter_rows = cut.planes, cut.rows
     taps = planes * filter_rows * TAPS
     lane = VECTOR_BYTES // y.itemsize
     group = VECTORS * lane
-    groups, strips = -(-channels // group), -(-height // strip)
+    groups, strips = -(-channels // group), -(-height // cut.strip)
     for task in prange(batch * depth * strips * groups):
         memory = scratch[get_thread_id()]
         rest, c = task // groups, task % groups * group
-        rest, h = rest // strips, rest % strips * strip
+        rest, h = rest // strips, rest % strips * cut.strip
         n, d = rest // depth, rest % depth
-        count = min(strip, height - h)
+        count = min(cut.strip, height - h)
         rows = count + filter_rows - 1
         columns, filters, spare, _ = _places_here(planes, rows, width, taps)
-        _fill(memory, x, n, d - low[0], h - low[1], c, planes, rows, columns, low[2])
+        corner = n, d - cut.front, h - cut.top, cut.left
+        _fill(memory, x, corner, c, (planes, rows, columns))
         for v in range(VECTORS):
             if c + v * lane < channels:
                 channel = min(c + v * lane, channels - lane)
                 at, step = (filters + taps - 1, -lane) if flipped else (filters, lane)
-                transpose_block(memory, at * lane, step, w, channel * taps, taps, lane, taps)
+                turned = Matrix(memory, at * lane, step)
+                transpose_block(turned, Matrix(w, channel * taps, taps), lane, taps)
                 for i in range(count):
                     pixel = (((n * depth + d) * height + h + i) * width) * channels + channel
                     at = (v * planes * rows + i) * columns * lane
                     _convolve_row(
-                        y, pixel, channels, width, bias, channel,
-                        memory, at, rows * columns * lane, columns * lane,
-                        filters * lane, spare * lane, kernel,
+                        (y, pixel, channels), width, (bias, channel),
+                        (memory, at, rows * columns * lane, columns * lane),
+                        (memory, filters * lane), spare * lane, (planes, filter_rows),
                     )  # fmt: skip
 
 
 @parallel
-def _correlate_seven(parts, g, x, kernel, low, strip, scratch):  # type: ignore[no-untyped-def]
+def _correlate_seven(parts, g, x, cut, scratch):  # type: ignore[no-untyped-def]
     batch, depth, height, width, channels = g.shape
-    planes, filter_rows, _ = kernel
+    planes, filter_rows, strip = cut.planes, cut.rows, cut.strip
     taps = planes * filter_rows * TAPS
     lane = VECTOR_BYTES // x.itemsize
     group = VECTORS * lane
@@ -340,90 +320,101 @@ def _correlate_seven(parts, g, x, kernel, low, strip, scratch):  # type: ignore[
         for item in range(part * items // len(parts), (part + 1) * items // len(parts)):
             rest, h = item // strips, item % strips * strip
             n, d = rest // depth, rest % depth
-            _fill(memory, x, n, d - low[0], h - low[1], c, planes, rows, columns, low[2])
+            corner = n, d - cut.front, h - cut.top, cut.left
+            _fill(memory, x, corner, c, (planes, rows, columns))
             for v in range(VECTORS):
                 channel = min(c + v * lane, channels - lane)
                 for i in range(min(strip, height - h)):
                     pixel = ((n * depth + d) * height + h + i) * width
-                    copy_vectors(
-                        memory, slopes * lane, lane, g, pixel * channels + channel, channels, width
-                    )
+                    here = pixel * channels + channel
+                    copy_vectors((memory, slopes * lane, lane), (g, here, channels), width)
                     for k in range(planes * filter_rows):
                         plane, row = k // filter_rows, k % filter_rows
                         at = (((v * planes + plane) * rows + row + i) * columns) * lane
+                        total = (sums + (v * planes * filter_rows + k) * TAPS) * lane
                         correlate_columns(
-                            memory, (sums + (v * planes * filter_rows + k) * TAPS) * lane,
-                            memory, at, memory, slopes * lane, columns // COLUMNS,
+                            (memory, total), (memory, at), (memory, slopes * lane),
+                            columns // COLUMNS,
                         )  # fmt: skip
         for v in range(VECTORS):
             channel = min(c + v * lane, channels - lane)
-            copy_vectors(
-                parts, part * taps * channels + channel, channels,
-                memory, (sums + v * taps) * lane, lane, taps,
-            )  # fmt: skip
+            here = part * taps * channels + channel
+            total = (sums + v * taps) * lane
+            copy_vectors((parts, here, channels), (memory, total, lane), taps)
 
 
 # ---- any filter -----------------------------------------------------------------------------
 
 
+@compiled
+def _tap(tap, height, width):  # type: ignore[no-untyped-def]
+    """Return plane, row and column of a tap."""
+    rest, k = tap // width.kernel, tap % width.kernel
+    return rest // height.kernel, rest % height.kernel, k
+
+
 @parallel
-def _convolve_plain(y, x, taps, bias, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
-    batch, depth, height, width, channels = y.shape
-    for task in prange(batch * depth * height):
-        n, d, h = task // (depth * height), task // height % depth, task % height
-        for w in range(width):
+def _convolve_plain(y, x, taps, bias, depth, height, width):  # type: ignore[no-untyped-def]
+    channels = bias.size
+    for task in prange(len(y) * depth.out * height.out):
+        rest, h = task // height.out, task % height.out
+        n, d = rest // depth.out, rest % depth.out
+        for w in range(width.out):
             y[n, d, h, w] = bias
         for tap in range(len(taps)):
-            from_d = d * stride[0] - low[0] + tap // (kernel[1] * kernel[2]) * dilation[0]
-            from_h = h * stride[1] - low[1] + tap // kernel[2] % kernel[1] * dilation[1]
-            if 0 <= from_d < x.shape[1] and 0 <= from_h < x.shape[2]:
+            i, j, k = _tap(tap, height, width)
+            from_d, from_h = source(depth, d, i), source(height, h, j)
+            if 0 <= from_d < depth.size and 0 <= from_h < height.size:
                 factor = taps[tap]
-                for w in range(width):
-                    from_w = w * stride[2] - low[2] + tap % kernel[2] * dilation[2]
-                    if 0 <= from_w < x.shape[3]:
-                        source, target = x[n, from_d, from_h, from_w], y[n, d, h, w]
+                for w in range(width.out):
+                    from_w = source(width, w, k)
+                    if 0 <= from_w < width.size:
+                        pixel, target = x[n, from_d, from_h, from_w], y[n, d, h, w]
                         for c in range(channels):
-                            target[c] += source[c] * factor[c]
+                            target[c] += pixel[c] * factor[c]
 
 
 @parallel
-def _scatter(gx, g, taps, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
+def _scatter(gx, g, taps, depth, height, width):  # type: ignore[no-untyped-def]
     """Add to every pixel of gx what the results it took part in hand back."""
-    batch, depth, height, width, channels = gx.shape
-    for task in prange(batch * depth * height):
-        n, d, h = task // (depth * height), task // height % depth, task % height
+    channels = taps.shape[1]
+    for task in prange(len(gx) * depth.size * height.size):
+        rest, h = task // height.size, task % height.size
+        n, d = rest // depth.size, rest % depth.size
         for tap in range(len(taps)):
-            at_d = d + low[0] - tap // (kernel[1] * kernel[2]) * dilation[0]
-            at_h = h + low[1] - tap // kernel[2] % kernel[1] * dilation[1]
-            if at_d % stride[0] or at_h % stride[1]:
+            i, j, k = _tap(tap, height, width)
+            at_d = d + depth.low - i * depth.dilation
+            at_h = h + height.low - j * height.dilation
+            if at_d % depth.stride or at_h % height.stride:
                 continue
-            at_d, at_h = at_d // stride[0], at_h // stride[1]
-            if 0 <= at_d < g.shape[1] and 0 <= at_h < g.shape[2]:
+            at_d, at_h = at_d // depth.stride, at_h // height.stride
+            if 0 <= at_d < depth.out and 0 <= at_h < height.out:
                 factor = taps[tap]
-                for w in range(width):
-                    at_w = w + low[2] - tap % kernel[2] * dilation[2]
-                    if at_w % stride[2] == 0 and 0 <= at_w // stride[2] < g.shape[3]:
-                        source, target = g[n, at_d, at_h, at_w // stride[2]], gx[n, d, h, w]
+                for w in range(width.size):
+                    at_w = w + width.low - k * width.dilation
+                    if at_w % width.stride == 0 and 0 <= at_w // width.stride < width.out:
+                        slope, target = g[n, at_d, at_h, at_w // width.stride], gx[n, d, h, w]
                         for c in range(channels):
-                            target[c] += source[c] * factor[c]
+                            target[c] += slope[c] * factor[c]
 
 
 @parallel
-def _correlate_plain(parts, g, x, kernel, stride, low, dilation):  # type: ignore[no-untyped-def]
-    batch, depth, height, width, channels = g.shape
-    items = batch * depth * height
+def _correlate_plain(parts, g, x, depth, height, width):  # type: ignore[no-untyped-def]
+    channels = parts.shape[2]
+    items = len(g) * depth.out * height.out
     for part in prange(len(parts)):
         parts[part] = 0
         for item in range(part * items // len(parts), (part + 1) * items // len(parts)):
-            n, d, h = item // (depth * height), item // height % depth, item % height
+            rest, h = item // height.out, item % height.out
+            n, d = rest // depth.out, rest % depth.out
             for tap in range(parts.shape[1]):
-                from_d = d * stride[0] - low[0] + tap // (kernel[1] * kernel[2]) * dilation[0]
-                from_h = h * stride[1] - low[1] + tap // kernel[2] % kernel[1] * dilation[1]
-                if 0 <= from_d < x.shape[1] and 0 <= from_h < x.shape[2]:
+                i, j, k = _tap(tap, height, width)
+                from_d, from_h = source(depth, d, i), source(height, h, j)
+                if 0 <= from_d < depth.size and 0 <= from_h < height.size:
                     total = parts[part, tap]
-                    for w in range(width):
-                        from_w = w * stride[2] - low[2] + tap % kernel[2] * dilation[2]
-                        if 0 <= from_w < x.shape[3]:
-                            source, slope = x[n, from_d, from_h, from_w], g[n, d, h, w]
+                    for w in range(width.out):
+                        from_w = source(width, w, k)
+                        if 0 <= from_w < width.size:
+                            pixel, slope = x[n, from_d, from_h, from_w], g[n, d, h, w]
                             for c in range(channels):
-                                total[c] += source[c] * slope[c]
+                                total[c] += pixel[c] * slope[c]

@@ -22,7 +22,7 @@ same value, for everything is loaded before anything is stored.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import prange, types
@@ -31,129 +31,132 @@ from numba.extending import intrinsic
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.simd import REGISTERS, VECTOR_BYTES, Vectors, pointers
 
-__all__ = ["multiply", "pack", "panel_width", "transpose", "transpose_block"]
+__all__ = [
+    "PACKED",
+    "VECTORS",
+    "Matrix",
+    "Strided",
+    "dot",
+    "multiply",
+    "pack",
+    "panel_width",
+    "transpose",
+    "transpose_block",
+]
 
+Array = Any
 Value = Any
 
-ROWS, VECTORS = (8, 3) if REGISTERS >= 32 else (6, 2)
-DEPTH = 384  # of A and B between two visits to C
+ROWS, VECTORS = (8, 3) if REGISTERS >= 32 else (6, 2)  # of a tile
+DEPTH = 384  # columns of A and rows of B between two visits to C
+PACKED = 0  # in the place of the step from row to row: the matrix was written by `pack`
 
 
-def _tile(rows: int, vectors: int, narrow: bool = False) -> Callable[..., None]:
-    """Make the loop of the picture; `m` and `n` are the rows and columns that really exist.
+class Matrix(NamedTuple):
+    """A matrix inside a flat array: element (i, j) is ``data[start + i * row + j]``."""
+
+    data: Array
+    start: int
+    row: int
+
+
+class Strided(NamedTuple):
+    """The same, where columns are no neighbours: ``data[start + i * row + j * column]``."""
+
+    data: Array
+    start: int
+    row: int
+    column: int
+
+
+class _Panel(NamedTuple):
+    """Rows and columns of B that are multiplied together; only numbers, for arrays are counted."""
+
+    size: tuple[int, int, int]  # rows of A, rows and columns of the panel
+    k: int  # its first row, and the column of A that meets it
+    j: int  # its first column, and that of C
+    start: int  # where it lies, counted from the start of B
+    row: int  # step from row to row
+
+
+def _tile(rows: int, vectors: int, narrow: bool) -> Callable[..., None]:
+    """Make the loop of the picture; the tile begins at row i, the matrices may end inside it.
 
     `narrow`: the columns do not fill a vector, and the lanes behind them are left alone.
     """
 
     @intrinsic
-    def tile(
-        typing: Any, c: Any, c0: Any, c_row: Any, m: Any, n: Any,
-        a: Any, a0: Any, a_row: Any, a_column: Any, b: Any, b0: Any, b_row: Any,
-        depth: Any, add: Any,
-    ) -> Any:  # fmt: skip
-        size = types.intp
-
+    def tile(typing: Any, c: Any, a: Any, b: Any, i: Any, panel: Any, add: Any) -> Any:
         def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
-            v = Vectors(builder, signature.args[0].dtype)
-            c, c_row, m, n, a, a_row, a_column, b, b_row, depth, add = pointers(
-                context, builder, signature, arguments
-            )
+            v = Vectors(builder, c.types[0].dtype)
+            (
+                to, c_row, left, a_row, *a_columns, right, _,
+                i, m, depth, n, k, j, start, b_row, add,
+            ) = pointers(context, builder, signature, arguments)  # fmt: skip
+            a_column = a_columns[0] if a_columns else v.int(1)
+            to = v.at(v.at(to, builder.mul(i, c_row)), j)
+            left = v.at(v.at(left, builder.mul(i, a_row)), builder.mul(k, a_column))
+            right = v.at(right, start)
 
             def least(x: Value, y: Value) -> Value:
                 return builder.select(builder.icmp_signed("<", x, y), x, y)
 
-            last_row, last_vector = builder.sub(m, v.int(1)), builder.sub(n, v.int(v.lanes))
+            last_row = builder.sub(builder.sub(m, i), v.int(1))
+            last_vector = builder.sub(n, v.int(v.lanes))
             row = [least(v.int(r), last_row) for r in range(rows)]
             column = [least(v.int(j * v.lanes), last_vector) for j in range(vectors)]
             mask = None
             if narrow:
                 column, mask = [v.int(0)], v.first(n)
-            target = [[v.at(v.at(c, builder.mul(r, c_row)), j) for j in column] for r in row]
-            left = [v.at(a, builder.mul(r, a_row)) for r in row]
-            right = [v.at(b, j) for j in column]
+            targets = [[v.at(v.at(to, builder.mul(r, c_row)), j) for j in column] for r in row]
+            lefts = [v.at(left, builder.mul(r, a_row)) for r in row]
+            rights = [v.at(right, j) for j in column]
             sums = [[v.variable(v.zero) for _ in column] for _ in row]
             with builder.if_then(builder.icmp_signed("!=", add, v.int(0))):
                 for r in range(rows):
                     for j in range(vectors):
-                        builder.store(v.load(target[r][j], mask), sums[r][j])
+                        builder.store(v.load(targets[r][j], mask), sums[r][j])
             with v.loop(depth) as k:
                 in_row, in_column = builder.mul(k, a_column), builder.mul(k, b_row)
-                factors = [v.load(v.at(pointer, in_column), mask) for pointer in right]
+                factors = [v.load(v.at(pointer, in_column), mask) for pointer in rights]
                 for r in range(rows):
-                    factor = v.spread(v.at(left[r], in_row))
+                    factor = v.spread(v.at(lefts[r], in_row))
                     for j in range(vectors):
                         total = v.multiply_add(factor, factors[j], builder.load(sums[r][j]))
                         builder.store(total, sums[r][j])
             for r in range(rows):
                 for j in range(vectors):
-                    v.store(builder.load(sums[r][j]), target[r][j], mask)
+                    v.store(builder.load(sums[r][j]), targets[r][j], mask)
             return context.get_dummy_value()
 
-        return types.void(
-            c, size, size, size, size, a, size, size, size, b, size, size, size, size
-        ), write
+        return types.void(c, a, b, types.intp, panel, types.intp), write
 
     return tile  # type: ignore[no-any-return]
 
 
-_whole, _two, _one = _tile(ROWS, VECTORS), _tile(ROWS, 2), _tile(ROWS, 1)
-_half, _half_two, _half_one = _tile(ROWS // 2, VECTORS), _tile(ROWS // 2, 2), _tile(ROWS // 2, 1)
-_narrow, _half_narrow = _tile(ROWS, 1, narrow=True), _tile(ROWS // 2, 1, narrow=True)
-_tall, _tall_narrow = _tile(2 * ROWS, 1), _tile(2 * ROWS, 1, narrow=True)
+def _column_of_tiles(vectors: int, narrow: bool = False) -> Callable[..., None]:
+    """Make the loop that multiplies all rows of A with one panel of B."""
+    tall, whole, half = (_tile(rows, vectors, narrow) for rows in (2 * ROWS, ROWS, ROWS // 2))
 
-
-@compiled
-def _column_of_tiles(  # type: ignore[no-untyped-def]
-    c, c0, c_row, m, n, a, a0, a_row, a_column, b, b0, b_row, depth, add
-):
-    """Multiply all rows of A with one panel of B."""
-    lane = VECTOR_BYTES // c.itemsize
-    vectors = -(-n // lane)
-    i = 0
-    while i < m:
-        at, left = c0 + i * c_row, a0 + i * a_row
-        if vectors == 1 and m - i >= 2 * ROWS:
-            _tall(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
-            i += 2 * ROWS
-        elif m - i > ROWS // 2:
-            if vectors == VECTORS:
-                _whole(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
-            elif vectors == 2:
-                _two(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
+    @compiled
+    def column(c, a, b, panel, add):  # type: ignore[no-untyped-def]
+        i, m = 0, panel.size[0]
+        while i < m:
+            if vectors == 1 and m - i >= 2 * ROWS:  # there are registers for twice the rows
+                tall(c, a, b, i, panel, add)
+                i += 2 * ROWS
+            elif m - i > ROWS // 2:
+                whole(c, a, b, i, panel, add)
+                i += ROWS
             else:
-                _one(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
-            i += ROWS
-        else:
-            if vectors == VECTORS:
-                _half(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
-            elif vectors == 2:
-                _half_two(
-                    c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add
-                )
-            else:
-                _half_one(
-                    c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add
-                )
-            i += ROWS // 2
+                half(c, a, b, i, panel, add)
+                i += ROWS // 2
+
+    return column  # type: ignore[no-any-return]
 
 
-@compiled
-def _few_columns(  # type: ignore[no-untyped-def]
-    c, c0, c_row, m, n, a, a0, a_row, a_column, b, b0, b_row, depth, add
-):
-    """Multiply where C is narrower than a vector."""
-    i = 0
-    while i < m:
-        at, left = c0 + i * c_row, a0 + i * a_row
-        if m - i >= 2 * ROWS:
-            _tall_narrow(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
-            i += 2 * ROWS
-        elif m - i > ROWS // 2:
-            _narrow(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
-            i += ROWS
-        else:
-            _half_narrow(c, at, c_row, m - i, n, a, left, a_row, a_column, b, b0, b_row, depth, add)
-            i += ROWS // 2
+_whole_panel, _two_vectors, _one_vector = map(_column_of_tiles, (VECTORS, 2, 1))
+_part_of_a_vector = _column_of_tiles(1, narrow=True)
 
 
 @compiled
@@ -166,49 +169,60 @@ def panel_width(rest, lane):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def multiply(  # type: ignore[no-untyped-def]
-    c, c0, c_row, m, n, a, a0, a_row, a_column, b, b0, b_row, depth, add
-):
-    """Compute C (m, n) from A (m, depth) and B (depth, n), all inside flat arrays.
+def multiply(c, a, b, size, add):  # type: ignore[no-untyped-def]
+    """Compute ``C = A @ B`` or, with `add`, ``C += A @ B``.
 
-    An element of C is ``c[c0 + i * c_row + j]``, of A ``a[a0 + i * a_row + k * a_column]``, of B
-    ``b[b0 + k * b_row + j]``; with ``b_row = 0`` B is packed. `add`: C keeps what it has.
+    B and C are Matrix, A may be Strided. `size`: rows of A, its columns, columns of B.
     """
-    lane = VECTOR_BYTES // c.itemsize
+    m, depth, n = size
+    lane = VECTOR_BYTES // c.data.itemsize
     if n < lane:
-        row = b_row if b_row else n
-        _few_columns(c, c0, c_row, m, n, a, a0, a_row, a_column, b, b0, row, depth, add)
+        row = n if b.row == PACKED else b.row
+        _part_of_a_vector(c, a, b, _Panel(size, 0, 0, 0, row), add)
         return
     for k in range(0, depth, DEPTH):
-        deep = min(DEPTH, depth - k)
-        keep = add or k > 0
-        left, j = a0 + k * a_column, 0
+        deep, keep = min(DEPTH, depth - k), add or k > 0
+        j = 0
         while j < n:
             width = panel_width(n - j, lane)
-            panel, row = (
-                (b0 + k * b_row + j, b_row) if b_row else (b0 + j * depth + k * width, width)
-            )
-            _column_of_tiles(
-                c, c0 + j, c_row, m, width, a, left, a_row, a_column, b, panel, row, deep, keep
-            )
+            start, row = k * b.row + j, b.row
+            if row == PACKED:
+                start, row = j * depth + k * width, width
+            panel = _Panel((m, deep, width), k, j, start, row)
+            if width > 2 * lane:
+                _whole_panel(c, a, b, panel, keep)
+            elif width > lane:
+                _two_vectors(c, a, b, panel, keep)
+            else:
+                _one_vector(c, a, b, panel, keep)
             j += width
+
+
+@compiled
+def dot(x, y):  # type: ignore[no-untyped-def]
+    """Return the inner product of two rows."""
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
 
 
 # ---- packing ----------------------------------------------------------------------------------
 
 
 @intrinsic
-def transpose_square(typing: Any, y: Any, y0: Any, y_row: Any, x: Any, x0: Any, x_row: Any) -> Any:
-    """Write the square of `lanes` rows and columns at x to y, transposed.
+def _transpose_square(typing: Any, y: Any, x: Any, i: Any, j: Any) -> Any:
+    """Write the square of `lanes` rows and columns from (i, j) of x on to y, transposed.
 
     Shuffling the first half of the rows with the second, like a deck of cards, until every card
     is back: log2(lanes) times.
     """
-    size = types.intp
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
-        v = Vectors(builder, signature.args[0].dtype)
-        y, y_row, x, x_row = pointers(context, builder, signature, arguments)
+        v = Vectors(builder, signature.args[0].types[0].dtype)
+        y, y_row, x, x_row, i, j = pointers(context, builder, signature, arguments)
+        y = v.at(v.at(y, builder.mul(j, y_row)), i)
+        x = v.at(v.at(x, builder.mul(i, x_row)), j)
         half = v.lanes // 2
 
         def shuffle(x: Value, y: Value, first: int) -> Value:
@@ -225,35 +239,32 @@ def transpose_square(typing: Any, y: Any, y0: Any, y_row: Any, x: Any, x0: Any, 
             v.store(row, v.at(y, builder.mul(v.int(i), y_row)))
         return context.get_dummy_value()
 
-    return types.void(y, size, size, x, size, size), write
+    return types.void(y, x, types.intp, types.intp), write
 
 
 @compiled
-def transpose_block(y, y0, y_row, x, x0, x_row, rows, columns):  # type: ignore[no-untyped-def]
-    """Write `rows` by `columns` numbers of x to y, transposed; `y_row` may be negative."""
-    lane = VECTOR_BYTES // x.itemsize
+def transpose_block(y, x, rows, columns):  # type: ignore[no-untyped-def]
+    """Write `rows` by `columns` numbers of x to y, transposed; the rows of y may go backwards."""
+    lane = VECTOR_BYTES // x.data.itemsize
     if rows < lane or columns < lane:
         for i in range(rows):
             for j in range(columns):
-                y[y0 + j * y_row + i] = x[x0 + i * x_row + j]
+                y.data[y.start + j * y.row + i] = x.data[x.start + i * x.row + j]
         return
     for i in range(0, rows, lane):
-        row = min(i, rows - lane)
         for j in range(0, columns, lane):
-            column = min(j, columns - lane)
-            transpose_square(
-                y, y0 + column * y_row + row, y_row, x, x0 + row * x_row + column, x_row
-            )
+            _transpose_square(y, x, min(i, rows - lane), min(j, columns - lane))
 
 
 @compiled
-def pack(b, b0, x, x0, x_row, depth, n, j):  # type: ignore[no-untyped-def]
+def pack(b, x, depth, n, j):  # type: ignore[no-untyped-def]
     """Write the panel from column j on of B = X transposed, X being (n, depth); return its width.
 
-    A panel lies at ``b[b0 + j * depth]``, its rows one behind the other.
+    A panel lies ``j * depth`` behind the start of B, its rows one behind the other.
     """
-    width = panel_width(n - j, VECTOR_BYTES // b.itemsize)
-    transpose_block(b, b0 + j * depth, width, x, x0 + j * x_row, x_row, width, depth)
+    width = panel_width(n - j, VECTOR_BYTES // b.data.itemsize)
+    panel = Matrix(b.data, b.start + j * depth, width)
+    transpose_block(panel, Matrix(x.data, x.start + j * x.row, x.row), width, depth)
     return width
 
 
@@ -264,4 +275,5 @@ def transpose(y, x):  # type: ignore[no-untyped-def]
     wide = 64  # columns in one task
     for task in prange(-(-m // wide)):
         first = task * wide
-        transpose_block(y, first * n, n, x.reshape(-1), first, m, n, min(wide, m - first))
+        source = Matrix(x.reshape(-1), first, m)
+        transpose_block(Matrix(y, first * n, n), source, n, min(wide, m - first))

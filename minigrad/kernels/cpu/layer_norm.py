@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.arrays.running import unit_of
-from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, takes
+from minigrad.kernels.cpu.arrays import Array, are_rows, as_rows, contiguous, empty, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
 
 __all__ = ["gradient_of_row", "layer_norm", "layer_norm_vjp", "normalize_row", "statistics"]
@@ -91,10 +91,6 @@ def _layer_norm_vjp(gx, gw, gb, g, x, weight, eps):  # type: ignore[no-untyped-d
             gradient_of_row(gx[m], g[m], x[m], mean, scale, weight, gw[part], gb[part])
 
 
-def _rows(x: Array) -> Array:
-    return contiguous(x).reshape(-1, x.shape[-1])
-
-
 def _parameter(value: Array | None, default: float, like: Array) -> Array:
     if value is None:
         return np.full(like.shape[-1], default, like.dtype)
@@ -108,7 +104,7 @@ def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -
         return np.zeros_like(x)
     y = empty(x.shape, x.dtype)
     weight, bias = _parameter(weight, 1.0, x), _parameter(bias, 0.0, x)
-    _layer_norm(_rows(y), _rows(x), weight, bias, x.dtype.type(eps))
+    _layer_norm(as_rows(y), as_rows(x), weight, bias, x.dtype.type(eps))
     return y
 
 
@@ -121,7 +117,7 @@ def layer_norm_vjp(
     if not x.size:
         return np.zeros_like(x), np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
     gx = empty(x.shape, x.dtype)
-    g, x, out = _rows(g), _rows(x), _rows(gx)
+    g, x, out = as_rows(g), as_rows(x), as_rows(gx)
     sums = np.empty((2, max(1, min(PARTS, len(x) // 8)), channels), x.dtype)
     _layer_norm_vjp(out, *sums, g, x, _parameter(weight, 1.0, x), x.dtype.type(eps))
     gw, gb = sums.sum(axis=1)

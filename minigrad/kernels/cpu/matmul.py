@@ -10,36 +10,37 @@ from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.cpu.gemm import multiply, pack, panel_width
+from minigrad.kernels.cpu.gemm import PACKED, Matrix, Strided, dot, multiply, pack, panel_width
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 
 __all__ = ["matmul"]
 
-SMALL = 1 << 16  # multiplications that are not worth a start of the threads
-TINY = 1 << 12  # the same for a vector: BLAS itself would start its threads for twice as many
-ROWS, COLUMNS = 96, 192  # of a block of the result; the last one in a row is wider
-FEW = 16  # rows of x for which turning y would cost more than the product
-MANY = 256  # rows of x for which y is packed, to lie well in the cache
+FEW_PRODUCTS = 1 << 16  # multiplications that are not worth a start of the threads
+FEW_FOR_A_VECTOR = 1 << 12  # the same for a vector: BLAS itself would start its threads for twice
+BLOCK_ROWS, BLOCK_COLUMNS = 96, 192  # of the result; the last block in a row is wider
+TURNING_ROWS = 16  # of x, below which turning y would cost more than the product
+PACKING_ROWS = 256  # of x, from which on y is packed, to lie well in the cache
 
 
 @compiled
 def _block(task, n):  # type: ignore[no-untyped-def]
     """Return row number of a block, its first column, and its width."""
-    across = max(1, n // COLUMNS)
-    j = task % across * COLUMNS
-    return task // across, j, n - j if task % across == across - 1 else COLUMNS
+    across = max(1, n // BLOCK_COLUMNS)
+    j = task % across * BLOCK_COLUMNS
+    return task // across, j, n - j if task % across == across - 1 else BLOCK_COLUMNS
 
 
 @parallel
 def _pack(b, y, turned, n, depth):  # type: ignore[no-untyped-def]
     """Pack y, or y transposed, in blocks of columns."""
     lane = VECTOR_BYTES // y.itemsize
-    for task in prange(max(1, n // COLUMNS)):
+    for task in prange(max(1, n // BLOCK_COLUMNS)):
         _, first, width = _block(task, n)
+        packed = Matrix(b, first * depth, PACKED)
         j = 0
         while j < width:
             if turned:
-                j += pack(b, first * depth, y, first * depth, depth, depth, width, j)
+                j += pack(packed, Matrix(y, first * depth, depth), depth, width, j)
             else:
                 wide, at = panel_width(width - j, lane), (first + j) * depth
                 for k in range(depth):
@@ -49,43 +50,37 @@ def _pack(b, y, turned, n, depth):  # type: ignore[no-untyped-def]
 
 
 @parallel
-def _matmul(c, m, n, a, a_row, a_column, b, packed, depth):  # type: ignore[no-untyped-def]
-    for task in prange(-(-m // ROWS) * max(1, n // COLUMNS)):
+def _matmul(c, a, steps, b, packed):  # type: ignore[no-untyped-def]
+    """Multiply A, flat with `steps` from row to row and column to column, with B."""
+    m, n = c.shape
+    depth = b.size // n
+    for task in prange(-(-m // BLOCK_ROWS) * max(1, n // BLOCK_COLUMNS)):
         i, j, width = _block(task, n)
-        i *= ROWS
-        b0, b_row = (j * depth, 0) if packed else (j, n)
-        multiply(
-            c, i * n + j, n, min(ROWS, m - i), width,
-            a, i * a_row, a_row, a_column, b, b0, b_row, depth, False,
-        )  # fmt: skip
-
-
-@compiled
-def _dot(x, y):  # type: ignore[no-untyped-def]
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k] * y[k]
-    return total
+        i *= BLOCK_ROWS
+        left = Strided(a, i * steps[0], steps[0], steps[1])
+        right = Matrix(b, j * depth, PACKED) if packed else Matrix(b, j, n)
+        size = min(BLOCK_ROWS, m - i), depth, width
+        multiply(Matrix(c.reshape(-1), i * n + j, n), left, right, size, False)
 
 
 @parallel
 def _dots(c, x, y):  # type: ignore[no-untyped-def]
     """``c = x @ y.T`` by inner products; for a few rows of x all of them meet a row of y."""
-    if len(x) < FEW:
+    if len(x) < TURNING_ROWS:
         for j in prange(len(y)):
             for i in range(len(x)):
-                c[i, j] = _dot(x[i], y[j])
+                c[i, j] = dot(x[i], y[j])
     else:
         for i in prange(len(x)):
             for j in range(len(y)):
-                c[i, j] = _dot(x[i], y[j])
+                c[i, j] = dot(x[i], y[j])
 
 
-def _strides(x: Array) -> tuple[Array, int, int]:
+def _as_it_lies(x: Array) -> tuple[Array, tuple[int, int]]:
     """Return a matrix as one row, and how far its rows and its columns are apart."""
     if x.T.flags.c_contiguous:
-        return x.T.reshape(-1), 1, len(x)
-    return contiguous(x).reshape(-1), x.shape[1], 1
+        return x.T.reshape(-1), (1, len(x))
+    return contiguous(x).reshape(-1), (x.shape[1], 1)
 
 
 def _fits(x: Array, y: Array) -> bool:
@@ -96,17 +91,17 @@ def _fits(x: Array, y: Array) -> bool:
 def matmul(x: Array, y: Array) -> Array:
     """``x @ y``."""
     (m, depth), n = x.shape, y.shape[1]
-    if m * depth * n < (SMALL if min(m, n) > 1 else TINY):
+    if m * depth * n < (FEW_PRODUCTS if min(m, n) > 1 else FEW_FOR_A_VECTOR):
         return x @ y
     c = empty((m, n), x.dtype)
     turned = y.T.flags.c_contiguous and not y.flags.c_contiguous
-    if n < lanes(x.dtype) or (turned and m < FEW):
+    if n < lanes(x.dtype) or (turned and m < TURNING_ROWS):
         _dots(c, contiguous(x), contiguous(y.T))
         return c
     b = (y.T if turned else contiguous(y)).reshape(-1)
-    packed = turned or m >= MANY
+    packed = turned or m >= PACKING_ROWS
     if packed:
         b, plain = empty(y.size, y.dtype), b
         _pack(b, plain, turned, n, depth)
-    _matmul(c.reshape(-1), m, n, *_strides(x), b, packed, depth)
+    _matmul(c, *_as_it_lies(x), b, packed)
     return c

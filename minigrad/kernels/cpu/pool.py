@@ -99,7 +99,7 @@ def max_pool(x: Array, tables: Sequence[Any]) -> tuple[Array, Array]:
     return channels_first(y), channels_first(where)
 
 
-def _rows(x: Array) -> Array:
+def _positions(x: Array) -> Array:
     """Return (N, C, *spatial) as contiguous (N, L, C)."""
     return contiguous(channels_last(x)).reshape(len(x), math.prod(x.shape[2:]), x.shape[1])
 
@@ -110,8 +110,8 @@ def _rows(x: Array) -> Array:
 def pool_gather(x: Array, where: Array) -> Array:
     """Pick from every channel the elements at `where` (N, C, *out)."""
     y = empty((len(x), *where.shape[2:], x.shape[1]), x.dtype)
-    places = _rows(where)
-    if _gather(y.reshape(places.shape), _rows(x), places):
+    places = _positions(where)
+    if _gather(y.reshape(places.shape), _positions(x), places):
         raise outside(where, x.shape[2:])
     return channels_first(y)
 
@@ -123,6 +123,7 @@ def pool_scatter(g: Array, where: Array, size: Sequence[int]) -> Array:
     """Add every element at its place in an image of `size` zeros."""
     n, channels = g.shape[:2]
     y = empty((n, *size, channels), g.dtype)
-    if _scatter(y.reshape(n, math.prod(size), channels), _rows(g), _rows(where), CHANNELS):
+    target = y.reshape(n, math.prod(size), channels)
+    if _scatter(target, _positions(g), _positions(where), CHANNELS):
         raise outside(where, size)
     return channels_first(y)

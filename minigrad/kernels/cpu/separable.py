@@ -24,8 +24,8 @@ from minigrad.kernels.cpu.compile import parallel
 
 __all__ = ["separable"]
 
-TASK = 1 << 12  # elements of one task
-FEW = 8  # channels that the formula's products serve better
+TASK_SIZE = 1 << 12  # elements of one task
+FEW_CHANNELS = 8  # below which the formula's products do better
 
 
 @parallel
@@ -48,7 +48,7 @@ def _fits(x: Array, maps: Sequence[AxisMap | None]) -> bool:
     size = x.shape[2:]
     return (
         len(maps) == len(size)
-        and x.shape[1] >= FEW
+        and x.shape[1] >= FEW_CHANNELS
         and all(m is None or m.matrix.shape[1] == n for m, n in zip(maps, size, strict=True))
     )
 
@@ -65,6 +65,6 @@ def separable(x: Array, maps: Sequence[AxisMap | None]) -> Array:
         start, columns, values = axis_map.entries
         image = y.reshape(before, size, after)
         y = empty((*y.shape[:axis], out, *y.shape[axis + 1 :]), x.dtype)
-        rows = max(1, TASK // max(1, after))
+        rows = max(1, TASK_SIZE // max(1, after))
         _apply(y.reshape(before, out, after), image, start, columns, values.astype(x.dtype), rows)
     return channels_first(y)

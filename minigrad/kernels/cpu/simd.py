@@ -150,17 +150,29 @@ class Vectors:
 
 
 def pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Value]:
-    """Join every array and the offset that follows it into one pointer; keep other arguments."""
+    """Join every array and the offset that follows it into one pointer; keep other values.
+
+    A tuple stands for its members, one after the other.
+    """
+
+    def members(kind: Any, value: Value) -> Iterator[tuple[Any, Value]]:
+        if not isinstance(kind, types.BaseTuple):
+            yield kind, value
+            return
+        for one in zip(kind, cgutils.unpack_tuple(builder, value), strict=True):
+            yield from members(*one)
+
     values: list[Value] = []
     after_array = False
-    for kind, value in zip(signature.args, arguments, strict=True):
-        if isinstance(kind, types.Array):
-            values.append(context.make_array(kind)(context, builder, value).data)
-        elif after_array:
-            values[-1] = builder.gep(values[-1], [value])
-        else:
-            values.append(value)
-        after_array = isinstance(kind, types.Array)
+    for argument in zip(signature.args, arguments, strict=True):
+        for kind, value in members(*argument):
+            if isinstance(kind, types.Array):
+                values.append(context.make_array(kind)(context, builder, value).data)
+            elif after_array:
+                values[-1] = builder.gep(values[-1], [value])
+            else:
+                values.append(value)
+            after_array = isinstance(kind, types.Array)
     return values
 
 
@@ -168,14 +180,11 @@ def _convolve(columns: int) -> Callable[..., None]:
     """Make the loop of the picture for a number of output columns."""
 
     @intrinsic
-    def convolve(
-        typing: Any, y: Any, y0: Any, y_step: Any, bias: Any, bias0: Any,
-        x: Any, x0: Any, x_plane: Any, x_row: Any, w: Any, w0: Any, planes: Any, rows: Any,
-    ) -> Any:  # fmt: skip
-        size = types.intp
+    def convolve(typing: Any, y: Any, bias: Any, x: Any, w: Any, filter_size: Any) -> Any:
+        """y: array, start, step; bias and w: array, start; x: array, start, steps; planes, rows."""
 
         def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
-            v = Vectors(builder, signature.args[0].dtype)
+            v = Vectors(builder, signature.args[0][0].dtype)
             y, y_step, bias, x, x_plane, x_row, w, planes, rows = pointers(
                 context, builder, signature, arguments
             )
@@ -198,9 +207,7 @@ def _convolve(columns: int) -> Callable[..., None]:
                 y = v.at(y, y_step)
             return context.get_dummy_value()
 
-        return types.void(
-            y, size, size, bias, size, x, size, size, size, w, size, size, size
-        ), write
+        return types.void(y, bias, x, w, filter_size), write
 
     return convolve  # type: ignore[no-any-return]
 
@@ -210,14 +217,14 @@ convolve_columns_twice = _convolve(2 * COLUMNS)  # where 32 registers hold twice
 
 
 @intrinsic
-def correlate_columns(
-    typing: Any, w: Any, w0: Any, x: Any, x0: Any, g: Any, g0: Any, blocks: Any
-) -> Any:
-    """``w[tap] += g[column] * x[column + tap]`` for one row and blocks of columns."""
-    size = types.intp
+def correlate_columns(typing: Any, w: Any, x: Any, g: Any, blocks: Any) -> Any:
+    """``w[tap] += g[column] * x[column + tap]`` for one row and blocks of columns.
+
+    w, x and g: array, start.
+    """
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
-        v = Vectors(builder, signature.args[0].dtype)
+        v = Vectors(builder, signature.args[0][0].dtype)
         w, x, g, blocks = pointers(context, builder, signature, arguments)
         taps = [v.at(w, tap * v.lanes) for tap in range(TAPS)]
         sums = [v.variable(v.load(tap)) for tap in taps]
@@ -236,7 +243,7 @@ def correlate_columns(
             v.store(builder.load(total), tap)
         return context.get_dummy_value()
 
-    return types.void(w, size, x, size, g, size, size), write
+    return types.void(w, x, g, types.intp), write
 
 
 @intrinsic
@@ -257,17 +264,14 @@ def copy_short(typing: Any, y: Any, y0: Any, x: Any, x0: Any, count: Any) -> Any
 
 
 @intrinsic
-def copy_vectors(
-    typing: Any, y: Any, y0: Any, y_step: Any, x: Any, x0: Any, x_step: Any, count: Any
-) -> Any:
-    """Copy `count` vectors that lie `x_step` apart to places `y_step` apart."""
-    size = types.intp
+def copy_vectors(typing: Any, y: Any, x: Any, count: Any) -> Any:
+    """Copy `count` vectors from x to y, both array, start, step from vector to vector."""
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
-        v = Vectors(builder, signature.args[0].dtype)
+        v = Vectors(builder, signature.args[0][0].dtype)
         y, y_step, x, x_step, count = pointers(context, builder, signature, arguments)
         with v.loop(count) as i:
             v.store(v.load(v.at(x, builder.mul(i, x_step))), v.at(y, builder.mul(i, y_step)))
         return context.get_dummy_value()
 
-    return types.void(y, size, size, x, size, size, size), write
+    return types.void(y, x, types.intp), write

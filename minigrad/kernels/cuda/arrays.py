@@ -14,6 +14,7 @@ __all__ = [
     "THREADS",
     "Array",
     "accumulator",
+    "as_rows",
     "blocks",
     "contiguous",
     "empty",
@@ -50,6 +51,11 @@ def zeros(like: Array, shape: Sequence[int], dtype: Any = None) -> Array:
 def contiguous(x: Array) -> Array:
     """Return x in C order: itself, or a copy."""
     return x if x.flags.c_contiguous else get_xp(x).ascontiguousarray(x)
+
+
+def as_rows(x: Array) -> Array:
+    """Return (..., C) as contiguous (rows, C)."""
+    return contiguous(x).reshape(-1, x.shape[-1])
 
 
 def flat(*arrays: Array) -> tuple[Array, ...]:

@@ -22,7 +22,7 @@ from minigrad.kernels.arrays.conv import (
     pad,
 )
 from minigrad.kernels.arrays.layout import channels_first, channels_last
-from minigrad.kernels.cuda.arrays import Array, accumulator, contiguous, takes, zeros
+from minigrad.kernels.cuda.arrays import Array, accumulator, as_rows, takes, zeros
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad"]
 
@@ -31,14 +31,9 @@ Ints = Sequence[int]
 WINDOWS = 1 << 27  # elements of the windows made at a time
 
 
-def _rows(y: Array) -> Array:
-    """View channels-last (N, *out, O) as (N * out, O)."""
-    return contiguous(y).reshape(-1, y.shape[-1])
-
-
 def _matrix(w: Array) -> Array:
     """Turn the weight (O, C, *kernel) into (O, kernel * C)."""
-    return _rows(channels_last(w)).reshape(len(w), -1)
+    return as_rows(channels_last(w)).reshape(len(w), -1)
 
 
 def _columns(
@@ -118,7 +113,7 @@ def _input_grad_of_patches(g: Array, w: Array, size: Ints, stride: Ints) -> Arra
     n, *out, _ = g.shape
     kernel, channels = w.shape[2:], w.shape[1]
     d = len(out)
-    columns = (_rows(g) @ _matrix(w)).reshape(n, *out, *kernel, channels)
+    columns = (as_rows(g) @ _matrix(w)).reshape(n, *out, *kernel, channels)
     # (N, *out, *kernel, C) -> (N, out, kernel, out, kernel, ..., C), which is the image
     pairs = [axis for i in range(d) for axis in (1 + i, 1 + d + i)]
     gx = zeros(g, (n, *(m for o, s in zip(out, stride, strict=True) for m in (o, s)), channels))
@@ -148,6 +143,6 @@ def conv_weight_grad(
     rows = channels_last(g)
     total = zeros(g, (channels, math.prod(kernel) * x.shape[1]), accumulator(g.dtype))
     for images, columns in _columns(x, out, kernel, stride, padding, dilation):
-        total += _rows(rows[images]).T @ columns
+        total += as_rows(rows[images]).T @ columns
     gw = total.astype(g.dtype, copy=False).reshape(channels, *kernel, x.shape[1])
     return channels_first(gw)

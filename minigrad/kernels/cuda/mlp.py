@@ -17,7 +17,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from minigrad.backend import get_xp
-from minigrad.kernels.cuda.arrays import THREADS, Array, accumulator, contiguous, empty, fits, takes
+from minigrad.kernels.cuda.arrays import (
+    THREADS,
+    Array,
+    accumulator,
+    as_rows,
+    contiguous,
+    empty,
+    fits,
+    takes,
+)
 from minigrad.kernels.cuda.hidden import Hidden
 from minigrad.kernels.cuda.launcher import launch
 from minigrad.kernels.cuda.layer_norm import layer_norm, layer_norm_vjp
@@ -46,10 +55,6 @@ def _known(x: Array, skip: Array, p: Weights, factor: Array | None) -> bool:
     )
 
 
-def _rows(x: Array) -> Array:
-    return contiguous(x).reshape(-1, x.shape[-1])
-
-
 def _samples(x: Array, values: Array, split: bool) -> Array:
     """View rows as (samples, positions, columns); as one sample if none is treated by itself."""
     return values.reshape(len(x) if split else 1, -1, values.shape[-1])
@@ -61,7 +66,7 @@ def _product(x: Array, w: Array) -> Array:
 
 
 def _first_product(x: Array, p: Weights, eps: float) -> Array:
-    return _product(_rows(layer_norm(x, p.norm_weight, p.norm_bias, eps)), p.w1.T)
+    return _product(as_rows(layer_norm(x, p.norm_weight, p.norm_bias, eps)), p.w1.T)
 
 
 def _hidden(x: Array, x1: Array, p: Weights, grn_eps: float) -> Hidden:
@@ -88,7 +93,7 @@ def mlp(
     p = _prepared(parameters, x.dtype)
     hidden = _hidden(x, _first_product(x, p, eps), p, grn_eps)
     squares = hidden.squares()
-    x2 = _samples(x, _product(_rows(hidden.forward(squares)), p.w2.T), factor is not None)
+    x2 = _samples(x, _product(as_rows(hidden.forward(squares)), p.w2.T), factor is not None)
     y = empty(x2, x2.shape, skip.dtype)
     skip = contiguous(skip).reshape(x2.shape)
     table = Table.of(x2.shape, x2, skip, y)
@@ -96,7 +101,7 @@ def mlp(
         "residual", table.grid, (THREADS,), (x2, skip, p.b2, p.scale, factor, y, *table.sizes),
         (table.vector,),
     )  # fmt: skip
-    return y.reshape(x.shape), Saved(_rows(hidden.x), squares) if keep else None
+    return y.reshape(x.shape), Saved(as_rows(hidden.x), squares) if keep else None
 
 
 @takes(None, lambda g, x, p, saved=None, factor=None, *_: _known(x, g, p, factor))
@@ -112,18 +117,18 @@ def mlp_vjp(
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
     p = _prepared(parameters, x.dtype)
     kept, g2, total = _branch_vjp(contiguous(g), x.dtype, p, factor)
-    normed = _rows(layer_norm(x, p.norm_weight, p.norm_bias, eps))
+    normed = as_rows(layer_norm(x, p.norm_weight, p.norm_bias, eps))
     hidden = _hidden(x, _product(normed, p.w1.T) if saved is None else saved.x1, p, grn_eps)
     squares = hidden.squares() if saved is None else saved.squares
 
     g_z = _product(g2, p.w2).reshape(hidden.x.shape)
     g1, z, g_b1, g_gamma, g_beta = hidden.backward(g_z, squares, again=True)
-    g1 = _rows(g1)
+    g1 = as_rows(g1)
     gx, g_weight, g_bias = layer_norm_vjp(
         _product(g1, p.w1).reshape(x.shape), contiguous(x), p.norm_weight, eps
     )
     g_w1 = _product(g1.T, normed).astype(parameters.w1.dtype, copy=False)
-    g_w2, g_b2, g_scale = _second_layer(_product(kept.T, _rows(z)), total, parameters)
+    g_w2, g_b2, g_scale = _second_layer(_product(kept.T, as_rows(z)), total, parameters)
     return gx, Weights(
         g_weight, g_bias, g_w1, g_b1, g_w2, g_b2, g_scale, g_gamma, g_beta,
     )  # fmt: skip
@@ -162,7 +167,7 @@ def _branch_vjp(
     )  # fmt: skip
     total = sum_parts(parts.reshape(1, -1, parts.shape[2]), p.b2.dtype).reshape(-1)
     kept = values if kept is None else kept
-    return _rows(kept), _rows(kept if scaled is None else scaled), total
+    return as_rows(kept), as_rows(kept if scaled is None else scaled), total
 
 
 def _prepared(p: Weights, dtype: Any) -> Weights:

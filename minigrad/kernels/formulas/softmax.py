@@ -17,8 +17,7 @@ def softmax(xp: Any, x: Array, axis: int) -> Array:
 
 def softmax_vjp(xp: Any, g: Array, y: Array, axis: int) -> Array:
     """Gradient of softmax from its result y: ``dx = y * (g - sum(g * y))``."""
-    gy = g * y
-    return gy - y * xp.sum(gy, axis=axis, keepdims=True)
+    return y * (g - xp.sum(g * y, axis=axis, keepdims=True))
 
 
 def log_softmax(xp: Any, x: Array, axis: int) -> Array:

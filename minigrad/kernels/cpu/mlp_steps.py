@@ -1,0 +1,106 @@
+"""The steps that a tile of rows is taken through; the products between them are `gemm`'s.
+
+`count` is the number of rows of the tile, `m` the first of them in `Rows`.
+"""
+
+from __future__ import annotations
+
+from minigrad.kernels.cpu.compile import compiled
+from minigrad.kernels.cpu.gelu import normal
+from minigrad.kernels.cpu.layer_norm import normalize_row, statistics
+
+__all__ = ["gelu", "gelu_gradient", "gelu_in_place", "norm", "residual", "respond", "row", "scaled"]
+
+
+@compiled
+def row(matrix, i, width):  # type: ignore[no-untyped-def]
+    """Return row i of a matrix."""
+    at = matrix.start + i * matrix.row
+    return matrix.data[at : at + width]
+
+
+@compiled
+def norm(y, rows, m, count, p, known):  # type: ignore[no-untyped-def]
+    """Normalise rows of x; take the statistics, or use them where they are `known`."""
+    channels = p.norm_weight.size
+    stats = rows.stats
+    for i in range(count):
+        source = rows.x[(m + i) * channels : (m + i + 1) * channels]
+        if not known:
+            stats[m + i, 0], stats[m + i, 1] = statistics(source, rows.eps)
+        mean, scale = stats[m + i, 0], stats[m + i, 1]
+        normalize_row(row(y, i, channels), source, mean, scale, p.norm_weight, p.norm_bias)
+
+
+@compiled
+def gelu(z, h, count, bias):  # type: ignore[no-untyped-def]
+    """``z = gelu(h + bias)``."""
+    for i in range(count):
+        source, target = row(h, i, bias.size), row(z, i, bias.size)
+        for j in range(bias.size):
+            value = source[j] + bias[j]
+            target[j] = value * normal(value)[0]
+
+
+@compiled
+def gelu_in_place(z, count, bias):  # type: ignore[no-untyped-def]
+    """``z = gelu(z + bias)``; `gelu` of one array twice, which could overlap, would stay scalar."""
+    for i in range(count):
+        target = row(z, i, bias.size)
+        for j in range(bias.size):
+            value = target[j] + bias[j]
+            target[j] = value * normal(value)[0]
+
+
+@compiled
+def respond(z, count, gain, shift):  # type: ignore[no-untyped-def]
+    """``z = z * gain + shift``: GRN, once the gain is known."""
+    for i in range(count):
+        target = row(z, i, gain.size)
+        for j in range(gain.size):
+            target[j] = target[j] * gain[j] + shift[j]
+
+
+@compiled
+def residual(rows, m, count, branch, p):  # type: ignore[no-untyped-def]
+    """``out = given + (branch + b2) * scale * factor``."""
+    channels = p.b2.size
+    bias, scale = p.b2, p.scale
+    for i in range(count):
+        at = (m + i) * channels
+        target, source = rows.out[at : at + channels], rows.given[at : at + channels]
+        value = row(branch, i, channels)
+        f = rows.factor[(m + i) // rows.length]
+        for c in range(channels):
+            target[c] = source[c] + (value[c] + bias[c]) * (scale[c] * f)
+
+
+@compiled
+def scaled(y, rows, m, count, scale):  # type: ignore[no-untyped-def]
+    """``y = given * scale * factor``: the gradient that reaches the second product."""
+    for i in range(count):
+        source = rows.given[(m + i) * scale.size : (m + i + 1) * scale.size]
+        target = row(y, i, scale.size)
+        f = rows.factor[(m + i) // rows.length]
+        for c in range(scale.size):
+            target[c] = source[c] * (scale[c] * f)
+
+
+@compiled
+def gelu_gradient(z, gh, h, gz, count, bias, response, sums):  # type: ignore[no-untyped-def]
+    """From gz to z and the gradient of h; ``z = a * gain + shift`` with ``a = gelu(h + bias)``.
+
+    The gain depends on all positions of a: `slope` is what reaches a that way, per unit of a.
+    """
+    gain, shift, slope = response
+    for i in range(count):
+        source, g = row(h, i, bias.size), row(gz, i, bias.size)
+        value, target = row(z, i, bias.size), row(gh, i, bias.size)
+        for j in range(bias.size):
+            x = source[j] + bias[j]
+            cdf, density = normal(x)
+            a = x * cdf
+            value[j] = a * gain[j] + shift[j]
+            target[j] = (g[j] * gain[j] + a * slope[j]) * (cdf + x * density)
+        for j in range(bias.size):
+            sums[j] += target[j]
