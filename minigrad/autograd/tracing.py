@@ -17,7 +17,13 @@ from minigrad.errors import GraphError
 from minigrad.modes import TRACE, ModeBlock, Modes
 from minigrad.tensor import Tensor
 
-__all__ = ["Step", "Trace", "note", "trace"]
+__all__ = ["From", "Step", "Trace", "note", "trace"]
+
+
+class From(NamedTuple):
+    """An input that is the result of a step; a negative one is input ``~step`` of the function."""
+
+    step: int
 
 
 class Step(NamedTuple):
@@ -28,12 +34,12 @@ class Step(NamedTuple):
     node : Function
         The operation, with its options.
     inputs : tuple
-        An int for the result of the step of that number, a negative one for input ``~number`` of
-        the function; any other input (a parameter, a constant, None) as it came.
+        `From` where it is a result or an input of the function; any other (a parameter, a number,
+        None) as it came.
     shape, dtype
         Of the result.
     layer : str
-        What `Trace.layer` was.
+        Where the function was, if it says so: `Trace.layer`.
     result : array or None
         The value itself, if the trace keeps values.
     """
@@ -46,12 +52,6 @@ class Step(NamedTuple):
     result: Any
 
 
-class From(NamedTuple):
-    """An input that is the result of a step, or an input of the function where negative."""
-
-    step: int
-
-
 class Trace:
     """What was noted.
 
@@ -59,7 +59,7 @@ class Trace:
     ----------
     steps : list of Step
     layer : str
-        Where the function is now; whoever knows it sets it, for messages and names.
+        Where the function is now; whoever knows it sets it.
     """
 
     def __init__(self, inputs: tuple[Tensor, ...], keep: bool) -> None:

@@ -152,6 +152,19 @@ def softplus(g: Graph, op: Operation, x: Value) -> Value:
     return g.node("Div", g.node("Softplus", g.node("Mul", x, op.beta)), op.beta)
 
 
+@nodes(arithmetic.Remainder)
+def remainder(g: Graph, op: Operation, x: Value, y: Value) -> Value:
+    """Take the sign of the divisor; ONNX's Mod does so for integers alone."""
+    return g.node("Sub", x, g.node("Mul", g.node("Floor", g.node("Div", x, y)), y))
+
+
+@nodes(elementwise.Logaddexp)
+def logaddexp(g: Graph, op: Operation, x: Value, y: Value) -> Value:
+    """Add what the smaller one adds to the larger one."""
+    distance = g.node("Neg", g.node("Abs", g.node("Sub", x, y)))
+    return g.node("Add", g.node("Max", x, y), g.node("Softplus", distance))
+
+
 @nodes(compare.Rounding)
 def rounding(g: Graph, op: Operation, x: Value) -> Value:
     """Floor, ceil and round; ONNX's Round takes the even neighbour too."""
@@ -235,12 +248,26 @@ def group_norm(g: Graph, op: Operation, x: Value, w: Value | None, bias: Value |
     """(N, L, C) over L and the channels of a group."""
     channels = g.pairs(x)[-1][0]
     grouped = g.node("Reshape", x, [0, 0, op.groups, channels // op.groups])
-    centred = g.node("Sub", grouped, _mean(g, grouped, [1, 3]))
-    var = _mean(g, g.node("Mul", centred, centred), [1, 3])
-    scaled = g.node("Div", centred, g.node("Sqrt", g.node("Add", var, op.eps)))
-    y = g.node("Reshape", scaled, [0, 0, channels])
-    y = y if w is None else g.node("Mul", y, w)
-    return y if bias is None else g.node("Add", y, bias)
+    y = g.node("Reshape", _standard(g, grouped, [1, 3], op.eps), [0, 0, channels])
+    return _affine(g, y, w, bias)
+
+
+@nodes(norm.BatchNorm)
+def batch_norm(g: Graph, op: Operation, x: Value, w: Value | None, bias: Value | None) -> Value:
+    """(..., C) over all but C, of a layer that keeps no statistics."""
+    return _affine(g, _standard(g, x, range(g.rank(x) - 1), op.eps), w, bias)
+
+
+def _standard(g: Graph, x: Value, axes: Sequence[int], eps: float) -> Value:
+    """Return x with mean 0 and variance 1 over axes."""
+    centred = g.node("Sub", x, _mean(g, x, axes))
+    var = _mean(g, g.node("Mul", centred, centred), axes)
+    return g.node("Div", centred, g.node("Sqrt", g.node("Add", var, eps)))
+
+
+def _affine(g: Graph, x: Value, w: Value | None, bias: Value | None) -> Value:
+    x = x if w is None else g.node("Mul", x, w)
+    return x if bias is None else g.node("Add", x, bias)
 
 
 @nodes(norm.GlobalResponseNorm)
@@ -329,6 +356,12 @@ def pad(g: Graph, op: Operation, x: Value) -> Value:
     """Surround with a constant."""
     before, after = zip(*op.pads, strict=True)
     return g.node("Pad", x, [*before, *after], float(op.value))
+
+
+@nodes(shape.Triangle)
+def triangle(g: Graph, op: Operation, x: Value) -> Value:
+    """Keep one side of the diagonal."""
+    return g.node("Trilu", x, g.constant(np.int64(op.diagonal)), upper=int(op.side == "triu"))
 
 
 @nodes(shape.Flip)

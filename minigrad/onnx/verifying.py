@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def verify(model: Module, path: str | Path, example: Tensor | tuple[Tensor, ...]
     Raises
     ------
     DataError
-        If the file holds another model.
+        If the file holds another model, or onnxruntime does not run it.
     MissingExtra
         If onnxruntime is not installed.
 
@@ -149,12 +150,25 @@ def _results(
     onnxruntime: Any, file: Any, path: Path, arrays: dict[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     """Run a graph that is not on the disk; its weights may be in a file beside `path`."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".onnx") as copy:
-        copy.write(ir.to_proto(file).SerializeToString())
-        copy.flush()
-        session = onnxruntime.InferenceSession(copy.name, providers=["CPUExecutionProvider"])
-        names = [value.name for value in file.graph.outputs]
-        return dict(zip(names, session.run(names, arrays), strict=True))
+    names = [value.name for value in file.graph.outputs]
+    message = ir.to_proto(file).SerializeToString()
+    weights = (value.const_value for value in file.graph.initializers.values())
+    beside = any(isinstance(weight, ir.ExternalTensor) for weight in weights)
+    with ExitStack() as stack:
+        source: Any = message
+        if beside:
+            copy = stack.enter_context(NamedTemporaryFile(dir=path.parent, suffix=".onnx"))
+            copy.write(message)
+            copy.flush()
+            source = copy.name
+        try:
+            session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+            return dict(zip(names, session.run(names, arrays), strict=True))
+        except Exception as error:  # its errors have no common ancestor
+            raise DataError(
+                f"{path}: onnxruntime does not run it ({str(error)[:200]}); its operators know "
+                "float32 best: export model.float()"
+            ) from None
 
 
 def _row(layer: str, operation: str, ours: Any, theirs: NDArray[Any]) -> Row:
