@@ -86,7 +86,7 @@ def _pool_is_simple() -> bool:
 
 
 def _leave_the_pool() -> None:
-    """Go on with NumPy in a forked child of a process that has used the pool.
+    """Continue with NumPy in a forked child of a process that has used the pool.
 
     Its threads are not there any more, GNU OpenMP ends a child that asks for them, and a lock, also
     the one of the compiler, may be held by a thread that was not copied.

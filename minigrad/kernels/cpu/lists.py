@@ -1,8 +1,8 @@
 """Kernels over lists of arrays: one call for all parameters of a model.
 
-The arrays are told to the loop as a table of their addresses. Tasks are cut from their
-concatenation, so a bias of ten numbers and a matrix of a million make even tasks, and nothing is
-copied to lie side by side.
+The loop is given a table of the arrays' addresses. Tasks are cut from their concatenation, so a
+bias of ten numbers and a matrix of a million make even tasks, and nothing is copied to lie side by
+side.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A linear map along each spatial axis, pixel by pixel: pooling and interpolation.
 
 An output pixel is made of few input pixels. The formula multiplies with bands of the matrix, which
-have many zeros; here only the entries that are none are visited.
+have many zeros; here only their other entries are visited.
 """
 
 from __future__ import annotations
