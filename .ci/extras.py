@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -99,6 +100,20 @@ def volumes() -> None:
         path = Path(folder, "volume.mgz")
         nibabel.save(nibabel.MGHImage(values, np.eye(4)), path)
         np.testing.assert_array_equal(read_nifti(path), values)
+
+
+def hub() -> None:
+    """Its absence is not what keeps a name from being fetched."""
+    import minigrad.models as models
+    from minigrad.errors import DataError
+
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    said = ""
+    try:
+        models.load_pretrained(None, "timm/no-such-model")
+    except DataError as error:
+        said = str(error)
+    assert "fetch https://huggingface.co/timm/no-such-model/resolve/main/" in said
 
 
 def bfloat16() -> None:
@@ -204,6 +219,7 @@ PROMISES: dict[str, Callable[[], None]] = {
     "signals": signals,
     "volumes": volumes,
     "images": images,
+    "hub": hub,
     "bfloat16": bfloat16,
     "fast": fast,
     "onnx": onnx,

@@ -22,6 +22,7 @@ EXTRAS = (
     ("rich", "rich", "cli", "coloured progress bars and tables"),
     ("PIL", "Pillow", "images", "pictures as JPEG, PNG …"),
     ("nibabel", "nibabel", "volumes", "volumes in other formats than NIfTI"),
+    ("huggingface_hub", "huggingface_hub", "hub", "weights by their names on the hub"),
     ("numba", "numba", "fast", "compiled kernels on the CPU"),
     ("threadpoolctl", "threadpoolctl", "fast", "control of BLAS threads"),
     ("ml_dtypes", "ml_dtypes", "bfloat16", "the bfloat16 type"),

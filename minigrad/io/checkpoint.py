@@ -16,22 +16,16 @@ from typing import Any
 from minigrad.errors import DataError, OptionError, brief
 from minigrad.files import Source, opened
 from minigrad.io.hdf5 import SIGNATURE, read_hdf5
+from minigrad.io.hub import CONFIGS, WEIGHTS, fetch_from_hub, is_hub_name
 from minigrad.io.safetensors import Arrays, integer, read_safetensors, without_duplicates
 from minigrad.io.torch_file import LEGACY, StoredTensor, read_torch
 from minigrad.io.unpickle import Inert
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
-WEIGHTS = ("model", "module", "state_dict", "weights", "network_weights", "net")  # the first wins
+STATES = ("model", "module", "state_dict", "weights", "network_weights", "net")  # the first wins
 OTHERS = re.compile(r"(^|_)ema(_|$)|optim|scaler|sched")  # parts that are taken only if asked for
-FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)  # of a folder, the first wins; else its only file that ends in one of:
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".h5")
-CONFIG = "config.json"
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".h5")  # of the only file of a folder
 SHARDS, JSON_LIMIT = 1000, 1 << 22
 DEPTH, VISITS, NAME = 16, 200_000, 300  # of a state; one that contains itself is no state
 
@@ -48,7 +42,8 @@ class Checkpoint:
     metadata : dict of str to object
         What else the file says: texts of a safetensors file; numbers, texts and options beside the
         weights of a PyTorch file; attributes of a Keras file, those of its groups by path under
-        "groups"; a folder's ``config.json`` under "config".
+        "groups"; a folder's ``config.json`` under "config", and its ``preprocessor_config.json``
+        likewise.
     format : str
         "safetensors", "index" (of several files), "torch", "torch legacy", "keras".
     path : Path
@@ -74,7 +69,8 @@ def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
     ----------
     path : path
         A file, whose content decides what it is, not its name; the index of a checkpoint in several
-        files; or a folder with one of these and perhaps a ``config.json``, as hubs have them.
+        files; a folder with one of these and perhaps a ``config.json``, as hubs have them; or a
+        name on Hugging Face's hub such as "timm/convnext_atto.d2_in1k" (extra ``hub``).
     select : str, optional
         The part to take, such as "model_ema"; parts of parts with a dot, in Keras's files with a
         slash. By default the whole, if it is named tensors, else the first of "model", "module",
@@ -99,11 +95,14 @@ def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
     """
     if select is not None and not isinstance(select, str):
         raise OptionError(f"read_checkpoint: select is a name or None, got {select!r}")
+    if isinstance(path, str) and is_hub_name(path):
+        path = fetch_from_hub(path)
     if not Path(path).is_dir():
         return _read(path, select)
     found = _read(_in_folder(Path(path)), select)
-    if (Path(path) / CONFIG).is_file():
-        found.metadata["config"] = _json(Path(path) / CONFIG)
+    for name in CONFIGS:
+        if (Path(path) / name).is_file():
+            found.metadata[name.removesuffix(".json")] = _json(Path(path) / name)
     return found
 
 
@@ -124,11 +123,11 @@ def _in_folder(folder: Path) -> Path:
     """Return the file that a folder's weights are in."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     weights = [name for name in names if name.endswith(SUFFIXES)]
-    for name in (*FILES, *weights[: len(weights) == 1]):
+    for name in (*WEIGHTS, *weights[: len(weights) == 1]):
         if name in names:
             return folder / name
     raise DataError(
-        f"{folder}: which file holds the weights? It has none of {', '.join(FILES)}, and "
+        f"{folder}: which file holds the weights? It has none of {', '.join(WEIGHTS)}, and "
         f"{len(weights)} files that end in {', '.join(SUFFIXES)}; name one"
     )
 
@@ -280,7 +279,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[..., Checkpoint]], ...] = 
 def _default(source: Source, state: Mapping[Any, Any]) -> str:
     """Return which part of a state is its weights."""
     holders = [key for key, part in state.items() if type(part) is dict and _has_tensors(part)]
-    for name in WEIGHTS:
+    for name in STATES:
         if name in holders:
             return name
     if _has_tensors(state):

@@ -49,7 +49,8 @@ def load_pretrained(
         A model that has a ConvNeXt in it, also a U-Net or a masked autoencoder; or the name of one
         (see `list_models`), which is built; or None for the very model that the weights are of.
     source : path or mapping of str to array or Tensor
-        A safetensors file or one of PyTorch's, or the weights themselves.
+        A safetensors file or one of PyTorch's; a name on Hugging Face's hub (extra ``hub``), such
+        as "timm/convnext_atto.d2_in1k"; or the weights themselves.
     select : str, optional
         The part of a file to take, such as "model_ema"; averages are taken only if asked for.
     strict : bool, default False

@@ -62,8 +62,8 @@ def test_factories_take_files(tmp_path: Path) -> None:
     assert models.convnextv2_atto(pretrained=None).num_classes == 1000
     with pytest.raises(DataError, match=r"no weights of 'convnextv2_atto' come with minigrad"):
         models.convnextv2_atto(pretrained=True)
-    with pytest.raises(DataError, match=r"no/such: cannot be read"):
-        models.convnextv2_atto(pretrained="no/such")
+    with pytest.raises(DataError, match=r"no/such.pth: cannot be read"):
+        models.convnextv2_atto(pretrained="no/such.pth")
 
 
 def test_a_head_of_other_classes_is_drawn_anew() -> None:
