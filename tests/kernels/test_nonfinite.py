@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 
 import minigrad as mg
-from minigrad.backend import use_kernels
+from minigrad.backend import kernels_in_use, use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.formulas.mlp import Weights
 from minigrad.kernels.table import FILE_OF
@@ -410,3 +410,16 @@ def test_a_mask_multiplies(function: Any, value: float) -> None:
     mg.manual_seed(0)
     y = function(mg.full((64, 2), value), 0.5, training=True).numpy()
     assert not np.isfinite(y).any()
+
+
+@pytest.mark.skipif(not find_spec("numba"), reason="compiled kernels need Numba")
+def test_numbers_in_foreign_byte_order_go_to_the_formula() -> None:
+    row = ROWS["max_pool"]
+    assert row is not None
+    x, tables = row(Maker(3, "zero", "float32"))
+    foreign = x.astype(x.dtype.newbyteorder())
+    with use_kernels("fast"):
+        expected = pick("max_pool", x)(x, tables)
+        for ours, theirs in zip(pick("max_pool", foreign)(foreign, tables), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert kernels_in_use() == "fast"  # no kernel has failed

@@ -115,7 +115,7 @@ def takes(
 
     def known(x: Array, *args: Any, **options: Any) -> bool:
         dtype = (x[0] if x.__class__ is list else x).dtype
-        if dtype.char not in "fd":
+        if dtype.char not in "fd" or not dtype.isnative:  # Numba takes one byte order for another
             return False
         for a in args:
             if a.__class__ is np.ndarray and a.dtype is not dtype:
