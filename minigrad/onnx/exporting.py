@@ -84,25 +84,19 @@ def export(
 
 
 def write(model: Any, path: Path) -> None:
-    """Write a graph, its weights in a second file where they are too large for one."""
+    """Write a graph, its weights in a second file where they are too large for one.
+
+    The weights are written first, so that no graph names weights that are not there.
+    """
     weights = model.graph.initializers.values()
     if sum(value.const_value.nbytes for value in weights) > LIMIT:
-        data = external_data_file(path)
+        data = path.with_name(path.name + ".data")
         with atomic_write(data) as file:
             for value in weights:
                 if value.const_value.nbytes > SMALL:
                     value.const_value = _moved(value.const_value, file, data)
-    else:
-        data = None
     with atomic_write(path) as file:
         file.write(ir.to_proto(model).SerializeToString(deterministic=True))
-    if data is None and external_data_file(path).exists():
-        external_data_file(path).unlink()  # of the file that was there before
-
-
-def external_data_file(path: Path) -> Path:
-    """Return where the weights of a large graph are."""
-    return path.with_name(path.name + ".data")
 
 
 def _moved(tensor: Any, file: Any, data: Path) -> Any:
@@ -144,19 +138,23 @@ def run(
     finally:
         for handle in handles:
             handle.remove()
-    return dict(_named(output)), found
+    named = list(_named(output))
+    if len(outputs := dict(named)) < len(named):
+        names = ", ".join(name for name, _ in named)
+        raise GraphError(f"export: outputs need names of their own, not {names}")
+    return outputs, found
 
 
-def _named(output: Any, name: str = "output") -> Iterator[tuple[str, Tensor]]:
+def _named(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors in what a model returns, by name."""
     if isinstance(output, Tensor):
-        yield name, output
+        yield name or "output", output
     elif isinstance(output, Mapping):
         for key, value in output.items():
-            yield from _named(value, str(key) if name == "output" else f"{name}_{key}")
+            yield from _named(value, f"{name}_{key}" if name else str(key))
     elif isinstance(output, (tuple, list)):
         for number, value in enumerate(output):
-            yield from _named(value, f"{name}_{number}")
+            yield from _named(value, f"{name or 'output'}_{number}")
     elif output is not None:
         raise GraphError(
             f"export: the model returns a {type(output).__name__}; tensors, or tuples, lists and "
@@ -193,35 +191,26 @@ def build(
         graph.input(name, tensor.dtype, list(zip(*pair, strict=True)))
         for name, tensor, pair in zip(_input_names(len(examples)), first, shapes, strict=True)
     ]
-    values: list[Value] = []
-    for a, b in zip(one.steps, two.steps, strict=True):
-        value = _add(graph, inputs, values, a, b)
-        if value.producer() is not None:
-            value.producer().metadata_props[STEP_OF] = str(len(values))
-        values.append(value)
-    graph.layer = ""
-    results = []
-    for name, tensor in outputs.items():
-        source, other = one.source(tensor), two.source(others[name])
-        value = _value(graph, inputs, values, source, other, tensor.dtype)
-        if not isinstance(source, From) or source.step < 0 or value in results:
-            pairs = graph.pairs(value)
-            value = graph.declare(graph.node("Identity", value), pairs)
-        value.name = name
-        results.append(graph.show(value))
+    values = {~number: value for number, value in enumerate(inputs)}
+    for number, (a, b) in enumerate(zip(one.steps, two.steps, strict=True)):
+        values[number] = _add(graph, values, a, b)
+        if (node := values[number].producer()) is not None:
+            node.metadata_props[STEP_OF] = str(number)
+    results = _results(graph, values, (one, outputs), (two, others))
     whole = _model(graph, inputs, results)
-    whole.metadata_props[STEP_OF] = str(len(values))
+    whole.metadata_props[STEP_OF] = str(len(one.steps))
     return whole
 
 
 def _shapes(shape: Shape, dynamic: bool | Sequence[int]) -> tuple[Shape, Shape]:
     """Return the shapes of an input in the two traces.
 
-    The batch shrinks and the sides grow, each side at its own rate, so that equal pairs of lengths
-    are one length: a side and a half of another would be a fraction of the same ratio.
+    The batch shrinks and the sides grow, no two in the same proportion: so a length that comes from
+    one of them, such as half a side, is in one trace at least not that of another.
     """
     rank = len(shape)
-    axes = (0, *range(2, rank)) if dynamic is True else tuple(dynamic or ())
+    images = tuple(axis for axis in range(rank) if axis != 1)
+    axes = images if dynamic is True else tuple(dynamic or ())
     if not all(-rank <= axis < rank for axis in axes):
         raise ShapeError(f"export: dynamic={axes} names an axis that {shape} does not have")
     axes = tuple(axis % rank for axis in axes)
@@ -272,23 +261,23 @@ def _symbols(shapes: list[tuple[Shape, Shape]]) -> dict[Pair, str]:
 
 
 def _names(model: Module) -> dict[int, str]:
-    """Return the names of parameters and buffers by the address of their array."""
+    """Return the names of what `model.state_dict` has, by the address of its array."""
+    kept = model.state_dict().keys()
     named = [*model.named_parameters(), *model.named_buffers()]
-    return {id(tensor.array): name for name, tensor in reversed(named)}
+    return {id(tensor.array): name for name, tensor in reversed(named) if name in kept}
 
 
 # ---- one graph ----------------------------------------------------------------------------------
 
 
-def _add(graph: Graph, inputs: list[Value], values: list[Value], a: Step, b: Step) -> Value:
+def _add(graph: Graph, values: dict[int, Value], a: Step, b: Step) -> Value:
     """Add an operation to the graph; errors name it and its layer."""
     graph.layer = a.layer
     try:
         if type(a.node) is not type(b.node) or len(a.inputs) != len(b.inputs):
             raise GraphError(f"for another size of the input it is {b.node.name}")
         operands = [
-            _value(graph, inputs, values, p, q, a.dtype)
-            for p, q in zip(a.inputs, b.inputs, strict=True)
+            _value(graph, values, p, q, a.dtype) for p, q in zip(a.inputs, b.inputs, strict=True)
         ]
         row = NODES.get(type(a.node))
         if row is None:
@@ -303,14 +292,12 @@ def _add(graph: Graph, inputs: list[Value], values: list[Value], a: Step, b: Ste
     return graph.declare(value, operation.pairs)
 
 
-def _value(
-    graph: Graph, inputs: list[Value], values: list[Value], a: Any, b: Any, dtype: Any
-) -> Value | None:
+def _value(graph: Graph, values: dict[int, Value], a: Any, b: Any, dtype: Any) -> Value | None:
     """Return the value of an operand, which is the same in both traces."""
     if isinstance(a, From) or isinstance(b, From):
         if a != b:
             raise GraphError("for another size of the input it works on other values")
-        return values[a.step] if a.step >= 0 else inputs[~a.step]
+        return values[a.step]
     if not isinstance(a, Tensor):
         if a != b and not (a != a and b != b):
             raise GraphError(
@@ -320,11 +307,33 @@ def _value(
         return a if a is None else graph.constant(np.array(a, dtype))
     if a.array is not b.array and not _equal(a, b):
         raise GraphError(
-            f"an operand of shape {a.shape} depends on the input, but was made by what no "
-            "graph records (a comparison, a conversion to integers, NumPy); for one size only "
-            "and whatever the values, pass it to the model as an input"
+            f"an operand of shape {a.shape} depends on the input, but was made by what leaves no "
+            "trace (a comparison, a conversion to integers, NumPy, random numbers); pass it to the "
+            "model as an input"
         )
     return graph.weight(a)
+
+
+def _results(
+    graph: Graph, values: dict[int, Value], *traced: tuple[Trace, dict[str, Tensor]]
+) -> list[Value]:
+    """Return the outputs under their names; what has a name already is passed on."""
+    graph.layer = ""
+    (one, outputs), (two, others) = traced
+    results: list[Value] = []
+    for name, tensor in outputs.items():
+        source, other = one.source(tensor), two.source(others[name])
+        value: Any = _value(graph, values, source, other, tensor.dtype)
+        if value.producer() is None or value in results:
+            value = graph.declare(graph.node("Identity", value), graph.pairs(value))
+        value.name = name
+        results.append(graph.show(value))
+    taken = {*graph.weights, *(value.name for i, value in values.items() if i < 0)}
+    if both := taken.intersection(outputs):
+        raise GraphError(
+            f"export: an output and a weight or an input are both named {min(both)!r}; rename one"
+        )
+    return results
 
 
 def _equal(a: Tensor, b: Any) -> bool:
