@@ -59,17 +59,17 @@ def gradient_of_row(gx, g, x, mean, scale, weight, gw, gb):  # type: ignore[no-u
     """Write the gradient with respect to x, and add to those of weight and bias."""
     zero, inverse = x.dtype.type(0), x.dtype.type(1) / x.dtype.type(x.size)
     mean_u, mean_uh = zero, zero
-    for c in range(x.size):
-        h = (x[c] - mean) * scale
+    for c in range(x.size):  # writes nothing: where it did, the order of the sums hung on addresses
         u = g[c] * weight[c]
         mean_u += u
-        mean_uh += u * h
-        gw[c] += g[c] * h
-        gb[c] += g[c]
+        mean_uh += u * ((x[c] - mean) * scale)
     mean_u *= inverse
     mean_uh *= inverse
     for c in range(x.size):
-        gx[c] = scale * (g[c] * weight[c] - mean_u - (x[c] - mean) * scale * mean_uh)
+        h = (x[c] - mean) * scale
+        gx[c] = scale * (g[c] * weight[c] - mean_u - h * mean_uh)
+        gw[c] += g[c] * h
+        gb[c] += g[c]
 
 
 @parallel
