@@ -24,6 +24,10 @@ _LATE = {
 }
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     import importlib
 
