@@ -60,6 +60,8 @@ from minigrad import optim as optim
 from minigrad import runs as runs
 from minigrad import train as train
 from minigrad import viz as viz
+from minigrad.saving import load as load
+from minigrad.saving import save as save
 from minigrad.ops.elementwise import abs as abs
 from minigrad.ops.elementwise import abs as absolute
 from minigrad.ops.elementwise import acos as acos

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from minigrad.errors import OptionError, unknown
+from minigrad.making import Call
 from minigrad.models.catalog import ModelList, Shelf
 from minigrad.models.weights.load import (
     TAKEN,
@@ -20,7 +21,15 @@ from minigrad.models.weights.load import (
 )
 from minigrad.nn.module import Module
 
-__all__ = ["build_pretrained", "create_model", "encoders_of", "find", "list_models", "register"]
+__all__ = [
+    "build_pretrained",
+    "create_model",
+    "encoders_of",
+    "find",
+    "list_models",
+    "register",
+    "registered_as",
+]
 
 Build = Callable[..., Module]
 B = TypeVar("B", bound=Build)
@@ -122,6 +131,8 @@ def register(
                     f"a model {key!r} is registered already, by {other.build.__module__}"
                 )
         _models[own] = entry
+        if inspect.isclass(build):
+            build._remembers = True  # type: ignore[attr-defined]
         return build
 
     return decorate
@@ -219,7 +230,10 @@ def create_model(
 
     def build(**options: Any) -> Module:
         if pretrained is None or pretrained is False:
-            return entry.build(**options)
+            model = entry.build(**options)
+            if model._made is None:  # of a class that is not registered, made by a function that is
+                vars(model)["_made"] = Call((), options, entry.name)
+            return model
         model, report = build_pretrained(entry, read_pretrained(pretrained, name), Rules(), options)
         model.pretrained_report = report
         return model
@@ -250,6 +264,11 @@ def find(name: str) -> Entry:
         return entry
     bare = known.get(_key(name.partition(".")[0]))  # timm's names go on with the weights' tag
     raise unknown("model", name, _models, {name: bare.name} if bare else None)
+
+
+def registered_as(build: Build) -> str | None:
+    """Return the name under which a class is registered, or a function; None if it is not."""
+    return next((name for name, entry in _models.items() if entry.build is build), None)
 
 
 def encoders_of(name: str) -> list[str]:

@@ -89,7 +89,7 @@ class _List(Module, Generic[T]):
         self._assign(items)
 
 
-class Sequential(_List[Module]):
+class Sequential(_List[Module], remembers=False):
     """Modules applied one after the other.
 
     Parameters
@@ -124,7 +124,7 @@ class Sequential(_List[Module]):
         return x
 
 
-class ModuleList(_List[Module]):
+class ModuleList(_List[Module], remembers=False):
     """A list of modules that the parent can see.
 
     Parameters
@@ -150,7 +150,7 @@ class ModuleList(_List[Module]):
         return "\n  ".join(["ModuleList(", *lines]) + "\n)" if lines else "ModuleList()"
 
 
-class ParameterList(_List[Parameter]):
+class ParameterList(_List[Parameter], remembers=False):
     """A list of parameters that the parent can see; plain tensors become parameters.
 
     Parameters
@@ -245,7 +245,7 @@ class _Dict(Module, Generic[T]):
         return [*self._named_items().items()]
 
 
-class ModuleDict(_Dict[Module]):
+class ModuleDict(_Dict[Module], remembers=False):
     """A dict of modules that the parent can see.
 
     Parameters
@@ -261,7 +261,7 @@ class ModuleDict(_Dict[Module]):
     """
 
 
-class ParameterDict(_Dict[Parameter]):
+class ParameterDict(_Dict[Parameter], remembers=False):
     """A dict of parameters that the parent can see; plain tensors become parameters.
 
     Parameters

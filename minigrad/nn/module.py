@@ -17,6 +17,7 @@ import numpy as np
 from minigrad.autograd.hooks import HookHandle
 from minigrad.dtypes import bfloat16, to_dtype
 from minigrad.errors import DTypeError, MinigradError, OptionError, unknown
+from minigrad.making import Remembers
 from minigrad.nn.state import LoadReport, prepare
 from minigrad.tensor import Tensor
 
@@ -62,7 +63,7 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
 
-class Module:
+class Module(Remembers):
     """Base class of every layer and model.
 
     Subclasses assign parameters and children in ``__init__`` and write ``forward``.

@@ -13,6 +13,7 @@ from typing import Any
 
 from minigrad.errors import OptionError, StateError, unknown
 from minigrad.loading import Entries, check_numbers, integer
+from minigrad.making import Remembers
 from minigrad.optim.optimizer import Optimizer
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 
-class LRScheduler:
+class LRScheduler(Remembers):
     """Base of the schedules: counts steps and writes ``lr`` into the optimizer's groups.
 
     Several schedules may work on one optimizer, if their `get_lr` goes on from the current rate.

@@ -298,9 +298,8 @@ def test_what_cannot_be_saved_or_loaded_says_so(tmp_path: Path) -> None:
     io.save(net.state_dict(), tmp_path / "bare")
     with pytest.raises(DataError, match="no model that"):
         keras.models.load_model(tmp_path / "bare")
-    io.save(
-        {"kind": "keras model", "config": ["os", "system", {}], "weights": {}}, tmp_path / "evil"
-    )
+    evil = {"class": "os.system", "arguments": [], "options": {}}
+    io.save({"kind": "model", "version": 1, "architecture": evil, "model": {}}, tmp_path / "evil")
     with pytest.raises(DataError, match=r"os\.system, which is unknown here"):
         keras.models.load_model(tmp_path / "evil")
 

@@ -525,6 +525,42 @@ def read_keras(path: Path) -> Any:
     return model.state_dict()
 
 
+def whole_files() -> list[bytes]:
+    """A ConvNeXt in float16, one of layers, and a trainer with all its parts."""
+    mg.manual_seed(0)
+    model = mg.models.ConvNeXtV2(1, 2, depths=(1,), dims=(4,), patch_size=2, kernel_size=3)
+    layers = mg.nn.Sequential(mg.nn.Flatten(), mg.nn.Linear(64, 2, dtype=mg.float64))
+    optimizer = mg.optim.AdamW(model.parameters())
+    trainer = mg.train.Trainer(
+        model,
+        optimizer,
+        mg.nn.CrossEntropyLoss(weight=mg.ones(2)),
+        schedule=mg.optim.WarmupCosineLR(optimizer, 10, 2),
+        ema=mg.optim.ModelEma(model, 0.9),
+    )
+    trainer.train_on_batch(mg.ones(2, 1, 8, 8), mg.tensor([0, 1]))
+    files = [written(lambda p, s=s: mg.save(s, p)) for s in (layers, trainer)]
+    return [*files, written(lambda p: mg.save(model.half(), p))]
+
+
+def read_whole(path: Path) -> Any:
+    return mg.load(path)
+
+
+def right_whole(path: Path, value: Any) -> bool:
+    """The weights are those of the file; what is no whole model any more is a state."""
+    state = io.load(path)
+    if not isinstance(value, mg.nn.Module | mg.train.Trainer):
+        return same(value, state)
+    model = value if isinstance(value, mg.nn.Module) else value.model
+    own = model.state_dict()
+    with np.errstate(all="ignore"):
+        return own.keys() == state["model"].keys() and all(
+            np.array_equal(w.numpy(), _numpy(state["model"][n]).astype(w.dtype), equal_nan=True)
+            for n, w in own.items()
+        )
+
+
 def weight_files() -> list[bytes]:
     mg.manual_seed(0)
     encoder = mg.models.ConvNeXtV2(1, 2, depths=(1,), dims=(4,), patch_size=2, kernel_size=3)
@@ -586,6 +622,7 @@ FORMATS = [
     Format("mgh, by nibabel", ".mgh", mgh_files, READ_NIFTI, right_mgh, [], "nibabel"),
     Format("a run, to predict", ".safetensors", run_files, read_run, right_weights, TREES),
     Format("a run, to resume", ".safetensors", run_files, read_to_resume, right_resumed, TREES),
+    Format("a whole model", ".safetensors", whole_files, read_whole, right_whole, TREES),
     Format("a model of Keras", ".safetensors", keras_files, read_keras, right_weights, TREES),
     Format(
         "weights of Keras",

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import io
+from minigrad import io, saving
 from minigrad.compat.keras import mixed_precision
-from minigrad.compat.keras.losses import Crossentropy, find_loss
+from minigrad.compat.keras.losses import CROSSENTROPIES, Crossentropy, find_loss
 from minigrad.compat.keras.metrics import find_metrics
 from minigrad.compat.keras.optimizers import Spec, find_optimizer
 from minigrad.data import DataLoader
 from minigrad.errors import OptionError, ShapeError
+from minigrad.making import Call
 from minigrad.models.convnext import ConvNeXt
 from minigrad.models.features import FeatureInfo, pyramid_shapes
 from minigrad.nn import DropPath, Module
@@ -93,6 +94,8 @@ class Model(Module):
         self.output_shape: Shape = (None, *output_shape)
         self.name = name or type(net).__name__.lower()
         self.config = config
+        system, function, options = config or ("", "", {})
+        self._made = Call((), options, f"{system}.{function}") if config else None
         self.trainer: Trainer | None = None
         self.compiled: dict[str, Any] | None = None  # what `save` keeps of `compile`
 
@@ -268,7 +271,8 @@ class Model(Module):
     def save(self, path: Any) -> None:
         """Write architecture, weights and, where it was compiled, the optimizer's state.
 
-        The file is safetensors, whatever its name ends in; `keras.models.load_model` reads it. A
+        The file is that of `minigrad.save`, whatever its name ends in: `keras.models.load_model`
+        and `minigrad.load` read it. A
         loss, metric or optimizer that is a function or object of your own is not kept: compile
         again after loading.
         """
@@ -277,17 +281,22 @@ class Model(Module):
                 "save: this model was put together by hand, so a file could not say how to build "
                 "it again; save model.net.state_dict() with minigrad.io.save"
             )
-        state: dict[str, Any] = {"kind": "keras model", "config": list(self.config)}
-        state |= {
-            "weights": self.state_dict(),
-            "compiled": _describe(self.compiled),
-            "trainer": None,
-        }
-        if self.trainer is not None and state["compiled"] is not None:
-            state["trainer"] = {
-                key: value for key, value in self.trainer.state_dict().items() if key != "model"
-            }
-        io.save(state, path)
+        saving.save(self, path)
+
+    def get_extra_state(self) -> dict[str, Any] | None:
+        """Return how it was compiled, and the trainer's state without the weights."""
+        compiled = _describe(self.compiled)
+        if self.trainer is None or compiled is None:
+            return None
+        state = {key: value for key, value in self.trainer.state_dict().items() if key != "model"}
+        return {"compiled": compiled, "trainer": state}
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Compile, and go on, as `get_extra_state` says."""
+        self.compile(**_arguments(state["compiled"]))
+        self._ready("set_extra_state").load_state_dict(
+            {**state["trainer"], "model": self.state_dict()}
+        )
 
     def load_weights(self, path: Any) -> None:
         """Read the weights of a file that `save` wrote; every name and shape must match."""
@@ -391,6 +400,17 @@ def _describe(compiled: dict[str, Any] | None) -> dict[str, Any] | None:
     if not isinstance(optimizer, (str, dict)) or not isinstance(loss, (str, dict)):
         return None
     return {"optimizer": optimizer, "loss": loss, "metrics": list(compiled["metrics"])}
+
+
+def _arguments(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `Model.compile` that `_describe` described."""
+    optimizer, loss = described["optimizer"], described["loss"]
+    if isinstance(optimizer, dict):
+        optimizer = Spec(**optimizer)
+    if isinstance(loss, dict):
+        kind = CROSSENTROPIES[loss["name"]]
+        loss = kind(loss["from_logits"], loss["label_smoothing"])
+    return {"optimizer": optimizer, "loss": loss, "metrics": described["metrics"]}
 
 
 Factory = Callable[..., Model]
