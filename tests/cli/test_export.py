@@ -9,17 +9,17 @@ import pytest
 
 from minigrad import io, onnx
 from minigrad.cli import main
+from minigrad.models import ConvNeXt
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-pytestmark = pytest.mark.needs("onnx_ir")
 
 
-def export(path: Path, *words: str) -> int:
+def export(path: Path, *words: str, to: str = "onnx") -> int:
     sizes = ["--depths", "1", "1", "--dims", "8", "16", "--size", "32"]
-    return main(["export", "convnext", str(path), "--to", "onnx", *sizes, *words])
+    return main(["export", "convnext", str(path), "--to", to, *sizes, *words])
 
 
-@pytest.mark.needs("onnxruntime")
+@pytest.mark.needs("onnx_ir", "onnxruntime")
 def test_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export(tmp_path / "a.onnx", "--verify") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -28,6 +28,7 @@ def test_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert float(lines[-1].split()[4]) < 1e-5
 
 
+@pytest.mark.needs("onnx_ir")
 def test_weights_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, out = GOLDEN / "v1_timm.safetensors", tmp_path / "a.onnx"
     sizes = ["--depths", "1", "1", "2", "1", "--dims", "8", "12", "16", "20", "--size", "32"]
@@ -42,3 +43,26 @@ def test_weights_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "convnext", str(tmp_path / "a.onnx")]) == 2
     assert "--to" in capsys.readouterr().err
+
+
+def test_weights_for_pytorch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.pth"
+    assert export(path, to="torch") == 0
+    own = ConvNeXt(depths=(1, 1), dims=(8, 16)).state_dict()
+    assert io.read_checkpoint(path).tensors.keys() == own.keys()
+    assert export(path, "--naming", "timm", to="torch") == 0
+    assert "stages.0.blocks.0.conv_dw.weight" in io.read_checkpoint(path).tensors
+    capsys.readouterr()
+    assert export(path, "--verify", to="torch") == 2
+    assert "--verify runs an ONNX file" in capsys.readouterr().err
+    assert export(path, "--naming", "timm") == 2
+    assert "--naming is for weights" in capsys.readouterr().err
+
+
+@pytest.mark.needs("torch")
+def test_pytorch_reads_them(tmp_path: Path) -> None:
+    import torch
+
+    assert export(tmp_path / "a.pth", "--naming", "facebook", to="torch") == 0
+    state = torch.load(tmp_path / "a.pth", weights_only=True)
+    assert state["stages.0.0.dwconv.weight"].shape == (8, 1, 7, 7)
