@@ -253,7 +253,7 @@ def _optimizer(optimizer: Optimizer, model: Module) -> dict[str, Any]:
     groups = [[names.get(id(p)) for p in group["params"]] for group in optimizer.param_groups]
     if any(None in group for group in groups):
         raise _refused("its optimizer has parameters that are not the model's")
-    return {"class": _name(type(optimizer)), "options": optimizer.defaults, "groups": groups}
+    return {"class": _ours("optimizer", optimizer), "options": optimizer.defaults, "groups": groups}
 
 
 def _build_optimizer(described: Mapping[str, Any], state: Any, model: Module) -> Optimizer:
@@ -269,10 +269,19 @@ def _build_optimizer(described: Mapping[str, Any], state: Any, model: Module) ->
 
 
 def _schedule(schedule: LRScheduler) -> dict[str, Any]:
-    made = _made(schedule)
+    name, made = _ours("schedule", schedule), schedule._made
+    assert made is not None  # it is ours
     options = {name: value for name, value in made.options.items() if name != "optimizer"}
     arguments = made.arguments if "optimizer" in made.options else made.arguments[1:]
-    return _describe_call(Call(arguments, options, _name(type(schedule))))
+    return _describe_call(Call(arguments, options, name))
+
+
+def _ours(what: str, part: Optimizer | LRScheduler) -> str:
+    """Return the name of a part's class, if that and plain numbers are all that it is."""
+    name = type(part).__name__
+    if getattr(optim, name, None) is not type(part) or isinstance(part, optim.LambdaLR):
+        raise _refused(f"its {what} is a {name}, with code of your own")
+    return f"optim.{name}"
 
 
 def _loss(loss: Any) -> dict[str, Any]:
@@ -337,11 +346,11 @@ def build(described: Any, kind: type[Any], *first: Any) -> Any:
     return made
 
 
-def _made(obj: Module | LRScheduler) -> Call:
+def _made(obj: Module) -> Call:
     made = obj._made
     if made is None:
         raise DataError(
-            f"save: {type(obj).__name__} is a class of your own, which no file can make again; "
+            f"save: a {type(obj).__name__} is made by code of your own, which no file holds; "
             + _MEND
             + "; or give your class a name with @minigrad.models.register"
         )

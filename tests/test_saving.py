@@ -133,6 +133,28 @@ def test_other_readers_take_the_weights_out(tmp_path: Path) -> None:
     assert report.complete
 
 
+def test_what_weights_decided_is_kept_and_their_file_is_not_needed(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    io.save(models.ConvNeXtV2(**SMALL).state_dict(), first)
+    model, _ = models.load_pretrained(None, first)
+    named = models.create_model("convnextv2_atto", pretrained=_atto(tmp_path), num_classes=2)
+    unet = models.UNet("convnextv2_atto", encoder_options={"pretrained": _atto(tmp_path)})
+    for number, each in enumerate((model, named, unet)):
+        mg.save(each, tmp_path / f"m{number}")
+    first.unlink()
+    _atto(tmp_path).unlink()
+    for number, each in enumerate((model, named, unet)):
+        again = mg.load(tmp_path / f"m{number}").state_dict()
+        for name, value in each.state_dict().items():
+            np.testing.assert_array_equal(again[name].numpy(), value.numpy())
+
+
+def _atto(folder: Path) -> Path:
+    if not (folder / "atto").exists():
+        io.save(models.convnextv2_atto(num_classes=2).state_dict(), folder / "atto")
+    return folder / "atto"
+
+
 # ---- trainers -----------------------------------------------------------------------------------
 
 
@@ -224,7 +246,7 @@ class Own(nn.Module):
 
 
 def test_ones_own_class_is_refused_until_it_is_registered(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Own is .*load_state_dict.*models\.register"):
+    with pytest.raises(DataError, match=r"Own is made by code .*load_state_dict.*models\.register"):
         mg.save(Own(3), tmp_path / "m")
     with pytest.raises(DataError, match="Own"):
         mg.save(nn.Sequential(Own(3)), tmp_path / "m")
@@ -274,8 +296,20 @@ def test_a_trainer_of_ones_own_functions_is_refused(
 def test_a_schedule_of_functions_is_refused(tmp_path: Path) -> None:
     one = trainer(schedule=None)
     one.schedule = optim.LambdaLR(one.optimizer, lambda step: 0.5)
-    with pytest.raises(DataError, match=r"optim\.LambdaLR is .*no file can hold"):
+    with pytest.raises(DataError, match=r"schedule is a LambdaLR.*trainer\.state_dict"):
         mg.save(one, tmp_path / "t")
+
+
+def test_an_optimizer_of_ones_own_is_refused(tmp_path: Path) -> None:
+    class Mine(optim.SGD):
+        pass
+
+    model = nn.Linear(2, 2)
+    with pytest.raises(DataError, match=r"optimizer is a Mine.*trainer\.state_dict"):
+        mg.save(Trainer(model, Mine(model.parameters())), tmp_path / "t")
+    other = nn.Linear(2, 2)
+    with pytest.raises(DataError, match="parameters that are not the model's"):
+        mg.save(Trainer(model, optim.SGD(other.parameters())), tmp_path / "t")
 
 
 def changed(tmp_path: Path, **entries: Any) -> Path:
