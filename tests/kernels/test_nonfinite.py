@@ -83,6 +83,23 @@ def _targets(m: Maker) -> Array:
     return m.positive(6, 5) * m.rng.integers(2, size=(6, 1)).astype(m.dtype)
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_hidden_values_that_cannot_be_squared_give_what_float64_gives(keep: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, skip, g = rng.standard_normal((3, 2, 3, 3, 6)).astype("f4")
+    shapes = (6,), (6,), (24, 6), (24,), (6, 24), (6,), (6,), (24,), (24,)
+    small = Weights(*(rng.standard_normal(shape).astype("f4") for shape in shapes))
+    unit = np.float32(1e25)
+    large = small._replace(w1=small.w1 * unit, b1=small.b1 * unit)
+    wide = Weights(*(v.astype("f8") for v in large))  # type: ignore[union-attr]
+    y, saved = pick("mlp", x)(x, skip, large, None, 1e-6, 1e-6, keep)
+    expected, _ = pick("mlp", x)(x.astype("f8"), skip.astype("f8"), wide, None, 1e-6, 1e-6, keep)
+    np.testing.assert_allclose(y / unit, expected / unit, rtol=1e-4, atol=1e-4)
+    gx, _ = pick("mlp_vjp", x)(g, x, large, saved)
+    slope, _ = pick("mlp_vjp", x)(g.astype("f8"), x.astype("f8"), wide, None)
+    np.testing.assert_allclose(gx / unit, slope / unit, rtol=1e-3, atol=1e-3)
+
+
 def _windows(n: int) -> Array:
     return np.arange(n - 2)[:, None] + np.arange(3)
 

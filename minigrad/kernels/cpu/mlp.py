@@ -26,7 +26,7 @@ Hidden values are stored chunk by chunk: ``h[k * rows + row * width + j]`` is in
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def mlp(
 ) -> tuple[Array, Saved]:
     """Return ``y = skip + (grn(gelu(norm(x) @ w1.T + b1)) @ w2.T + b2) * scale * factor``.
 
-    Weights
+    Parameters
     ----------
     x, skip : array, (N, *spatial, C)
         The output of the depthwise convolution and the input of the block, channels-last.
@@ -108,7 +108,7 @@ def mlp(
     count, columns, dtype = x.size // x.shape[-1], p.b1.size, x.dtype
     grn = parameters.grn_weight is not None
     y, stats = empty(x.shape, dtype), empty((count, 2), dtype)
-    squares = empty((len(x), columns), dtype) if grn else None
+    squares: Any = empty((len(x), columns), dtype) if grn else None
     kept = Hidden(empty(count * columns if keep else 0, dtype), count, 0)
     saved = Saved(stats, squares, kept.values if keep else None)
     if not count:
@@ -116,6 +116,8 @@ def mlp(
     rows = Rows.of(x, skip, y, stats, factor, eps)
     if grn:
         _forward_with_grn(rows, p, saved, grn_eps)
+        if not np.all(np.isfinite(squares)):  # the formula squares in a smaller unit
+            return NotImplemented  # type: ignore[no-any-return]
     elif not keep and count <= MOST_ROWS:
         forward_few(rows, p)
     else:
@@ -178,7 +180,10 @@ def mlp_vjp(
 ) -> tuple[Array, Weights]:
     """Gradients of `mlp` with respect to x and the parameters; that of `skip` is g itself."""
     if saved is None:  # forward was the formula
-        _, saved = mlp(x, x, parameters, factor, eps, grn_eps, keep=False)
+        result = mlp(x, x, parameters, factor, eps, grn_eps, keep=False)
+        if result is NotImplemented:
+            return NotImplemented  # type: ignore[no-any-return]
+        _, saved = result
     if not x.size:
         zeros = (None if v is None else np.zeros_like(v) for v in parameters)
         return np.zeros_like(x), Weights(*zeros)
