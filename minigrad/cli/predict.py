@@ -6,7 +6,7 @@ import argparse
 import csv
 import io as text
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io
+from minigrad.backend import Device
 from minigrad.cli.options import add_trained_options, check_file
 from minigrad.data.folder import SUFFIXES, files_below
+from minigrad.data.picture import read_image
 from minigrad.errors import DataError, MinigradError, OptionError
-from minigrad.runs import Trained, find_trained, load_trained
+from minigrad.models import load_pretrained
+from minigrad.modes import no_grad
+from minigrad.nn import functional as F
+from minigrad.runs import find_trained, load_trained
+from minigrad.tensor import Tensor
 from minigrad.train.threads import blas_threads
 from minigrad.viz import save_png
 from minigrad.viz.masks import palette
@@ -27,6 +33,7 @@ HELP = "Say what pictures show, with the model that was trained last (or another
 EXAMPLES = """examples:
   minigrad predict picture.png                       ask the model that was trained last
   minigrad predict holidays/ --csv guesses.csv       all pictures of a folder, as a table
+  minigrad predict photo.jpg --weights timm/convnext_atto.d2_in1k    weights from elsewhere
   minigrad predict scan.nii.gz --masks out/          a segmentation: the class of every voxel
 """
 VOLUMES = (".npy", ".nii", ".nii.gz")
@@ -46,11 +53,28 @@ class Guess:
         return "  ".join(f"{name:{width}} {100 * share:5.1f} %" for name, share in self.shares)
 
 
+Answer = tuple[NDArray[Any], NDArray[np.int64] | None]  # shares of the classes; a mask
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The model that is asked, wherever it comes from."""
+
+    name: str
+    classes: Sequence[str]
+    dims: int  # of the files that it is shown
+    knows: str  # what its shares are
+    masks: bool
+    threads: int
+    shares: Callable[[Path], Answer]
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="picture, .npy array or volume; or a folder")
     add_trained_options(parser)
+    add("--weights", metavar="PATH", help="instead: any library's checkpoint, or a name on the hub")
     add("--top", type=int, default=3, metavar="K", help="how many guesses to print")
     add("--csv", metavar="FILE", help="write the guesses as a table; - prints it")
     add("--masks", metavar="DIR", help="where a segmentation's class of every position is written")
@@ -62,24 +86,24 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(f"--top must be 1 or more, got {args.top}")
     if args.csv != "-":
         check_file(args.csv)
-    checkpoint = find_trained(args.checkpoint)
+    checkpoint = None if args.weights else find_trained(args.checkpoint)
     named = [Path(name) for name in args.images]
     for path in named:
         if not path.exists():
             raise DataError(f"{path}: no such picture")
-    trained = load_trained(checkpoint, args.device)
-    files = [pair for path in named for pair in _files(trained, path)]
+    asked = _trained(checkpoint, args.device) if checkpoint else _pretrained(args)
+    files = [pair for path in named for pair in _files(path, asked.dims)]
     if args.masks is not None:
-        _check_masks(trained, [name for _, name in files])
+        _check_masks(asked, [name for _, name in files])
     several = any(path.is_dir() for path in named)
     width = max(len(str(path)) for path, _ in files)
     if several and args.csv != "-":
-        print(f"{'file':{width}}  {trained.task.knows}")
+        print(f"{'file':{width}}  {asked.knows}")
     guesses, failed = [], 0
-    with blas_threads(trained.config.threads):
+    with blas_threads(asked.threads):
         for path, name in files:
             try:
-                shares, mask = trained.task.shares(trained, trained.task.read(trained, path))
+                shares, mask = asked.shares(path)
             except MinigradError as error:
                 if not several:
                     raise
@@ -87,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"minigrad: {error}", file=sys.stderr)
                 continue
             best = np.argsort(-shares, kind="stable")[: args.top]
-            classes = trained.images.classes
+            classes = asked.classes
             guesses.append(Guess(path, [(classes[i], float(shares[i])) for i in best]))
             if args.csv != "-":
                 if several:
@@ -97,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
             if args.masks is not None and mask is not None:
                 _save_mask(Path(args.masks, name), mask, len(classes))
     if args.csv is not None:
-        table = _csv(guesses, trained.task.knows)
+        table = _csv(guesses, asked.knows)
         if args.csv == "-":
             print(table, end="")
         else:
@@ -108,11 +132,52 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _files(trained: Trained[Any], path: Path) -> list[tuple[Path, Path]]:
+def _trained(path: Path, device: str) -> Asked:
+    """Return the model of a run of ours."""
+    trained = load_trained(path, device)
+    task, config, images = trained.task, trained.config, trained.images
+
+    def shares(file: Path) -> Answer:
+        answer: Answer = task.shares(trained, task.read(trained, file))
+        return answer
+
+    return Asked(
+        str(path),
+        images.classes,
+        images.spatial_dims,
+        task.knows,
+        config.masks,
+        config.threads,
+        shares,
+    )
+
+
+def _pretrained(args: argparse.Namespace) -> Asked:
+    """Return a model with weights of any library, which is shown pictures as that library does."""
+    if args.checkpoint is not None:
+        raise OptionError("--weights and --checkpoint both name a model; give one of them")
+    Device(args.device)
+    model, report = load_pretrained(None, args.weights)
+    model.to(args.device).eval()
+    preprocessing = report.preprocessing
+    if preprocessing is None or not model.num_classes:
+        what = "tell no classes" if preprocessing else "are of no model of pictures that is known"
+        raise DataError(f"{args.weights}: these weights {what}; see models.load_pretrained")
+    print(report)
+
+    def shares(file: Path) -> Answer:
+        x = Tensor(preprocessing(read_image(file))[None]).to(args.device)
+        with no_grad():
+            return F.softmax(model(x), 1).cpu().numpy()[0], None
+
+    classes = report.classes or tuple(map(str, range(model.num_classes)))
+    return Asked(str(args.weights), classes, 2, "probability", False, 1, shares)
+
+
+def _files(path: Path, dims: int) -> list[tuple[Path, Path]]:
     """Return a file, or those of a folder, each with the name that its mask gets."""
     if not path.is_dir():
         return [(path, Path(path.name))]
-    dims = trained.images.spatial_dims
     endings = {1: (".npy",), 2: tuple(sorted(SUFFIXES)), 3: VOLUMES}[dims]
     found = [(file, file.relative_to(path)) for file in files_below(path, endings)]
     if not found:
@@ -120,10 +185,10 @@ def _files(trained: Trained[Any], path: Path) -> list[tuple[Path, Path]]:
     return found
 
 
-def _check_masks(trained: Trained[Any], names: Sequence[Path]) -> None:
-    if not trained.config.masks:
+def _check_masks(asked: Asked, names: Sequence[Path]) -> None:
+    if not asked.masks:
         raise OptionError(
-            f"--masks is for a segmentation, but {trained.path} gives a whole picture one class"
+            f"--masks is for a segmentation, but {asked.name} gives a whole picture one class"
         )
     seen: set[Path] = set()
     for name in map(_mask_of, names):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.dataset import Image, to_float
-from minigrad.errors import OptionError, ShapeError
+from minigrad.errors import OptionError, ShapeError, unknown
 
 __all__ = [
     "CenterCrop",
@@ -254,26 +254,67 @@ class RandomResizedCrop:
         return f"RandomResizedCrop({self.size}, area={self.area})"
 
 
-def resize(image: Image, size: tuple[int, int]) -> Image:
-    """Scale an image (C, H, W) to `size` by linear interpolation, antialiased when it shrinks.
+def resize(
+    image: Image,
+    size: tuple[int, int],
+    interpolation: str = "bilinear",
+    levels: int | None = None,
+) -> Image:
+    """Scale an image (C, H, W) to `size`, antialiased when it shrinks, as Pillow does.
 
-    Every output pixel is a weighted mean of input pixels under a triangle as wide as the larger of
-    the two pixel grids, with half-pixel centres: what Pillow's ``BILINEAR`` does.
+    Parameters
+    ----------
+    image : numpy.ndarray
+        The image.
+    size : (int, int)
+        Height and width of the result.
+    interpolation : {"bilinear", "bicubic", "nearest"}
+        Every output pixel is a weighted mean of input pixels under a triangle, or a cubic, as wide
+        as the larger of the two pixel grids, with half-pixel centres; or the nearest one.
+    levels : int, optional
+        Round to that many steps between 0 and 1 after the width, and again after the height, and
+        stay there: with 255, what Pillow does to bytes.
     """
-    height, width = image.shape[1:]
-    rows, columns = _weights(height, size[0]), _weights(width, size[1])
-    return np.ascontiguousarray(rows @ image @ columns.T)
+    if interpolation not in _INTERPOLATIONS:
+        raise unknown("interpolation", interpolation, _INTERPOLATIONS)
+    rows = _weights(image.shape[1], size[0], interpolation)
+    columns = _weights(image.shape[2], size[1], interpolation)
+    if levels is None:
+        return np.ascontiguousarray(rows @ image @ columns.T)
+    return _to_levels(rows @ _to_levels(image @ columns.T, levels), levels)
+
+
+def _to_levels(image: Image, levels: int) -> Image:
+    scale = np.float32(levels)
+    rounded: Image = np.clip(np.floor(image * scale + np.float32(0.5)), 0, scale) / scale
+    return rounded
+
+
+def _triangle(x: NDArray[Any]) -> NDArray[Any]:
+    shares: NDArray[Any] = np.maximum(1 - x, 0)
+    return shares
+
+
+def _cubic(x: NDArray[Any]) -> NDArray[Any]:
+    """Return Keys's cubic with a = -1/2."""
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+_INTERPOLATIONS = {"bilinear": _triangle, "bicubic": _cubic, "nearest": None}
 
 
 @cache
-def _weights(old: int, new: int) -> NDArray[np.float32]:
+def _weights(old: int, new: int, interpolation: str) -> NDArray[np.float32]:
     """Return the (new, old) matrix that resizes one axis."""
     scale = old / new
-    reach = max(scale, 1.0)
     centres = (np.arange(new) + 0.5) * scale
-    distance = np.abs(np.arange(old) + 0.5 - centres[:, None]) / reach
-    triangle = np.maximum(1 - distance, 0)
-    weights: NDArray[np.float32] = (triangle / triangle.sum(1, keepdims=True)).astype(np.float32)
+    kernel = _INTERPOLATIONS[interpolation]
+    if kernel is None:
+        shares: NDArray[Any] = np.floor(centres)[:, None] == np.arange(old)
+    else:
+        shares = kernel(np.abs(np.arange(old) + 0.5 - centres[:, None]) / max(scale, 1.0))
+    weights: NDArray[np.float32] = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
     return weights
 
 

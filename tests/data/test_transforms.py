@@ -67,6 +67,21 @@ def test_resize_agrees_with_pillow() -> None:
         np.testing.assert_allclose(T.resize(IMAGE[:1], size)[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["bilinear", "bicubic", "nearest"])
+def test_resize_of_bytes_agrees_with_pillow(name: str) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 79), np.uint8)
+    for size in ((31, 41), (91, 103), (60, 33)):  # no ties
+        resized = pillow.fromarray(pixels).resize(
+            size[::-1], getattr(pillow.Resampling, name.upper())
+        )
+        ours = T.resize(pixels[None] / np.float32(255), size, name, levels=255)[0] * 255
+        np.testing.assert_allclose(ours, np.asarray(resized), atol=1.001)
+        assert np.abs(ours - np.asarray(resized)).mean() < 0.01
+    with pytest.raises(OptionError, match="unknown interpolation 'cubic'; did you mean 'bicubic'"):
+        T.resize(IMAGE, (3, 3), "cubic")
+
+
 def test_resize_keeps_the_aspect_of_the_shorter_side() -> None:
     assert T.Resize(6)(IMAGE, np.random.default_rng()).shape == (3, 6, 8)
 

@@ -18,6 +18,7 @@ from minigrad.loading import number
 from minigrad.models.weights.adapt import adapt
 from minigrad.models.weights.describe import describe
 from minigrad.models.weights.detect import recognise
+from minigrad.models.weights.preprocessing import Preprocessing, class_names, preprocessing_of
 from minigrad.modes import no_grad
 from minigrad.nn import init
 from minigrad.nn.layers import LayerNorm, Linear
@@ -113,6 +114,11 @@ class PretrainedReport:
         Names in the model for which there was no value; they are unchanged.
     unexpected : tuple of str
         Names in the source for which the model has no place.
+    preprocessing : Preprocessing or None
+        What their library does to a picture before the network, as the configuration beside them
+        says, or as is usual there: a transform.
+    classes : tuple of str or None
+        Names of the head's classes, where the head came from the source and they are known.
     """
 
     model: str
@@ -124,6 +130,8 @@ class PretrainedReport:
     drawn: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+    classes: tuple[str, ...] | None = None
 
     @property
     def complete(self) -> bool:
@@ -152,6 +160,7 @@ class Loaded(NamedTuple):
     source: str
     licence: str
     eps: float | None  # of the final norm, where it is not that of the others
+    about: Mapping[str, Any]  # what else stood in the file, and beside it
 
     @property
     def options(self) -> dict[str, Any]:
@@ -192,6 +201,7 @@ def read(source: Source, select: str | None = None) -> Loaded:
         where,
         licence,
         number(config.get("layer_norm_eps", found.naming.eps)),
+        about,
     )
 
 
@@ -327,6 +337,7 @@ def prepare_weights(
         tuple(drawn),
         tuple(missing),
         tuple(unexpected),
+        *_pictures(loaded, bool(drawn)),
     )
     here, there = ([n for n in names if _GRN.match(n)] for names in (own, loaded.weights))
     if bool(here) != bool(there):  # what is left of the one would compute something else
@@ -337,6 +348,16 @@ def prepare_weights(
         raise StateError(f"the weights do not fit as they are; nothing was loaded: {report}")
     _, copy = prepare(type(model).__name__, state, values, False, False)
     return report, functools.partial(_commit, copy, model, drawn, rules)
+
+
+def _pictures(loaded: Loaded, drawn: bool) -> tuple[Preprocessing | None, tuple[str, ...] | None]:
+    """Return how pictures are made ready for weights, and what their classes are called."""
+    try:
+        options = loaded.options
+    except DataError:  # a part of a model
+        return None, None
+    shown = preprocessing_of(loaded.naming, options, loaded.about)
+    return shown, None if drawn else class_names(options, loaded.about)
 
 
 def _new_heads(own: Mapping[str, str], state: Mapping[str, Any], loaded: Loaded) -> set[str]:
