@@ -102,9 +102,9 @@ def preprocessing_of(
             found = _timm(timm)
         else:
             found = _customary(naming, options)
+        return found if found is not None and _sound(found) else None
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
-    return found if found is not None and _sound(found) else None
 
 
 def _customary(naming: str, options: Mapping[str, Any]) -> Preprocessing | None:

@@ -61,17 +61,35 @@ def test_facebooks_own_file_on_the_hub() -> None:
         {"image_std": [0, 0, 0]},
         {"image_mean": [float("nan")] * 3},
         {"image_mean": [1, 2]},
+        {"image_mean": ["a", None, {}]},
+        {"image_std": [10**400] * 3},
+        {"size": []},
         {"resample": 99},
         {"rescale_factor": 0},
         {"do_pad": True},
     ],
-    ids=str,
+    ids=lambda wrong: next(iter(wrong)),
 )
 def test_what_cannot_be_followed_is_told_as_none(wrong: dict[str, Any]) -> None:
     config = {"size": 224, "feature_extractor_type": "ConvNextFeatureExtractor"} | wrong
     assert preprocessing_of("huggingface", OPTIONS, {"preprocessor_config": config}) is None
-    timm = {"input_size": "?", "crop_mode": "border"} | wrong
-    assert preprocessing_of("timm", OPTIONS, {"config": {"pretrained_cfg": timm}}) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_size": "?"},
+        {"input_size": [3, 224, 10**400]},
+        {"crop_mode": "border"},
+        {"crop_pct": 1e-300},
+        {"interpolation": "lanczos"},
+        {"std": [10**400] * 3},
+        {"mean": 5},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_nor_can_every_configuration_of_timm(wrong: dict[str, Any]) -> None:
+    assert preprocessing_of("timm", OPTIONS, {"config": {"pretrained_cfg": wrong}}) is None
 
 
 def test_a_report_has_the_preparation_and_the_classes(tmp_path: Path) -> None:
