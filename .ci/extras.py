@@ -200,9 +200,11 @@ def none() -> None:
     import minigrad.models as models
     from minigrad.cli import main
     from minigrad.data import digits
+    from minigrad.data.imagenet import imagenet_classes
     from minigrad.kernels.cuda.launcher import declarations
 
     assert len(digits()) == 1797
+    assert len(imagenet_classes()) == 1000
     assert declarations()
     assert models.create_model("convnextv2_atto")(mg.ones(1, 3, 32, 32)).shape == (1, 1000)
     assert main(["doctor"]) == 0
