@@ -67,11 +67,11 @@ def save(obj: Any, path: str | Path) -> None:
     >>> import pathlib, tempfile
     >>> import minigrad as mg
     >>> path = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
-    >>> model = mg.models.convnextv2_atto(num_classes=3, in_channels=1).bfloat16()
+    >>> model = mg.models.convnextv2_atto(num_classes=3, in_channels=1).half()
     >>> mg.save(model, path)
     >>> again = mg.load(path)
     >>> again.num_classes, again.head.weight.dtype
-    (3, dtype(bfloat16))
+    (3, dtype('float16'))
     """
     if isinstance(obj, Module):
         obj = _model(obj)

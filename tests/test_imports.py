@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -150,8 +151,6 @@ def test_import_takes_at_most_twice_as_long_as_numpy(tmp_path: Path) -> None:
         return float(run(code, **byte_code))
 
     seconds("minigrad")
-    numpy, ours = [], []
-    for _ in range(9):  # taken in turns, and the least of each: a busy machine only adds to it
-        numpy.append(seconds("numpy"))
-        ours.append(seconds("minigrad"))
-    assert min(ours) <= 2 * min(numpy), (numpy, ours)
+    # In turns, and the median of what neighbours say: other programs slow all of a moment down.
+    ratios = [seconds("minigrad") / seconds("numpy") for _ in range(9)]
+    assert statistics.median(ratios) <= 2, ratios

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import io
 from minigrad.compat import keras
 from minigrad.compat.dl_techniques import (
     ConvNeXtV1,
@@ -220,7 +219,7 @@ def test_pattern_1_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "head.weight has (1000, 320), expected (20, 320)" in text
 
     # 2. The model will load the backbone weights and skip the original classifier.
-    saved = io.load(path)["weights"]
+    saved = mg.load(path).state_dict()
     name = "net.stages.3.1.pwconv2.weight"
     np.testing.assert_array_equal(fine_tune_model.state_dict()[name], saved[name])
     with pytest.warns(UserWarning, match="expects probabilities"):

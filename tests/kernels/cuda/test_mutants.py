@@ -186,8 +186,11 @@ MUTANTS = {
         "column_values(up, gain, s.column,",
     ),
     "squares are summed in the narrow type": Mutant(
-        "hidden", half_response, "sums[i] = fma(value, value, sums[i]);",
-        "{ T n; narrow(n, fma(value, value, sums[i])); sums[i] = widen(n); }",
+        "hidden", half_response,
+        "sums[i] = fma(value, value, sums[i]);\n"
+        "      sums[V + i] = fma(small, small, sums[V + i]);",
+        "T n;\n      narrow(n, fma(value, value, sums[i])), sums[i] = widen(n);\n"
+        "      narrow(n, fma(small, small, sums[V + i])), sums[V + i] = widen(n);",
     ),
     "the slope is taken behind the function": Mutant(
         "hidden", block, "Activation<GELU>::slope(before)", "Activation<GELU>::slope(value)"
