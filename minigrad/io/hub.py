@@ -171,6 +171,6 @@ def _shards(weights: Path) -> list[str]:
         return []
     try:
         places = json.loads(weights.read_bytes())["weight_map"].values()
-        return [file for file in dict.fromkeys(places) if re.fullmatch(r"[\w.-]{1,200}", file)]
+        return [file for file in dict.fromkeys(places) if re.fullmatch(r"\w[\w.-]{0,199}", file)]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return []

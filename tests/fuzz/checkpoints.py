@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import io
+from minigrad.io import hub
 from minigrad.io.torch_file import save_torch
 from tests.fuzz.mutate import mutate_bytes, mutate_json
 from tests.fuzz.row import Format, rng, written
@@ -292,6 +293,8 @@ def read_index(path: Path) -> io.Checkpoint:
     for name, arrays in shards().items():
         if not path.with_name(name).exists():
             io.save_file(arrays, path.with_name(name))
+    for name in hub._shards(path):  # before, one from a hub names the files to fetch
+        assert Path(name).name == name
     return io.read_checkpoint(path)
 
 
