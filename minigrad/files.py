@@ -21,9 +21,9 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minigrad.errors import DataError, brief
+from minigrad.errors import DataError, OptionError, brief
 
-__all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason", "release"]
+__all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason", "release", "to_path"]
 
 INFLATION = 1032  # bytes that one byte of a deflate stream can become at most
 CHUNK = 1 << 20
@@ -200,13 +200,29 @@ def release(array: Any) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
+def to_path(path: Any) -> Path:
+    """Return a path given by a user; a number, which would be an open file, is none.
+
+    Examples
+    --------
+    >>> to_path(3)
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: a path is a string or a pathlib.Path, not int
+    """
+    if isinstance(path, (str, os.PathLike)):
+        return Path(path)
+    raise OptionError(f"a path is a string or a pathlib.Path, not {type(path).__name__}")
+
+
 def _open(path: str | Path) -> IO[bytes]:
+    whole = to_path(path)
     try:
         mode = os.stat(path).st_mode  # before opening: a pipe would wait for its other end
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
             raise DataError(f"{path}: is {kind}; name a file")
-        return Path(path).open("rb")
+        return whole.open("rb")
     except OSError as error:
         hint = "; check the path" if isinstance(error, FileNotFoundError) else ""
         raise DataError(f"{path}: cannot be read ({reason(error)}){hint}") from None

@@ -13,7 +13,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from minigrad.errors import DataError
-from minigrad.files import reason
+from minigrad.files import reason, to_path
 
 __all__ = ["atomic_write", "remove_leftovers", "write_text"]
 
@@ -43,11 +43,12 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     >>> path.read_bytes()
     b'whole'
     """
+    path = to_path(path)
     try:
-        target = _target(Path(path))
+        target = _target(path)
         mode = target.stat().st_mode & 0o777 if target.exists() else None
     except (OSError, ValueError) as error:
-        raise _refused(Path(path), error) from None
+        raise _refused(path, error) from None
     # A name that nobody can guess, and "x": what somebody put there is neither followed nor filled.
     temporary = target.with_name(f".{target.name[:SHOWN]}.{os.getpid()}-{token_hex(8)}.tmp")
     try:
@@ -61,7 +62,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         temporary.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise _refused(Path(path), error) from error
+        raise _refused(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.errors import DataError, OptionError, brief
-from minigrad.files import Source, opened
+from minigrad.files import Source, opened, to_path
 from minigrad.io.hdf5 import SIGNATURE, read_hdf5
 from minigrad.io.hub import CONFIGS, WEIGHTS, fetch_from_hub, is_hub_name
 from minigrad.io.safetensors import Arrays, integer, read_safetensors, without_duplicates
@@ -97,12 +97,13 @@ def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
         raise OptionError(f"read_checkpoint: select is a name or None, got {select!r}")
     if isinstance(path, str) and is_hub_name(path):
         path = fetch_from_hub(path)
-    if not Path(path).is_dir():
+    path = to_path(path)
+    if not path.is_dir():
         return _read(path, select)
-    found = _read(_in_folder(Path(path)), select)
+    found = _read(_in_folder(path), select)
     for name in CONFIGS:
-        if (Path(path) / name).is_file():
-            found.metadata[name.removesuffix(".json")] = _json(Path(path) / name)
+        if (path / name).is_file():
+            found.metadata[name.removesuffix(".json")] = _json(path / name)
     return found
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from minigrad.errors import OptionError
+from minigrad.models.convnext import ConvNeXt
+from minigrad.ops.arguments import check_tensor
 from minigrad.ops.shape import cat
 from minigrad.tensor import Tensor
 
@@ -17,7 +20,7 @@ class Dinov3Features(NamedTuple):
     patches: Tensor  # (N, positions, C): of every position of the last map, in reading order
 
 
-def dinov3_features(model: Any, x: Tensor) -> Dinov3Features:
+def dinov3_features(model: ConvNeXt, x: Tensor) -> Dinov3Features:
     """Return class and patch features: the last norm over the mean, and over every position.
 
     Parameters
@@ -31,6 +34,11 @@ def dinov3_features(model: Any, x: Tensor) -> Dinov3Features:
     -------
     Dinov3Features
         ``cls`` (N, C) and ``patches`` (N, positions, C).
+
+    Raises
+    ------
+    OptionError
+        If the model is no ConvNeXt.
 
     Notes
     -----
@@ -46,6 +54,9 @@ def dinov3_features(model: Any, x: Tensor) -> Dinov3Features:
     >>> features.cls.shape, features.patches.shape
     ((2, 16), (2, 6, 16))
     """
+    if not isinstance(model, ConvNeXt):
+        raise OptionError(f"dinov3_features: model is a ConvNeXt, not {type(model).__name__}")
+    x = check_tensor("dinov3_features", x)
     positions = model.forward_features(x).flatten(2).movedim(1, -1)
     normed = model.norm(cat([positions.mean(1, keepdim=True), positions], dim=1))
     return Dinov3Features(normed[:, 0], normed[:, 1:])

@@ -166,6 +166,8 @@ def build(
     model: Module, example: Tensor | tuple[Tensor, ...], dynamic: bool | Sequence[int] = True
 ) -> Any:
     """Return a model as a graph, which says of its values which step of the trace they are."""
+    if not isinstance(model, Module):
+        raise OptionError(f"export: model is a Module, not {type(model).__name__}")
     examples = example if isinstance(example, tuple) else (example,)
     for tensor in examples:
         if not isinstance(tensor, Tensor):

@@ -215,6 +215,9 @@ OPTIONS = [
 ]  # fmt: skip  # fmt: skip
 
 FILES = [
+    ("io.load(3)", "OptionError", r"a path is a string or a pathlib\.Path, not int"),
+    ("io.save(state, None)", "OptionError", r"a path is a string or a pathlib\.Path, not NoneType"),
+    ("io.read_checkpoint(None)", "OptionError", r"a path is a string or a pathlib\.Path, not None"),
     ("io.load('missing.safetensors')", "DataError",
      r"missing\.safetensors: cannot be read \(No such file or directory\); check the path"),
     ("io.load('truncated.safetensors')", "DataError",

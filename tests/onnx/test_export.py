@@ -348,6 +348,8 @@ def test_what_depends_on_the_size_is_exported_for_one(tmp_path: Path) -> None:
 def test_options(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="example is a Tensor or a tuple"):
         mg.onnx.export(nn.ReLU(), tmp_path / "a.onnx", np.ones(3))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="model is a Module, not function"):
+        mg.onnx.export(lambda x: x, tmp_path / "a.onnx", mg.ones(3))  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="names an axis"):
         mg.onnx.export(nn.ReLU(), tmp_path / "a.onnx", mg.ones(3), dynamic=(1,))
     with pytest.raises(GraphError, match="returns a int"):

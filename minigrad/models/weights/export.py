@@ -56,8 +56,9 @@ def export_state_dict(
     >>> report.naming, report.complete
     ('huggingface', True)
     """
+    names = own_names(model)
     state = model.state_dict()
-    ours = {key: np.array(state[actual].cpu().numpy()) for key, actual in own_names(model).items()}
+    ours = {key: np.array(state[actual].cpu().numpy()) for key, actual in names.items()}
     return dialect(naming, ours).to_theirs(ours, name)
 
 

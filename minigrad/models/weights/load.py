@@ -382,7 +382,7 @@ def own_names(model: Module) -> dict[str, str]:
     StateError
         If there is no ConvNeXt in the model.
     """
-    names = list(model.state_dict())
+    names = list(model.state_dict()) if isinstance(model, Module) else []
     trunks = [found[1] for name in names if (found := _TRUNK.fullmatch(name))]
     if not trunks:
         raise StateError(
