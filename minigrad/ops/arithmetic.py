@@ -47,10 +47,14 @@ class Binary(Function):
     def __call__(self, x: Any, y: Any) -> Tensor:
         if getattr(self, "seq", 0):
             raise serves_once(self)
+        return self.of(x, y)
+
+    def of(self, x: Any, y: Any) -> Tensor:
+        """Run the operation; `self` is fresh."""
         return self.meet(x, y)
 
     def meet(self, x: Any, y: Any) -> Tensor:
-        """Run the operation on operands brought together; `self` is fresh."""
+        """Bring the operands to one dtype first."""
         if not (isinstance(x, Tensor) or isinstance(y, Tensor)):
             return self.forward(x, y)  # type: ignore[no-any-return]
         x, y, dtype = meet(x, y, self.floating)
@@ -72,11 +76,6 @@ class Arithmetic(Binary):
     """
 
     __slots__ = ()
-
-    def __call__(self, x: Any, y: Any) -> Tensor:
-        if getattr(self, "seq", 0):
-            raise serves_once(self)
-        return self.of(x, y)
 
     def of(self, x: Any, y: Any) -> Tensor:
         """Run the operation; `self` is fresh."""
