@@ -5,6 +5,7 @@ from minigrad.viz.grad_cam import ClassSums, grad_cam
 from minigrad.viz.graph import graph_dot, graph_mermaid, graph_svg
 from minigrad.viz.heat import heat, overlay
 from minigrad.viz.masks import masks_svg, palette
+from minigrad.viz.plot import plot_svg
 from minigrad.viz.predictions import predictions_svg
 from minigrad.viz.receptive_field import receptive_field, receptive_side
 from minigrad.viz.reconstructions import reconstructions_svg
@@ -24,6 +25,7 @@ __all__ = [
     "masks_svg",
     "overlay",
     "palette",
+    "plot_svg",
     "predictions_svg",
     "receptive_field",
     "receptive_side",

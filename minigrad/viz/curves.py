@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from minigrad.errors import OptionError
+from minigrad.viz.plot import COLOURS, Axes, ticks
 from minigrad.viz.svg import SVG, Canvas
 
 __all__ = ["curves_svg"]
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # Paul Tol, bright
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 440, 300, 58, 36, 16, 44
 
 
@@ -71,51 +71,19 @@ def _panel(
     x_ticks = [t for t in ticks(min(epochs), max(epochs)) if t == int(t)]
     left, right = offset + LEFT, offset + WIDTH - RIGHT
     top, bottom = float(TOP), float(HEIGHT - BOTTOM)
-    x_low, x_high = min(epochs), max(max(epochs), min(epochs) + 1)
-    y_low, y_high = y_ticks[0], y_ticks[-1]
-
-    def x_of(x: float) -> float:
-        return left + (right - left) * (x - x_low) / (x_high - x_low)
-
-    def y_of(y: float) -> float:
-        return bottom - (bottom - top) * (y - y_low) / (y_high - y_low)
-
-    for y in y_ticks:
-        canvas.add("line", x1=left, x2=right, y1=y_of(y), y2=y_of(y), stroke="#ddd")
-        canvas.text(left - 6, y_of(y) + 4, f"{y:.4g}", size=11, text_anchor="end")
-    for x in x_ticks:
-        if x_low <= x <= x_high:
-            canvas.text(x_of(x), bottom + 16, f"{x:g}", size=11)
-    canvas.text((left + right) / 2, bottom + 34, "epoch", size=12)
+    axes = Axes(
+        canvas, (left, top, right, bottom), (min(epochs), max(max(epochs), min(epochs) + 1)),
+        (y_ticks[0], y_ticks[-1]),
+    )  # fmt: skip
+    axes.grid(x_ticks, y_ticks, "epoch", "")
     for number, (name, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
-        points = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in line)
-        canvas.add("polyline", points=points, fill="none", stroke=colour, stroke_width=2)
+        axes.line(line, colour)
         if line:
-            x, y = line[-1]
-            canvas.add("circle", cx=x_of(x), cy=y_of(y), r=3, fill=colour)
+            axes.dot(*line[-1], colour, radius=3)
         height = (top + 16 if kind == "loss" else bottom - 16 * len(lines)) + 16 * number
         last = f" {line[-1][1]:.4f}" if line else ""
         if smoothing := history[-1].get(f"{name.removesuffix('loss')}smoothing"):
             last += f" (smoothing {smoothing:g})"
         canvas.text(right - 8, height, name.replace("_", " ") + last, text_anchor="end",
                     fill=colour)  # fmt: skip
-
-
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return round numbers, about `count` of them, that enclose `low` and `high`.
-
-    Examples
-    --------
-    >>> ticks(0.13, 0.97)
-    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    >>> ticks(3, 3)
-    [3.0, 4.0]
-    """
-    span = high - low
-    if span <= 0:
-        return [low * 1.0, low + 1.0]
-    power = 10.0 ** math.floor(math.log10(span / count))
-    step = min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(span / s - count))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * i, 10) for i in range(first, last + 1)]
