@@ -61,7 +61,7 @@ def write(results: Path, folder: Path) -> list[Path]:
         table = markdown(*TABLES[section["kind"]](section))
         files[f"{file}.txt"] = "\n\n".join([table, *notes(section)])
         if section["kind"] == "scaling":
-            files[f"{file}.svg"] = scaling_plot(section)
+            files[f"{file}.svg"] = scaling_plot(section).on_white()
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         path = folder / name

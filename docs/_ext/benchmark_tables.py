@@ -34,7 +34,7 @@ def write(app: Sphinx) -> None:
             if name.endswith(".svg"):
                 canvas = Canvas(400, 40, NOTHING)
                 canvas.text(200, 24, NOTHING)
-                text = canvas.svg()
+                text = canvas.svg().on_white()
             (FOLDER / name).write_text(text, encoding="utf-8")
 
 

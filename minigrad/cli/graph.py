@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from minigrad import io
@@ -10,7 +11,7 @@ from minigrad.cli.build import add_model_options, chosen_model
 from minigrad.cli.options import check_file
 from minigrad.errors import unknown
 from minigrad.ops.create import zeros
-from minigrad.viz import graph_dot, graph_mermaid, graph_svg
+from minigrad.viz import SVG, graph_dot, graph_mermaid, graph_svg
 
 HELP = "Draw the autograd graph of a model (SVG), or print it for Graphviz or Mermaid."
 EXAMPLES = """examples:
@@ -18,7 +19,11 @@ EXAMPLES = """examples:
   minigrad graph unet -o unet.mmd                    a U-Net, for Mermaid
   minigrad graph runs/digits                         the model of a run
 """
-FORMATS = {".svg": graph_svg, ".dot": graph_dot, ".mmd": graph_mermaid}
+FORMATS: dict[str, Callable[..., str]] = {
+    ".svg": graph_svg,
+    ".dot": graph_dot,
+    ".mmd": graph_mermaid,
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     result = model(zeros(1, *shape))
     if isinstance(result, tuple):  # of an autoencoder: the loss stands first
         result = result[0]
-    io.write_text(path, FORMATS[path.suffix.lower()](result, model))
+    drawing = FORMATS[path.suffix.lower()](result, model)
+    io.write_text(path, drawing.on_white() if isinstance(drawing, SVG) else drawing)
     print(f"{path}: the graph of {args.model}, leaves above, result below")
     return 0

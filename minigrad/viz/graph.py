@@ -122,7 +122,7 @@ def graph_svg(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None
     >>> w = mg.ones(2, 3, requires_grad=True)
     >>> drawing = graph_svg((w * 2).exp().mean(), {"w": w})
     >>> drawing.count("<rect"), "2 × 3" in drawing
-    (5, True)
+    (4, True)
     """
     graph = trace(tensor, names)
     widths = {i: 7.6 * max(map(len, node.lines)) + 18 for i, node in enumerate(graph.nodes)}
@@ -141,16 +141,16 @@ def graph_svg(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None
             d += f" V{y0 + half:.1f} C{x0:.1f},{middle:.1f} {x1:.1f},{middle:.1f}"
             d += f" {x1:.1f},{y1 - half:.1f}"
         x, y = points[-1][0], points[-1][1] - half
-        canvas.add("path", d=d, fill="none", stroke="#999")
-        canvas.add("path", d=f"M{x - 3.5:.1f},{y - 6:.1f} h7 l-3.5,6 z", fill="#999")
+        canvas.add("path", d=d, fill="none", stroke=EDGE["op"])
+        canvas.add("path", d=f"M{x - 3.5:.1f},{y - 6:.1f} h7 l-3.5,6 z", fill=EDGE["op"])
     for i, node in enumerate(graph.nodes):
         x, y = at(*layout.centres[i])
         canvas.add("rect", x=x - widths[i] / 2, y=y - half, width=widths[i],
-                   height=BOX_HEIGHT, rx=4 if node.kind == "leaf" else 14, fill=FILL[node.kind],
-                   stroke=EDGE[node.kind])  # fmt: skip
+                   height=BOX_HEIGHT, rx=4 if node.kind == "leaf" else 14, fill=EDGE[node.kind],
+                   fill_opacity=0.15, stroke=EDGE[node.kind])  # fmt: skip
         label, shape = node.lines
         canvas.text(x, y - 2, label, size=12, font_weight="bold")
-        canvas.text(x, y + 12, shape, size=10.5, fill="#555")
+        canvas.text(x, y + 12, shape, size=10.5, fill_opacity=0.75)
     return canvas.svg()
 
 

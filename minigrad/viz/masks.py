@@ -89,7 +89,7 @@ def masks_svg(
     for i, (name, colour) in enumerate(zip(classes, colours, strict=True)):
         x, y = 8 + i % 4 * cell, top + i // 4 * 22
         fill = f"rgb({colour[0]},{colour[1]},{colour[2]})"
-        canvas.add("rect", x=x, y=y, width=14, height=14, fill=fill, stroke="#222")
+        canvas.add("rect", x=x, y=y, width=14, height=14, fill=fill, stroke="currentColor")
         canvas.text(x + 20, y + 12, name, size=12, text_anchor="start")
     return canvas.svg()
 

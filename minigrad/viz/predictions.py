@@ -92,7 +92,7 @@ def _curves(canvas: Canvas, signal: NDArray[np.float32], x: float, y: float, sid
     for values in signal:
         points = zip(across, y + (high - values) * scale, strict=True)
         text = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-        canvas.add("polyline", points=text, fill="none", stroke="#222", stroke_width=1.5)
+        canvas.add("polyline", points=text, fill="none", stroke="currentColor", stroke_width=1.5)
 
 
 def _to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -17,10 +17,13 @@ from minigrad.io import atomic_write, write_text
 __all__ = ["SVG", "Canvas", "encode_png", "png", "save_png"]
 
 FONT = "system-ui, 'DejaVu Sans', sans-serif"
+GROUND = '<rect width="100%" height="100%" fill="white"/>'
 
 
 class SVG(str):
     """The text of an SVG picture; notebooks show it, `save` writes it.
+
+    Its lines and words have the colour of the page's text, so it is read on a dark page too.
 
     Examples
     --------
@@ -33,9 +36,13 @@ class SVG(str):
     def _repr_svg_(self) -> str:
         return str(self)
 
+    def on_white(self) -> SVG:
+        """Return the picture on a white ground, for a place where no page gives it one."""
+        return SVG(self.replace("</title>", f"</title>\n{GROUND}", 1))
+
     def save(self, path: str | Path) -> None:
-        """Write the picture to a file, atomically."""
-        write_text(path, self)
+        """Write the picture to a file, on white, atomically."""
+        write_text(path, self.on_white())
 
 
 class Canvas:
@@ -69,13 +76,12 @@ class Canvas:
                  | attributes)  # fmt: skip
 
     def svg(self) -> SVG:
-        """Return the picture on a white ground."""
+        """Return the picture."""
         size = f'width="{_number(self.width)}" height="{_number(self.height)}"'
         box = f"0 0 {_number(self.width)} {_number(self.height)}"
         return SVG(
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="{box}" role="img" '
-            f'font-family="{FONT}" fill="#222">\n<title>{escape(self.title)}</title>\n'
-            '<rect width="100%" height="100%" fill="white"/>\n'
+            f'font-family="{FONT}" fill="currentColor">\n<title>{escape(self.title)}</title>\n'
             + "\n".join(self.elements)
             + "\n</svg>\n"
         )

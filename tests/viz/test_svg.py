@@ -123,3 +123,15 @@ def test_predictions_show_colour_truth_and_layout() -> None:
 def test_predictions_refuse(shape: tuple[int, ...], labels: list[int], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         predictions_svg(np.zeros(shape), labels, labels)
+
+
+def test_a_picture_has_the_page_s_colours_and_as_a_file_a_ground(tmp_path: Path) -> None:
+    canvas = Canvas(10, 10, "dot")
+    canvas.add("circle", cx=5, cy=5, r=2)
+    drawing = canvas.svg()
+    assert parse(drawing).attrib["fill"] == "currentColor"
+    assert "white" not in drawing
+    drawing.save(tmp_path / "dot.svg")
+    ground, dot = list(ET.parse(tmp_path / "dot.svg").getroot())[1:]
+    assert ground.attrib == {"width": "100%", "height": "100%", "fill": "white"}
+    assert dot.tag == f"{NAMESPACE}circle"
