@@ -27,6 +27,7 @@ extensions = [
     "mathml",
     "plain_docstrings",
     "benchmark_tables",
+    "exercises",
     "house",
     "variant_pages",
 ]
