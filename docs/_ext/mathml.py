@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -15,14 +16,21 @@ NAMES = str.maketrans(
     {"−": "-", "·": r"\cdot ", "×": r"\times ", "∼": r"\sim ", "≤": r"\le ", "∈": r"\in "}
 )
 
+# TeX's thin space on both sides of a function's name, which browsers do not put: sin x, not sinx.
+THIN = '<mspace width="0.17em"/>'
+NAME = r"<mi>[a-z]{2,}</mi>\s*<mo>&ApplyFunction;</mo>"
+BEFORE = re.compile(rf"(</(?:mi|mn|mover|mfrac|msup|msub)>)(\s*{NAME})")
+AFTER = re.compile(rf"({NAME})(?!\s*<mo[^>]*>[(\[{{|])")
+
 
 def convert(node: nodes.Element, **options: Any) -> str:
     """Return the MathML of a formula; warn, and so stop the build, if it cannot be read."""
     try:
-        return str(tex2mathml(node.astext().translate(NAMES), **options))
+        formula = str(tex2mathml(node.astext().translate(NAMES), **options))
     except MathError as error:
         logging.getLogger(__name__).warning("formula %r: %s", node.astext(), error, location=node)
         return ""
+    return AFTER.sub(rf"\1{THIN}", BEFORE.sub(rf"\1{THIN}\2", formula))
 
 
 def inline(self: Any, node: nodes.math) -> None:

@@ -125,7 +125,8 @@ class Axes:
         left, top, right, bottom = self.box
         for value in y_ticks:
             _, at = self.place(self.x[0], value)
-            self.canvas.add("line", x1=left, x2=right, y1=at, y2=at, stroke="#ddd")
+            self.canvas.add("line", x1=left, x2=right, y1=at, y2=at, stroke="currentColor",
+                            stroke_opacity=0.2)  # fmt: skip
             self.canvas.text(left - 6, at + 4, f"{value:.4g}", size=11, text_anchor="end")
         for value in x_ticks:
             if self.x[0] <= value <= self.x[1]:
