@@ -16,6 +16,7 @@ from minigrad import backend, dtypes, modes
 from minigrad.convert import as_array, from_arguments
 from minigrad.dtypes import DType
 from minigrad.errors import DTypeError, GraphError, RangeError, ShapeError, unknown
+from minigrad.showing import matrix
 
 if TYPE_CHECKING:
     from minigrad._methods import TensorMethods
@@ -384,13 +385,21 @@ class Tensor(TensorMethods):
             notes.append(f"shape={self.shape}")
         if self.dtype not in (dtypes.default_dtype[0], dtypes.int64, dtypes.bool_):
             notes.append(f"dtype={self.dtype}")
-        if self.device != "cpu":
-            notes.append(f"device='{self.device}'")
+        return f"tensor({', '.join([values, *notes, *self._place()])})"
+
+    def _place(self) -> list[str]:
+        """Say where the tensor lives and what made it, as far as that is not the usual."""
+        notes = [] if self.device == "cpu" else [f"device='{self.device}'"]
         if self.grad_fn is not None:
             notes.append(f"grad_fn=<{self._node.name}>")
         elif self.requires_grad:
             notes.append("requires_grad=True")
-        return f"tensor({', '.join([values, *notes])})"
+        return notes
+
+    def _repr_html_(self) -> str:
+        """Return the table that notebooks show."""
+        shape = " × ".join(map(str, self.shape)) or "scalar"
+        return matrix(self.array, ", ".join([f"{shape} {self.dtype}", *self._place()]))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:

@@ -19,6 +19,7 @@ from minigrad.dtypes import bfloat16, to_dtype
 from minigrad.errors import DTypeError, MinigradError, OptionError, unknown
 from minigrad.making import Remembers
 from minigrad.nn.state import LoadReport, prepare
+from minigrad.showing import branch
 from minigrad.tensor import Tensor
 
 __all__ = ["Module", "Parameter"]
@@ -545,6 +546,18 @@ class Module(Remembers):
         if len(lines) <= 1 and not children:
             return f"{type(self).__name__}({extra})"
         return "\n  ".join([f"{type(self).__name__}(", *lines, *children]) + "\n)"
+
+    def _repr_html_(self) -> str:
+        """Return the tree of layers that notebooks show, its branches folded."""
+        return self._tree("", is_open=True)
+
+    def _tree(self, name: str, is_open: bool = False) -> str:
+        extra = " ".join(self.extra_repr().split())
+        title = type(self).__name__ + (f"({extra})" if extra else "")
+        count = sum(p.numel() for p in self.parameters())
+        children = [child._tree(key) for key, child in _own_modules(self)]
+        note = f"{count:,} parameters" if count else ""
+        return branch(f"{name}: {title}" if name else title, note, children, is_open)
 
 
 def _pre_hook(hook: Any, with_kwargs: bool, module: Module, args: Any, kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ from minigrad.errors import OptionError, StateError
 from minigrad.files import release
 from minigrad.loading import Entries, array_for, number_array
 from minigrad.modes import no_grad
+from minigrad.showing import table
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["LoadReport", "prepare"]
@@ -82,13 +83,19 @@ class LoadReport(_Keys):
         return f"{name} (did you mean {near[0]}?)" if near else str(name)
 
     def __repr__(self) -> str:
-        counts = ", ".join([
+        return "\n  ".join([f"LoadReport: {self._counts()}", *self.problems()])
+
+    def _counts(self) -> str:
+        return ", ".join([
             f"{len(self.loaded)} loaded",
             f"{len(self.missing_keys)} missing",
             f"{len(self.unexpected_keys)} unexpected",
             f"{len(self.mismatched)} mismatched",
         ])  # fmt: skip
-        return "\n  ".join([f"LoadReport: {counts}", *self.problems()])
+
+    def _repr_html_(self) -> str:
+        """Return the table that notebooks show."""
+        return table((line.split(": ", 1) for line in self.problems()), (), self._counts(), words=2)
 
 
 def prepare(

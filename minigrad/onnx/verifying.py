@@ -18,6 +18,7 @@ from minigrad.nn import Module
 from minigrad.onnx.exporting import STEP_OF, run
 from minigrad.onnx.graph import ir
 from minigrad.onnx.weights import read
+from minigrad.showing import table
 from minigrad.tensor import Tensor
 
 __all__ = ["Comparison", "Row", "verify"]
@@ -51,12 +52,22 @@ class Comparison:
     rows: list[Row]
     worst: float
 
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (row.layer, row.operation, " × ".join(map(str, row.shape)),
+             f"{row.difference:.1e}", f"{row.largest:.3g}")
+            for row in self.rows
+        ]  # fmt: skip
+
+    def _end(self) -> str:
+        return f"the outputs differ by {self.worst:.1e} at most"
+
+    def _repr_html_(self) -> str:
+        """Return the table that notebooks show."""
+        return table(self._cells(), HEAD, self._end(), words=3)
+
     def __str__(self) -> str:
-        cells = [HEAD]
-        for row in self.rows:
-            shape = " × ".join(map(str, row.shape))
-            numbers = f"{row.difference:.1e}", f"{row.largest:.3g}"
-            cells.append((row.layer, row.operation, shape, *numbers))
+        cells = [HEAD, *self._cells()]
         widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
         lines = [
             "  ".join(
@@ -66,8 +77,7 @@ class Comparison:
             for line in cells
         ]
         rule = "─" * len(lines[0])
-        end = f"the outputs differ by {self.worst:.1e} at most"
-        return "\n".join([lines[0], rule, *lines[1:], rule, end])
+        return "\n".join([lines[0], rule, *lines[1:], rule, self._end()])
 
 
 def verify(model: Module, path: str | Path, example: Tensor | tuple[Tensor, ...]) -> Comparison:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.errors import DTypeError, OptionError, ShapeError
+from minigrad.showing import table
 from minigrad.tensor import Tensor
 
 __all__ = ["ConfusionMatrix", "mean_dice", "mean_iou"]
@@ -141,6 +142,11 @@ class ConfusionMatrix:
 
     def __repr__(self) -> str:
         return f"ConfusionMatrix({self.classes} classes, {int(self.matrix.sum())} positions)"
+
+    def _repr_html_(self) -> str:
+        """Return the table that notebooks show."""
+        rows = ([f"true {i}", *map(str, row)] for i, row in enumerate(self.matrix.tolist()))
+        return table(rows, ["", *map(str, range(self.classes))], repr(self))
 
 
 def mean_iou(output: Tensor, target: Tensor) -> float:

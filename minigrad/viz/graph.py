@@ -42,6 +42,10 @@ class Graph:
     nodes: list[Box]
     edges: list[tuple[int, int]]
 
+    def _repr_svg_(self) -> str:
+        """Return the drawing that notebooks show."""
+        return _draw(self)
+
 
 def trace(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None) -> Graph:
     """Collect the graph that `tensor.backward()` would walk.
@@ -124,7 +128,10 @@ def graph_svg(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None
     >>> drawing.count("<rect"), "2 × 3" in drawing
     (4, True)
     """
-    graph = trace(tensor, names)
+    return _draw(trace(tensor, names))
+
+
+def _draw(graph: Graph) -> SVG:
     widths = {i: 7.6 * max(map(len, node.lines)) + 18 for i, node in enumerate(graph.nodes)}
     layout = layered(widths, graph.edges)
     canvas = Canvas(layout.width + 40, layout.layers * LAYER_HEIGHT + 14, "autograd graph")

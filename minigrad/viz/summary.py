@@ -9,6 +9,7 @@ from typing import Any
 from minigrad import nn
 from minigrad.modes import no_grad
 from minigrad.ops.create import zeros
+from minigrad.showing import table
 from minigrad.tensor import Tensor
 
 __all__ = ["Row", "Summary", "summary"]
@@ -71,6 +72,10 @@ class Summary:
         lines = ["  ".join(_pad(line, widths)).rstrip() for line in cells]
         rule = "─" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:], rule, self.total])
+
+    def _repr_html_(self) -> str:
+        """Return the table that notebooks show."""
+        return table((row.cells for row in self.rows), HEAD, self.total, words=2)
 
     def __rich__(self) -> Any:
         from rich.box import SIMPLE_HEAD

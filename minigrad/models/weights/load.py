@@ -24,6 +24,7 @@ from minigrad.nn import init
 from minigrad.nn.layers import LayerNorm, Linear
 from minigrad.nn.module import Module
 from minigrad.nn.state import prepare
+from minigrad.showing import table
 
 __all__ = [
     "Loaded",
@@ -138,7 +139,7 @@ class PretrainedReport:
         """True if all that the model has came from the source, and nothing was left over."""
         return not (self.drawn or self.missing or self.unexpected)
 
-    def __str__(self) -> str:
+    def _lines(self) -> dict[str, str]:
         how = sorted(set(self.adapted.values()))
         lines = {
             "licence": self.licence,
@@ -147,8 +148,18 @@ class PretrainedReport:
             "missing": _some(self.missing),
             "unexpected": _some(self.unexpected),
         }
-        head = f"{len(self.loaded)} weights of {self.model} from {self.source} ({self.naming})"
-        return "\n  ".join([head, *(f"{what}: {text}" for what, text in lines.items() if text)])
+        return {what: text for what, text in lines.items() if text}
+
+    def _head(self) -> str:
+        return f"{len(self.loaded)} weights of {self.model} from {self.source} ({self.naming})"
+
+    def __str__(self) -> str:
+        lines = (f"{what}: {text}" for what, text in self._lines().items())
+        return "\n  ".join([self._head(), *lines])
+
+    def _repr_html_(self) -> str:
+        """Return the table that notebooks show."""
+        return table(self._lines().items(), (), self._head(), words=2)
 
 
 class Loaded(NamedTuple):
