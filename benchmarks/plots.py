@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from minigrad.viz.plot import COLOURS, ticks
+from minigrad.viz.axes import COLOURS, ticks
 from minigrad.viz.svg import SVG, Canvas
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 420, 300, 62, 40, 16, 62

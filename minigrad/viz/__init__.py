@@ -1,20 +1,23 @@
-"""Drawings and tables: the graph, training curves, predictions, explanations, summaries."""
+"""Drawings and tables: plots, pictures, the graph, training curves, explanations, summaries."""
 
 from minigrad.viz.curves import curves_svg
 from minigrad.viz.grad_cam import ClassSums, grad_cam
 from minigrad.viz.graph import graph_dot, graph_mermaid, graph_svg
 from minigrad.viz.heat import heat, overlay
+from minigrad.viz.images import images_svg
 from minigrad.viz.masks import masks_svg, palette
-from minigrad.viz.plot import plot_svg
+from minigrad.viz.plot import Plot, plot_svg
 from minigrad.viz.predictions import predictions_svg
 from minigrad.viz.receptive_field import receptive_field, receptive_side
 from minigrad.viz.reconstructions import reconstructions_svg
 from minigrad.viz.summary import Summary, summary
-from minigrad.viz.svg import SVG, save_png
+from minigrad.viz.svg import SVG, Row, save_png
 
 __all__ = [
     "SVG",
     "ClassSums",
+    "Plot",
+    "Row",
     "Summary",
     "curves_svg",
     "grad_cam",
@@ -22,6 +25,7 @@ __all__ = [
     "graph_mermaid",
     "graph_svg",
     "heat",
+    "images_svg",
     "masks_svg",
     "overlay",
     "palette",

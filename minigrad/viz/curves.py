@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from minigrad.errors import OptionError
-from minigrad.viz.plot import COLOURS, Axes, ticks
+from minigrad.viz.axes import COLOURS, Axes, ticks
 from minigrad.viz.svg import SVG, Canvas
 
 __all__ = ["curves_svg"]

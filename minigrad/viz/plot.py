@@ -1,20 +1,400 @@
-"""Lines and dots over two axes as SVG: a function, its tangent, an error over step sizes."""
+"""Lines, points, regions and contours in one frame, in the colour of the page around it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minigrad.errors import OptionError, ShapeError
-from minigrad.viz.svg import SVG, Canvas
+from minigrad.modes import no_grad
+from minigrad.tensor import Tensor
+from minigrad.viz.axes import COLOURS, Axes, ticks_of
+from minigrad.viz.svg import SVG, Canvas, png
 
-__all__ = ["COLOURS", "Axes", "plot_svg", "ticks"]
+__all__ = ["Plot", "plot_svg"]
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # Paul Tol, bright
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM, ROW = 480, 300, 62, 36, 16, 46, 18
+Floats = NDArray[np.float64]
+Draw = Callable[[Axes], None]
+
+TOP, RIGHT, LEFT, BOTTOM, LABEL, KEY = 34, 14, 48, 24, 18, 20
+RGB = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS], np.uint8)
+REGION_SIDE, CONTOUR_SIDE = 96, 48  # positions at which a function is asked, along each axis
+
+
+class Entry(NamedTuple):
+    """A line of the key."""
+
+    name: str
+    colour: str
+    strength: float = 1.0
+    dot: bool = False
+
+
+class Plot:
+    """A frame with two axes; what is added to it is drawn in that order.
+
+    Each method returns the plot, so that a cell may be one expression; a notebook shows it, and
+    `svg` makes the picture. Coordinates may be lists, arrays or tensors; what is not finite is
+    left out.
+
+    Parameters
+    ----------
+    title : str
+        Also what a screen reader reads out.
+    x, y : (low, high), optional
+        What the frame shows; by default all lines and points.
+    xlabel, ylabel : str, optional
+        What stands beside the axes.
+    log : str, default ""
+        The axes that are logarithmic: "x", "y" or "xy".
+    width, height : int
+        Of the picture, in pixels, without its key.
+
+    Examples
+    --------
+    >>> x = np.linspace(-1, 1, 50)
+    >>> plot = Plot("a parabola", xlabel="x").line(x, x**2, "x²").points([0.5], [0.25])
+    >>> plot.svg().count("<polyline"), plot.svg().count("<circle")
+    (1, 1)
+
+    Decision regions, with what a model was shown:
+
+    >>> def chance(points):  # of class 1, for points (N, 2)
+    ...     return 1 / (1 + np.exp(-points[:, 0] * points[:, 1]))
+    >>> plot = Plot("signs", x=(-2, 2), y=(-2, 2)).regions(chance)
+    >>> plot = plot.points([1, 1, -1], [1, -1, -1], [1, 0, 1], names=["differ", "equal"])
+
+    And the way of an optimizer over a surface:
+
+    >>> surface = lambda points: points[:, 0] ** 2 + 10 * points[:, 1] ** 2
+    >>> plot = Plot("a valley", x=(-2, 2), y=(-1, 1)).contours(surface)
+    >>> plot = plot.path([-1.5, -1.0, 0.0], [0.8, -0.4, 0.0], "steps")
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        x: tuple[float, float] | None = None,
+        y: tuple[float, float] | None = None,
+        xlabel: str = "",
+        ylabel: str = "",
+        log: str = "",
+        width: int = 360,
+        height: int = 270,
+    ) -> None:
+        if not set(log) <= {"x", "y"}:
+            raise OptionError(f"Plot: log names the axes, as in 'xy', got {log!r}")
+        for name, limits in (("x", x), ("y", y)):
+            if limits is not None and not (
+                len(limits) == 2 and limits[0] < limits[1] and (name not in log or limits[0] > 0)
+            ):
+                raise OptionError(
+                    f"Plot: {name} must be (low, high) with low < high, above 0 where the axis is "
+                    f"logarithmic, got {limits}"
+                )
+        self.title, self.limits, self.labels, self.log = title, (x, y), (xlabel, ylabel), log
+        self.width, self.height = width, height
+        self._draws: list[Draw] = []
+        self._seen: list[Floats] = []
+        self._key: list[Entry] = []
+        self._lines = 0
+
+    def line(self, x: Any, y: Any, name: str = "") -> Plot:
+        """Join the points (x, y) by a line; `name` stands in the key."""
+        points, colour = self._points("line", x, y), self._next_colour()
+
+        return self._add(lambda axes: axes.line(points.tolist(), colour), Entry(name, colour))
+
+    def path(self, x: Any, y: Any, name: str = "") -> Plot:
+        """Draw the way of a moving point, each step a dot: from a ring to a disc."""
+        points, colour = self._points("path", x, y), self._next_colour()
+
+        def draw(axes: Axes) -> None:
+            axes.line(points.tolist(), colour, width=1.5)
+            for x, y in points[1:-1].tolist():
+                axes.dot(x, y, colour, radius=1.8)
+            for (x, y), fill in zip(points[[0, -1]].tolist(), ("none", None), strict=True):
+                axes.dot(x, y, colour, radius=4.5, fill=fill)
+
+        return self._add(draw, Entry(name, colour))
+
+    def points(
+        self, x: Any, y: Any, classes: Any = None, *, name: str = "", names: Sequence[str] = ()
+    ) -> Plot:
+        """Mark the points (x, y).
+
+        Parameters
+        ----------
+        x, y : sequences of N numbers
+        classes : sequence of N ints, optional
+            A colour and a shape for each class, the same in every plot.
+        name : str, optional
+            What the key calls them, without classes.
+        names : sequence of str, optional
+            What the key calls the classes; by default their numbers.
+
+        Returns
+        -------
+        Plot
+        """
+        points = self._points("points", x, y, keep=True)
+        if classes is None:
+            kinds, colours = np.zeros(len(points), np.int64), [self._next_colour()]
+            keys = {0: name}
+        else:
+            kinds, colours = _array(classes).astype(np.int64).reshape(-1), list(COLOURS)
+            if len(kinds) != len(points):
+                raise ShapeError(
+                    f"Plot.points: {len(points)} points but {len(kinds)} classes; there must be "
+                    "one for each"
+                )
+            keys = {k: names[k] if k < len(names) else str(k) for k in np.unique(kinds).tolist()}
+
+        def draw(axes: Axes) -> None:
+            for (x, y), kind in zip(points.tolist(), kinds.tolist(), strict=True):
+                if math.isfinite(x + y):
+                    _mark(axes.canvas, *axes.place(x, y), kind, colours[kind % len(colours)])
+
+        key = [Entry(n, colours[k % len(colours)], dot=True) for k, n in keys.items()]
+        return self._add(draw, *key)
+
+    def regions(self, f: Callable[[NDArray[np.float32]], Any]) -> Plot:
+        """Colour the frame by the class that `f` gives, the paler the less it is sure.
+
+        Parameters
+        ----------
+        f : callable
+            Takes points (N, 2), float32, and returns probabilities: (N,) or (N, 1) of class 1, or
+            (N, classes). It is asked at once, without recording.
+
+        Returns
+        -------
+        Plot
+        """
+        said = self._ask("regions", f, REGION_SIDE).reshape(REGION_SIDE**2, -1)
+        if not (said.min() >= 0 and said.max() <= 1):
+            raise OptionError(
+                "Plot.regions: f must return probabilities, between 0 and 1; these go from "
+                f"{said.min():.4g} to {said.max():.4g}: end it with sigmoid or softmax"
+            )
+        shares = np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
+        count = shares.shape[1]
+        sure = (shares.max(1) * count - 1) / (count - 1)
+        pixels = np.empty((len(shares), 4), np.uint8)
+        pixels[:, :3] = RGB[shares.argmax(1) % len(RGB)]
+        pixels[:, 3] = np.clip(25 + 100 * sure, 0, 255)
+        href = png(pixels.reshape(REGION_SIDE, REGION_SIDE, 4)[::-1])
+
+        def draw(axes: Axes) -> None:
+            left, top, right, bottom = axes.box
+            axes.canvas.add("image", x=left, y=top, width=right - left, height=bottom - top,
+                            href=href, preserveAspectRatio="none")  # fmt: skip
+
+        return self._add(draw)
+
+    def contours(
+        self, f: Callable[[NDArray[np.float32]], Any], levels: int | Sequence[float] = 6
+    ) -> Plot:
+        """Draw lines along which `f` is constant, the stronger the higher; the key has the values.
+
+        Parameters
+        ----------
+        f : callable
+            Takes points (N, 2), float32, and returns N numbers. It is asked at once, without
+            recording.
+        levels : int or sequence of float, default 6
+            The values, or how many: then as much of the frame lies between any two lines.
+
+        Returns
+        -------
+        Plot
+        """
+        values = self._ask("contours", f, CONTOUR_SIDE)
+        if values.size != CONTOUR_SIDE**2:
+            raise ShapeError(
+                f"Plot.contours: f must return a number for each of the {CONTOUR_SIDE**2} points, "
+                f"got shape {values.shape}"
+            )
+        surface = values.reshape(CONTOUR_SIDE, CONTOUR_SIDE)
+        if isinstance(levels, int):
+            shares = (np.arange(levels) + 0.5) / levels
+            levels = [float(f"{level:.1e}") for level in np.nanquantile(surface, shares)]
+        for number, level in enumerate(levels):
+            strength = 0.25 + 0.65 * number / max(len(levels) - 1, 1)
+            ends = self._from_shares(*np.moveaxis(_crossings(surface, level), -1, 0))
+            outline = _outline(ends, strength)
+            self._add(outline, Entry(f"{level:.3g}", "currentColor", strength))
+        return self
+
+    def svg(self) -> SVG:
+        """Return the picture."""
+        limits = self._limits(0), self._limits(1)
+        rows = _rows(self._key, self.width - 16)
+        canvas = Canvas(self.width, self.height + KEY * len(rows), self.title)
+        canvas.text(self.width / 2, 16, self.title, size=13, font_weight="bold")
+        bottom = self.height - BOTTOM - (LABEL if self.labels[0] else 0)
+        axes = Axes(canvas, (LEFT, TOP, self.width - RIGHT, bottom), *limits, self.log)
+        across, up = (ticks_of(*limits[i], "xy"[i] in self.log) for i in range(2))
+        axes.grid(across, up, *self.labels)
+        with canvas.inside(*axes.box):
+            for draw in self._draws:
+                draw(axes)
+        canvas.add("rect", x=LEFT, y=TOP, width=self.width - RIGHT - LEFT, height=bottom - TOP,
+                   fill="none", stroke="currentColor", stroke_opacity=0.5)  # fmt: skip
+        for row, entries in enumerate(rows):
+            y = self.height + KEY * row + 6
+            for x, entry in entries:
+                if entry.dot:
+                    canvas.add("circle", cx=x + 15, cy=y - 3, r=4, fill=entry.colour)
+                else:
+                    canvas.add("line", x1=x + 6, x2=x + 24, y1=y - 3, y2=y - 3, stroke_width=3,
+                               stroke=entry.colour, stroke_opacity=entry.strength)  # fmt: skip
+                canvas.text(x + 30, y + 1, entry.name, size=11.5, text_anchor="start")
+        return canvas.svg()
+
+    def _repr_html_(self) -> str:
+        return self.svg()._repr_html_()
+
+    def _points(self, method: str, x: Any, y: Any, keep: bool = False) -> Floats:
+        """Return pairs (N, 2); those that are not finite only if `keep`."""
+        across, up = (_array(values).astype(np.float64).reshape(-1) for values in (x, y))
+        if len(across) != len(up) or not len(across):
+            raise ShapeError(
+                f"Plot.{method}: x has {len(across)} values and y has {len(up)}; there must be as "
+                "many, and at least one"
+            )
+        points = np.stack([across, up], axis=1)
+        for i, name in enumerate("xy"):
+            if name in self.log:
+                points[:, i] = np.where(points[:, i] > 0, points[:, i], np.nan)
+        finite = points[np.isfinite(points).all(1)]
+        self._seen.append(finite)
+        return points if keep else finite
+
+    def _add(self, draw: Draw, *key: Entry) -> Plot:
+        self._draws.append(draw)
+        self._key += [entry for entry in key if entry.name and entry not in self._key]
+        return self
+
+    def _next_colour(self) -> str:
+        self._lines += 1
+        return COLOURS[(self._lines - 1) % len(COLOURS)]
+
+    def _limits(self, i: int) -> tuple[float, float]:
+        """Return what the frame shows of x (0) or y (1)."""
+        if (limits := self.limits[i]) is not None:
+            return limits
+        seen = np.concatenate([np.empty(0), *(points[:, i] for points in self._seen)])
+        if not len(seen):
+            raise OptionError("Plot: there is no point to draw; are the values finite?")
+        low, high = float(seen.min()), float(seen.max())
+        log = "xy"[i] in self.log
+        if i == 0 and high > low:  # a little room, so that nothing sits on the rim
+            share = 0.02 * (math.log(high / low) if log else high - low)
+            return (
+                (low / math.exp(share), high * math.exp(share))
+                if log
+                else (low - share, high + share)
+            )
+        even = ticks_of(low, high, log)
+        return even[0], even[-1]
+
+    def _from_shares(self, across: Floats, up: Floats) -> Floats:
+        """Return the points (..., 2) at shares of the frame, from its lower left corner."""
+        points = []
+        for i, share in enumerate((across, up)):
+            low, high = self._limits(i)
+            by = (high / low) ** share * low if "xy"[i] in self.log else low + share * (high - low)
+            points.append(by)
+        return np.stack(points, axis=-1)
+
+    def _ask(self, method: str, f: Callable[[NDArray[np.float32]], Any], side: int) -> Floats:
+        """Return what `f` says at side² points of the frame, from its lower left corner on."""
+        if None in self.limits:
+            raise OptionError(
+                f"Plot.{method}: say what the frame shows, as in x=(-2, 2), y=(-2, 2)"
+            )
+        shares = (np.arange(side) + 0.5) / side if method == "regions" else np.linspace(0, 1, side)
+        grid = self._from_shares(*np.meshgrid(shares, shares)).reshape(-1, 2)
+        with no_grad():
+            return _array(f(grid.astype(np.float32))).astype(np.float64)
+
+
+def _array(values: Any) -> NDArray[Any]:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _mark(canvas: Canvas, x: float, y: float, kind: int, colour: str) -> None:
+    """Draw a disc, a square or a diamond: colours alone do not tell classes apart for everyone."""
+    rim: dict[str, Any] = {"fill": colour, "stroke": "currentColor", "stroke_width": 0.7}
+    if kind % 3 == 0:
+        canvas.add("circle", cx=x, cy=y, r=3.2, **rim)
+    else:
+        turn = f"rotate(45 {x:.1f} {y:.1f})" if kind % 3 == 2 else None
+        canvas.add("rect", x=x - 2.8, y=y - 2.8, width=5.6, height=5.6, transform=turn, **rim)
+
+
+def _outline(ends: Floats, strength: float) -> Draw:
+    """Draw segments (n, 2 ends, 2)."""
+
+    def draw(axes: Axes) -> None:
+        places = np.stack(axes.place(ends[..., 0], ends[..., 1]), axis=-1).reshape(-1, 4)
+        d = "".join("M{:.1f} {:.1f}L{:.1f} {:.1f}".format(*segment) for segment in places)
+        axes.canvas.add("path", d=d, fill="none", stroke="currentColor", stroke_width=1.2,
+                        stroke_opacity=strength)  # fmt: skip
+
+    return draw
+
+
+def _crossings(surface: Floats, level: float) -> Floats:
+    """Return the segments (n, 2 ends, 2) along which a surface on a grid passes `level`.
+
+    Each square of the grid is two triangles, so that no case is in doubt: either no side of a
+    triangle is crossed or two are, those that meet at the corner which lies alone on its side.
+
+    Examples
+    --------
+    >>> _crossings(np.array([[0.0, 0.0], [1.0, 1.0]]), 0.25).tolist()
+    [[[0.0, 0.25], [0.25, 0.25]], [[0.25, 0.25], [1.0, 0.25]]]
+    """
+    rows, columns = surface.shape
+    index = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
+    corners = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, c, d), (b, d, a))])
+    values = surface.reshape(-1)[corners]
+    below = values < level
+    count = below.sum(1)
+    crossed = (count % 3 != 0) & np.isfinite(values).all(1)
+    corners, values, below, count = (v[crossed] for v in (corners, values, below, count))
+    alone = np.where(count == 1, below.argmax(1), below.argmin(1))
+    each = np.arange(len(alone))
+    places = np.stack([corners % columns / (columns - 1), corners // columns / (rows - 1)], axis=-1)
+    start, here = places[each, alone], values[each, alone]
+    ends = []
+    for step in (1, 2):
+        other = (alone + step) % 3
+        share = (level - here) / (values[each, other] - here)
+        ends.append(start + share[:, None] * (places[each, other] - start))
+    return np.stack(ends, axis=1)
+
+
+def _rows(key: Sequence[Entry], width: float) -> list[list[tuple[float, Entry]]]:
+    """Break the key into rows of entries, each with its distance from the left."""
+    rows: list[list[tuple[float, Entry]]] = []
+    left = math.inf
+    for entry in key:
+        needed = 38 + 6.4 * len(entry.name)
+        if left + needed > width:
+            rows.append([])
+            left = 0.0
+        rows[-1].append((left, entry))
+        left += needed
+    return rows
 
 
 def plot_svg(
@@ -26,7 +406,7 @@ def plot_svg(
     y: str = "y",
     log: str = "",
 ) -> SVG:
-    """Draw lines, and single points as dots, with a colour key below.
+    """Draw lines, and single points as dots, in one call: `Plot` for what needs no more.
 
     Parameters
     ----------
@@ -37,18 +417,6 @@ def plot_svg(
     log : str, default ""
         Axes with a logarithmic scale: ``"x"``, ``"y"`` or ``"xy"``.
 
-    Returns
-    -------
-    SVG
-        Points that are not finite, or not positive on a logarithmic scale, are left out.
-
-    Raises
-    ------
-    ShapeError
-        If the coordinates of a line are not of one length.
-    OptionError
-        If nothing is left to draw, or `log` names another axis.
-
     Examples
     --------
     >>> x = [0.0, 1.0, 2.0]
@@ -56,140 +424,9 @@ def plot_svg(
     >>> drawing.count("<polyline"), "here" in drawing
     (1, True)
     """
-    if set(log) - {"x", "y"}:
-        raise OptionError(f'plot_svg: log must be "", "x", "y" or "xy", got {log!r}')
-    series = [(name, _points(name, xy, log), False) for name, xy in lines.items()]
-    series += [(name, _points(name, xy, log), True) for name, xy in (dots or {}).items()]
-    points = np.concatenate([np.empty((0, 2)), *(p for _, p, _ in series)])
-    if not len(points):
-        raise OptionError("plot_svg: there is no point to draw; are the values finite?")
-    canvas = Canvas(WIDTH, HEIGHT + ROW * len(series), title)
-    canvas.text(WIDTH / 2, 20, title, size=14, font_weight="bold")
-    (x_low, y_low), (x_high, y_high) = points.min(0).tolist(), points.max(0).tolist()
-    y_ticks = _ticks(y_low, y_high, "y" in log)
-    axes = Axes(
-        canvas, (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
-        (x_low, x_high if x_high > x_low else x_low + 1), (y_ticks[0], y_ticks[-1]), log,
-    )  # fmt: skip
-    axes.grid(_ticks(x_low, x_high, "x" in log), y_ticks, x, y)
-    for number, (name, line, dotted) in enumerate(series):
-        colour, at = COLOURS[number % len(COLOURS)], HEIGHT + ROW * number
-        if dotted:
-            canvas.add("circle", cx=LEFT + 12, cy=at, r=4, fill=colour)
-            for across, up in line.tolist():
-                axes.dot(across, up, colour)
-        else:
-            canvas.add("line", x1=LEFT, x2=LEFT + 24, y1=at, y2=at, stroke=colour, stroke_width=3)
-            axes.line(line.tolist(), colour)
-        canvas.text(LEFT + 32, at + 4, name, text_anchor="start")
-    return canvas.svg()
-
-
-class Axes:
-    """A rectangle of a canvas in which numbers have their places.
-
-    Parameters
-    ----------
-    canvas : Canvas
-        What is drawn on.
-    box : tuple
-        Left, top, right and bottom of the rectangle.
-    x, y : tuple
-        The numbers at its left and right, and at its bottom and top.
-    log : str, default ""
-        The axes whose scale is logarithmic.
-
-    Examples
-    --------
-    >>> axes = Axes(Canvas(100, 100, "a"), (0, 0, 100, 100), (1, 100), (0, 4), log="x")
-    >>> axes.place(10, 1)
-    (50.0, 75.0)
-    """
-
-    def __init__(
-        self, canvas: Canvas, box: tuple[float, float, float, float], x: tuple[float, float],
-        y: tuple[float, float], log: str = "",
-    ) -> None:  # fmt: skip
-        self.canvas, self.box, self.log = canvas, box, log
-        self.x, self.y = x, y
-
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        """Return where on the canvas a point is."""
-        left, top, right, bottom = self.box
-        across = _share(x, *self.x, "x" in self.log)
-        up = _share(y, *self.y, "y" in self.log)
-        return left + (right - left) * across, bottom - (bottom - top) * up
-
-    def grid(self, x_ticks: Iterable[float], y_ticks: Iterable[float], x: str, y: str) -> None:
-        """Draw the numbers along both axes, lines for those of y, and the axes' names."""
-        left, top, right, bottom = self.box
-        for value in y_ticks:
-            _, at = self.place(self.x[0], value)
-            self.canvas.add("line", x1=left, x2=right, y1=at, y2=at, stroke="currentColor",
-                            stroke_opacity=0.2)  # fmt: skip
-            self.canvas.text(left - 6, at + 4, f"{value:.4g}", size=11, text_anchor="end")
-        for value in x_ticks:
-            if self.x[0] <= value <= self.x[1]:
-                at, _ = self.place(value, self.y[0])
-                self.canvas.text(at, bottom + 16, f"{value:g}", size=11)
-        self.canvas.text((left + right) / 2, bottom + 34, x)
-        if y:
-            self.canvas.text(left, top - 10, y)
-
-    def line(self, points: Iterable[tuple[float, float]], colour: str) -> None:
-        """Draw a line through the points."""
-        at = " ".join("{:.1f},{:.1f}".format(*self.place(*point)) for point in points)
-        self.canvas.add("polyline", points=at, fill="none", stroke=colour, stroke_width=2)
-
-    def dot(self, x: float, y: float, colour: str, radius: float = 4) -> None:
-        """Draw a point."""
-        across, down = self.place(x, y)
-        self.canvas.add("circle", cx=across, cy=down, r=radius, fill=colour)
-
-
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return round numbers, about `count` of them, that enclose `low` and `high`.
-
-    Examples
-    --------
-    >>> ticks(0.13, 0.97)
-    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    >>> ticks(3, 3)
-    [3.0, 4.0]
-    """
-    span = high - low
-    if span <= 0:
-        return [low * 1.0, low + 1.0]
-    power = 10.0 ** math.floor(math.log10(span / count))
-    step = min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(span / s - count))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * i, 10) for i in range(first, last + 1)]
-
-
-def _ticks(low: float, high: float, log: bool) -> list[float]:
-    """Return `ticks`, or powers of ten that enclose the two, no more than about eight."""
-    if not log:
-        return ticks(low, high)
-    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-    step = 1 + (last - first) // 8
-    last = first + step * max(1, -(-(last - first) // step))
-    return [10.0**i for i in range(first, last + 1, step)]
-
-
-def _share(value: float, low: float, high: float, log: bool) -> float:
-    """Return 0 for `low` and 1 for `high`."""
-    if log:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
-
-
-def _points(name: str, xy: tuple[Any, Any], log: str) -> Any:
-    """Return the points (n, 2) of a series that can be drawn."""
-    x, y = (np.asarray(values, np.float64).reshape(-1) for values in xy)
-    if len(x) != len(y):
-        raise ShapeError(f"plot_svg: {name!r} has {len(x)} values of x and {len(y)} of y")
-    points = np.stack([x, y], axis=1)
-    keep = np.isfinite(points).all(1)
-    for axis in log:
-        keep &= points[:, "xy".index(axis)] > 0
-    return points[keep]
+    plot = Plot(title, xlabel=x, ylabel=y, log=log, width=480, height=300)
+    for name, xy in lines.items():
+        plot.line(*xy, name)
+    for name, xy in (dots or {}).items():
+        plot.points(*xy, name=name)
+    return plot.svg()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from minigrad.io import atomic_write, write_text
 
-__all__ = ["SVG", "Canvas", "encode_png", "png", "save_png"]
+__all__ = ["SVG", "Canvas", "Row", "encode_png", "png", "save_png"]
 
 FONT = "system-ui, 'DejaVu Sans', sans-serif"
 GROUND = '<rect width="100%" height="100%" fill="white"/>'
@@ -34,6 +36,9 @@ class SVG(str):
     __slots__ = ()
 
     def _repr_svg_(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:  # in the page itself: in a file the page has no colour to give
         return str(self)
 
     def on_white(self) -> SVG:
@@ -75,20 +80,60 @@ class Canvas:
         self.add("text", text, **{"x": x, "y": y, "font_size": size, "text_anchor": "middle"}
                  | attributes)  # fmt: skip
 
+    @contextmanager
+    def inside(self, left: float, top: float, right: float, bottom: float) -> Iterator[None]:
+        """Cut off what is added meanwhile at the rim of a rectangle.
+
+        Examples
+        --------
+        >>> canvas = Canvas(20, 20, "half a disc")
+        >>> with canvas.inside(10, 0, 20, 20):
+        ...     canvas.add("circle", cx=10, cy=10, r=5)
+        """
+        width, height = right - left, bottom - top
+        self.add("svg", "", x=left, y=top, width=width, height=height,
+                 viewBox=f"{left} {top} {width} {height}")  # fmt: skip
+        self.elements[-1] = self.elements[-1].removesuffix("</svg>")
+        yield
+        self.elements.append("</svg>")
+
     def svg(self) -> SVG:
         """Return the picture."""
         size = f'width="{_number(self.width)}" height="{_number(self.height)}"'
         box = f"0 0 {_number(self.width)} {_number(self.height)}"
         return SVG(
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="{box}" role="img" '
-            f'font-family="{FONT}" fill="currentColor">\n<title>{escape(self.title)}</title>\n'
+            f'font-family="{FONT}" fill="currentColor" '
+            f'style="max-width:100%;height:auto">\n<title>{escape(self.title)}</title>\n'
             + "\n".join(self.elements)
             + "\n</svg>\n"
         )
 
 
+class Row:
+    """Pictures side by side in a notebook, below one another where the page is narrow.
+
+    Parameters
+    ----------
+    *pictures
+        Whatever shows itself in a notebook as HTML, as `SVG` and `Plot` do.
+
+    Examples
+    --------
+    >>> Row(SVG("<svg/>"), SVG("<svg/>"))._repr_html_().count("<svg/>")
+    2
+    """
+
+    def __init__(self, *pictures: Any) -> None:
+        self.pictures = pictures
+
+    def _repr_html_(self) -> str:
+        shown = "".join(picture._repr_html_() for picture in self.pictures)
+        return f'<div style="display:flex;flex-wrap:wrap;gap:8px;align-items:start">{shown}</div>'
+
+
 def png(pixels: NDArray[np.uint8]) -> str:
-    """Return an image (H, W) or (H, W, 3) as a ``data:`` address of a PNG.
+    """Return an image (H, W), (H, W, 3) or (H, W, 4) as a ``data:`` address of a PNG.
 
     Examples
     --------
@@ -100,13 +145,13 @@ def png(pixels: NDArray[np.uint8]) -> str:
 
 
 def save_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
-    """Write an image (H, W) or (H, W, 3) as a PNG file, atomically."""
+    """Write an image (H, W), (H, W, 3) or (H, W, 4) as a PNG file, atomically."""
     with atomic_write(path) as file:
         file.write(encode_png(pixels))
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return an image (H, W) or (H, W, 3) as the bytes of a PNG file.
+    """Return an image as the bytes of a PNG file: grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
 
     Examples
     --------
@@ -115,7 +160,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     b'PNG'
     """
     height, width = pixels.shape[:2]
-    colour = 0 if pixels.ndim == 2 else 2
+    colour = 0 if pixels.ndim == 2 else {3: 2, 4: 6}[pixels.shape[2]]
     rows = pixels.reshape(height, -1)
     raw = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()
     return b"\x89PNG\r\n\x1a\n" + b"".join(
