@@ -20,6 +20,8 @@ import numpy as np
 from minigrad import dtypes, io, models, nn, optim
 from minigrad.backend import Device
 from minigrad.errors import DataError, MinigradError, OptionError, brief
+from minigrad.files import to_path
+from minigrad.io.nested import unpack
 from minigrad.making import Call
 from minigrad.models.registry import find, registered_as
 from minigrad.nn import init
@@ -82,14 +84,15 @@ def save(obj: Any, path: str | Path) -> None:
 
 
 def load(path: str | Path, device: str = "cpu") -> Any:
-    """Load what `save` saved: a model, a trainer, or a state.
+    """Load what `save` saved: a model, a trainer, or a state; of any other weights, the tensors.
 
     Nothing in the file is run: it names classes of minigrad or registered models, and no others.
 
     Parameters
     ----------
     path : path
-        The file; of any other safetensors file it returns the tensors by name.
+        The file. One that `save` did not write, of any kind that `minigrad.io.read_checkpoint`
+        reads (also one of `minigrad.onnx.export`), gives its tensors by name.
     device : str, default "cpu"
         Where a model goes, or a trainer's model.
 
@@ -119,9 +122,12 @@ def load(path: str | Path, device: str = "cpu") -> Any:
     (1, 2)
     """
     place = str(Device(device))
-    state = io.load(path)
+    file = io.read_checkpoint(to_path(path))
+    if file.format != "safetensors":
+        return unpack(path, {name: np.array(a) for name, a in file.tensors.items()}, {})
+    state = unpack(path, file.tensors, file.metadata)  # of views; copied only into what is built
     if not isinstance(state, dict) or "architecture" not in state or "version" not in state:
-        return state
+        return io.load(file.path)
     kind, version = state.get("kind"), state["version"]
     if type(version) is not int or kind not in ("model", "trainer"):
         raise DataError(
@@ -395,6 +401,8 @@ def _value(plain: Any) -> Any:
     """Return the value that `_plain` made plain."""
     if isinstance(plain, list | tuple):
         return type(plain)([_value(item) for item in plain])
+    if isinstance(plain, Tensor | np.ndarray):  # a view of the file, which may change
+        return plain.clone() if isinstance(plain, Tensor) else np.array(plain)
     if not isinstance(plain, dict):
         return plain
     if "dtype" in plain:

@@ -133,6 +133,20 @@ def test_other_readers_take_the_weights_out(tmp_path: Path) -> None:
     assert report.complete
 
 
+def test_other_weights_come_as_tensors_by_name(tmp_path: Path) -> None:
+    weights = {"a.weight": mg.ones(2, 3), "a.bias": mg.zeros(2)}
+    io.save_torch({"model": {k: v.numpy() for k, v in weights.items()}, "epoch": 3}, tmp_path / "t")
+    io.save_file({k: v.numpy() for k, v in weights.items()}, tmp_path / "s")
+    for name in "ts":
+        found = mg.load(tmp_path / name)
+        assert list(found) == list(weights)
+        found["a.weight"].add_(1.0)  # they are one's own
+        np.testing.assert_array_equal(found["a.weight"].numpy(), np.full((2, 3), 2.0))
+    (tmp_path / "n").write_bytes(b"no weights")
+    with pytest.raises(DataError, match="no checkpoint that is known"):
+        mg.load(tmp_path / "n")
+
+
 def test_what_weights_decided_is_kept_and_their_file_is_not_needed(tmp_path: Path) -> None:
     first = tmp_path / "first"
     io.save(models.ConvNeXtV2(**SMALL).state_dict(), first)
@@ -200,6 +214,19 @@ def test_a_trainer_goes_on_as_if_nothing_had_been(options: dict[str, Any], tmp_p
     if one.ema is not None:
         for name, value in one.ema.state_dict().items():
             np.testing.assert_array_equal(two.ema.state_dict()[name].numpy(), value.numpy())
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "a layer"])
+def test_what_was_loaded_is_not_tied_to_its_file(loss: str, tmp_path: Path) -> None:
+    weighted = nn.CrossEntropyLoss(weight=mg.tensor([1.0, 2.0, 0.5]))
+    one = trainer(loss=weighted) if loss == "a layer" else trainer()
+    steps(one)
+    mg.save(one, tmp_path / "t")
+    expected = steps(one)
+    two = mg.load(tmp_path / "t")
+    with (tmp_path / "t").open("r+b") as file:  # the same file, not one in its place
+        file.write(b"\xff" * (tmp_path / "t").stat().st_size)
+    assert steps(two) == expected
 
 
 OPTIMIZERS = [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adadelta]

@@ -75,7 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("images", nargs="+", metavar="IMAGE", help="picture, .npy array or volume; or a folder")
     add_trained_options(parser)
     add("--weights", metavar="PATH", help="instead: any library's checkpoint, or a name on the hub")
-    add("--top", type=int, default=3, metavar="K", help="how many guesses to print")
+    add("--top", type=int, default=5, metavar="K", help="guesses for each, best first (default 5)")
     add("--csv", metavar="FILE", help="write the guesses as a table; - prints it")
     add("--masks", metavar="DIR", help="where a segmentation's class of every position is written")
 

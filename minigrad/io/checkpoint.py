@@ -17,6 +17,7 @@ from minigrad.errors import DataError, OptionError, brief
 from minigrad.files import Source, opened, to_path
 from minigrad.io.hdf5 import SIGNATURE, read_hdf5
 from minigrad.io.hub import CONFIGS, WEIGHTS, fetch_from_hub, is_hub_name
+from minigrad.io.onnx_file import begins_onnx, read_weights
 from minigrad.io.safetensors import Arrays, integer, read_safetensors, without_duplicates
 from minigrad.io.torch_file import LEGACY, StoredTensor, read_torch
 from minigrad.io.unpickle import Inert
@@ -45,7 +46,7 @@ class Checkpoint:
         "groups"; a folder's ``config.json`` under "config", and its ``preprocessor_config.json``
         likewise.
     format : str
-        "safetensors", "index" (of several files), "torch", "torch legacy", "keras".
+        "safetensors", "index" (of several files), "torch", "torch legacy", "keras", "onnx".
     path : Path
         The file.
     selected : str
@@ -63,7 +64,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path, select: str | None = None) -> Checkpoint:
-    """Read the weights of a checkpoint: safetensors, PyTorch's files, Keras's HDF5.
+    """Read the weights of a checkpoint: safetensors, PyTorch's files, Keras's HDF5, our ONNX.
 
     Parameters
     ----------
@@ -115,8 +116,8 @@ def _read(path: str | Path, select: str | None, index: bool = True) -> Checkpoin
             if begins(head) and (index or read is not _index):
                 return read(source, select)
     raise DataError(
-        f"{path}: no checkpoint that is known, which are safetensors, PyTorch's files and Keras's "
-        f"HDF5; it begins with {brief(head[:16])}"
+        f"{path}: no checkpoint that is known, which are safetensors, PyTorch's files, Keras's "
+        f"HDF5 and minigrad's ONNX; it begins with {brief(head[:16])}"
     )
 
 
@@ -151,6 +152,11 @@ def _json(path: Path) -> dict[str, Any]:
 def _safetensors(source: Source, select: str | None) -> Checkpoint:
     arrays, metadata = read_safetensors(source)
     found = Checkpoint(arrays, dict(metadata), "safetensors", Path(source.path))
+    return _part(found, select or "", ".")
+
+
+def _onnx(source: Source, select: str | None) -> Checkpoint:
+    found = Checkpoint(read_weights(source), {}, "onnx", Path(source.path))
     return _part(found, select or "", ".")
 
 
@@ -274,6 +280,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[..., Checkpoint]], ...] = 
     (lambda head: head[:8] == SIGNATURE, _keras),
     (lambda head: head[8:9] == b"{" and head[4:8] == bytes(4), _safetensors),
     (lambda head: head[:1] == b"{", _index),
+    (begins_onnx, _onnx),
 )
 
 

@@ -21,7 +21,7 @@ from minigrad.io.safetensors import load_file, save_file, without_duplicates
 from minigrad.nn import init
 from minigrad.tensor import Tensor
 
-__all__ = ["building", "load", "load_weights", "save"]
+__all__ = ["building", "load", "load_weights", "save", "unpack"]
 
 _KEY = "minigrad"
 _MISTAKES = (  # what unexpected values lead to
@@ -91,7 +91,11 @@ def load(path: str | Path) -> Any:
     DataError
         If the file is missing, truncated or malformed.
     """
-    arrays, metadata = load_file(path)
+    return unpack(path, *load_file(path))
+
+
+def unpack(path: str | Path, arrays: dict[str, NDArray[Any]], metadata: Mapping[str, Any]) -> Any:
+    """Return the state that the arrays and metadata of a file are; its tensors are the arrays."""
     if _KEY not in metadata:
         return {name: _tensor(path, name, array) for name, array in arrays.items()}
     try:

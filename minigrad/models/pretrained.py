@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.errors import OptionError
+from minigrad.errors import OptionError, brief
 from minigrad.models.convnext import ConvNeXt, ConvNeXtV2
 from minigrad.models.isotropic import ConvNeXtIsotropic
 from minigrad.models.mednext import MedNeXt
@@ -100,17 +100,23 @@ def load_pretrained(
       adapted: 4: 2-D → 3-D (mean); 3 → 1 input channels (repeat), 2-D → 3-D (mean)
       drawn anew: head.weight, head.bias
     """
-    rules = Rules(strict, channels, inflation, head_init_scale)
-    loaded = read(source, select)
+    rules = Rules(strict, channels, inflation, head_init_scale).checked()
     if isinstance(model, Module):
         if options:
             raise OptionError(
                 f"load_pretrained: {', '.join(options)} cannot be changed in a model that stands; "
                 "give its name instead, or build it with these options"
             )
-        return model, load_into(model, loaded, rules)
+        return model, load_into(model, read(source, select), rules)
     if isinstance(model, str):
-        return build_pretrained(find(model), loaded, rules, options)
+        entry = find(model)  # a wrong name is told before a large file is read
+        return build_pretrained(entry, read(source, select), rules, options)
+    if model is not None:
+        raise OptionError(
+            "load_pretrained: model is one that stands, the name of one, or None for the model of "
+            f"the weights; not {brief(model)}"
+        )
+    loaded = read(source, select)
     return build_with(_kind(loaded.options), loaded, rules, options, loaded.options)
 
 

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from minigrad.backend import CPU
+from minigrad.dtypes import is_floating
 from minigrad.errors import OptionError, StateError
 from minigrad.files import release
 from minigrad.loading import Entries, array_for, number_array
@@ -120,22 +122,25 @@ def prepare(
         raise _misfit(owner, "the values do not fit", report)
     if own and not report.loaded:
         raise _misfit(owner, "no value fits", report)
-    ready = []
+    kept = {}
     for name in report.loaded:
-        target = own[name]
+        target, array = own[name], arrays[name]
         if not getattr(target.array.flags, "writeable", True):
             raise OptionError(
                 f"{owner}.load_state_dict: {name} lies in memory that cannot be written, such as a "
                 "read-only map; give the module a copy: nn.Parameter(tensor.clone())"
             )
-        array = array_for(owner, name, arrays[name], target.dtype, target.device)
-        ready.append((target, wrap(array)))
+        if target.device == CPU and is_floating(target.dtype) and array.dtype.kind != "c":
+            kept[name] = array  # to round it cannot fail, so that waits: not all are held twice
+        else:
+            kept[name] = array_for(owner, name, array, target.dtype, target.device)
 
     @no_grad()
     def copy() -> None:
-        for target, value in ready:
-            target.copy_(value)
-            release(value.array)  # a mapped file and its copy are never both in memory
+        for name, array in kept.items():
+            target = own[name]
+            target.copy_(wrap(array_for(owner, name, array, target.dtype, target.device)))
+            release(array)  # a mapped file and its copy are never both in memory
 
     return report, copy
 

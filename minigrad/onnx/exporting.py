@@ -13,6 +13,7 @@ from minigrad import dtypes
 from minigrad.autograd.tracing import From, Step, Trace, trace
 from minigrad.errors import GraphError, MinigradError, OptionError, ShapeError
 from minigrad.io import atomic_write
+from minigrad.io.onnx_file import PRODUCER
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn.utils import evaluating
@@ -20,9 +21,8 @@ from minigrad.onnx.graph import OPSET, Graph, Pair, Value, ir
 from minigrad.onnx.nodes import NODES, Operation
 from minigrad.tensor import Tensor
 
-__all__ = ["PRODUCER", "STEP_OF", "build", "export", "run"]
+__all__ = ["STEP_OF", "build", "export", "run"]
 
-PRODUCER = "minigrad"
 IR_VERSION = 10  # the format of the file: what runtimes of 2024 read
 SMALL = 1024  # bytes; constants such as axes stay in the graph
 LIMIT = 2_000_000_000  # bytes; a message of protobuf holds 2 GiB at most
@@ -179,8 +179,12 @@ def build(
         tuple(_like(tensor, pair[i], i) for tensor, pair in zip(examples, shapes, strict=True))
         for i in (0, 1)
     )
-    outputs, one = run(model, first)
-    others, two = run(model, second)
+    try:
+        outputs, one = run(model, first)
+        others, two = run(model, second)
+    except MinigradError:
+        run(model, examples)  # a wrong example is refused for the shape that it has
+        raise
     if len(one.steps) != len(two.steps) or outputs.keys() != others.keys():
         raise GraphError(
             f"export: the model runs {len(one.steps)} operations on inputs of shape "

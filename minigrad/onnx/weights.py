@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.errors import DataError
-from minigrad.onnx.exporting import PRODUCER
+from minigrad.files import opened
+from minigrad.io.onnx_file import read_onnx, read_weights
 from minigrad.onnx.graph import ir
 
 __all__ = ["load_weights", "read"]
@@ -19,13 +20,14 @@ def load_weights(path: str | Path) -> dict[str, NDArray[Any]]:
     """Return the parameters and buffers in an exported file by the names they have in the model.
 
     What no output of the graph needs is not in the file, such as heads for training alone.
+    `minigrad.load` and `minigrad.models.load_pretrained` take such a file too.
 
     Raises
     ------
     DataError
         If the file is damaged, or `export` did not write it.
     MissingExtra
-        If onnx-ir is not installed.
+        If onnx is not installed.
 
     Examples
     --------
@@ -37,19 +39,17 @@ def load_weights(path: str | Path) -> dict[str, NDArray[Any]]:
     >>> other.load_state_dict(mg.onnx.load_weights(path))
     LoadReport: 2 loaded, 0 missing, 0 unexpected, 0 mismatched
     """
-    weights = read(path).graph.initializers.values()
-    return {v.name: np.array(v.const_value.numpy()) for v in weights if "/" not in v.name}
+    with opened(path, mapped=True) as source:
+        return {name: np.array(array) for name, array in read_weights(source).items()}
 
 
 def read(path: str | Path) -> Any:
     """Return the model in a file of ours."""
+    with opened(path) as source:
+        message = read_onnx(source)
     try:
-        model = ir.load(path)
-    except Exception as error:  # protobuf's and onnx-ir's errors have no common ancestor
-        raise DataError(f"{path}: no ONNX file ({str(error)[:200]})") from None
-    if model.producer_name != PRODUCER:
-        raise DataError(
-            f"{path}: written by {model.producer_name or 'an unknown program'}; only the files of "
-            "minigrad name their weights as the model does"
-        )
+        model = ir.from_proto(message)
+    except Exception as error:  # onnx-ir's errors have no common ancestor
+        raise DataError(f"{path}: no graph of ONNX ({str(error)[:200]})") from None
+    ir.external_data.set_base_dir(model.graph, Path(path).parent)
     return model

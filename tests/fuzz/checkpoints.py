@@ -12,12 +12,16 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
+import minigrad as mg
 from minigrad import io
+from minigrad.errors import MinigradError
 from minigrad.io import hub
 from minigrad.io.torch_file import save_torch
 from tests.fuzz.mutate import mutate_bytes, mutate_json
@@ -334,7 +338,81 @@ def right_hdf5(path: Path, value: io.Checkpoint) -> bool:
     )
 
 
+# ---- ONNX ---------------------------------------------------------------------------------------
+
+
+def onnx_files() -> list[bytes]:
+    """A layer in one file, and one whose weights are in a second file."""
+    from minigrad.onnx import exporting
+
+    files = []
+    for limit in (exporting.LIMIT, 0):
+        with mock.patch.multiple(exporting, LIMIT=limit, SMALL=0):
+            files.append(written(_export, "file.onnx"))
+    return files
+
+
+def _export(path: Path) -> None:
+    mg.onnx.export(_layer(), path, mg.ones(1, 3))
+
+
+def _layer() -> mg.nn.Module:
+    layer = mg.nn.Linear(3, 2)
+    layer.load_state_dict({"weight": np.arange(6.0).reshape(2, 3), "bias": np.ones(2)})
+    return layer
+
+
+def change_onnx(content: bytes, rng: random.Random) -> bytes:
+    """Change what the file says of its weights."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(content)
+    tensor = rng.choice(model.graph.initializer)
+    kind = rng.randrange(7)
+    if kind == 0:
+        tensor.name = rng.choice(("", "bias", "a/b", "é", "x" * 3000))
+    elif kind == 1:
+        del tensor.dims[:]
+        tensor.dims.extend(rng.choice(((), (6,), (3, 2), (-1,), (0,), (1 << 62, 4), (1,) * 70)))
+    elif kind == 2:
+        tensor.data_type = rng.randrange(32)
+    elif kind == 3:
+        tensor.raw_data = mutate_bytes(tensor.raw_data, rng)
+    elif kind == 4:
+        tensor.data_location = 1 - tensor.data_location
+    elif kind == 5 and tensor.external_data:
+        entry = rng.choice(tensor.external_data)
+        entry.value = rng.choice(
+            ("", "-1", "0", "8", "1e3", "9" * 30, "/etc/passwd", "../file.onnx.data", "é", "\0")
+        )
+    else:
+        model.producer_name = rng.choice(("", "pytorch", "é" * 500))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def read_onnx(path: Path) -> io.Checkpoint:
+    if not path.with_name("file.onnx.data").exists():
+        weights = _layer().state_dict().values()
+        path.with_name("file.onnx.data").write_bytes(b"".join(w.numpy().tobytes() for w in weights))
+    value = io.read_checkpoint(path)
+    assert mg.onnx.load_weights(path).keys() == value.tensors.keys()
+    with suppress(MinigradError):  # its graph may be wrong, which is not asked for its weights
+        mg.onnx.weights.read(path)
+    return value
+
+
+def right_onnx(path: Path, value: io.Checkpoint) -> bool:
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    wanted = {tensor.name: to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    return list(value.tensors) == [n for n in wanted if "/" not in n] and all(
+        _same(np.asarray(array), wanted[name]) for name, array in value.tensors.items()
+    )
+
+
 CHECKPOINTS = [
+    Format("ONNX", ".onnx", onnx_files, read_onnx, right_onnx, [change_onnx], "onnx_ir"),
     Format("index of safetensors", ".json", index_files, read_index, right_index, [change_index]),
     Format(
         "Keras's HDF5",

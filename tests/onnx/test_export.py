@@ -12,7 +12,7 @@ import pytest
 
 import minigrad as mg
 import minigrad.models as models
-from minigrad import nn
+from minigrad import io, nn
 from minigrad.errors import DataError, GraphError, OptionError, ShapeError
 from minigrad.nn import functional as F
 
@@ -276,6 +276,61 @@ def test_weights_come_back_under_their_names(tmp_path: Path) -> None:
         np.testing.assert_array_equal(other.state_dict()[name].numpy(), tensor.numpy())
 
 
+def test_weights_come_back_through_every_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minigrad.onnx import exporting
+
+    model = lively(models.ConvNeXtV2(**SMALL, num_classes=4))
+    expected = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    for limit in (exporting.LIMIT, 1000):  # in one file, and in two
+        monkeypatch.setattr(exporting, "LIMIT", limit)
+        mg.onnx.export(model, tmp_path / "a.onnx", mg.ones(1, 3, 32, 32))
+        built, report = models.load_pretrained(None, tmp_path / "a.onnx", strict=True)
+        checkpoint = io.read_checkpoint(tmp_path / "a.onnx")
+        assert (report.naming, report.complete, checkpoint.format) == ("facebook", True, "onnx")
+        for found in (mg.load(tmp_path / "a.onnx"), built.state_dict(), checkpoint.tensors):
+            assert found.keys() == expected.keys()
+            for name, array in expected.items():
+                np.testing.assert_array_equal(np.asarray(found[name]), array)
+    head = io.read_checkpoint(tmp_path / "a.onnx", select="head").tensors
+    assert head.keys() == {"weight", "bias"}
+    (tmp_path / "a.onnx.data").unlink()
+    with pytest.raises(DataError, match=r"a\.onnx\.data: cannot be read"):
+        mg.load(tmp_path / "a.onnx")
+
+
+def test_files_of_others_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    import onnx
+
+    mg.onnx.export(nn.Linear(3, 2), tmp_path / "a.onnx", mg.ones(1, 3))
+    whole = onnx.load(tmp_path / "a.onnx")
+
+    def refused(message: str, **changes: Any) -> None:
+        other = onnx.ModelProto()
+        other.CopyFrom(whole)
+        for path, value in changes.items():
+            part, _, name = path.partition("_")
+            setattr(other if part == "model" else other.graph.initializer[0], name, value)
+        (tmp_path / "b.onnx").write_bytes(other.SerializeToString(deterministic=True))
+        for door in (mg.load, io.read_checkpoint, mg.onnx.load_weights):
+            with pytest.raises(DataError, match=message):
+                door(tmp_path / "b.onnx")
+
+    refused(
+        r"b\.onnx: written by pytorch; only the files of minigrad", model_producer_name="pytorch"
+    )
+    refused("'weight' is not whole", tensor_raw_data=b"123")
+    refused("'weight' is not whole", tensor_data_location=onnx.TensorProto.EXTERNAL)
+    refused("two weights have the name 'bias'", tensor_name="bias")
+    whole.graph.initializer[0].external_data.add(key="location", value="../../etc/passwd")
+    refused("its weights are in '../../etc/passwd', expected b.onnx.data",
+            tensor_data_location=onnx.TensorProto.EXTERNAL)  # fmt: skip
+    (tmp_path / "b.onnx").write_bytes((tmp_path / "a.onnx").read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"b\.onnx: no ONNX file"):
+        mg.load(tmp_path / "b.onnx")
+
+
 def test_equal_models_give_equal_bytes_and_keep_their_mode(tmp_path: Path) -> None:
     model = models.ConvNeXt(**SMALL).train()
     for name in ("a", "b"):
@@ -350,6 +405,8 @@ def test_options(tmp_path: Path) -> None:
         mg.onnx.export(nn.ReLU(), tmp_path / "a.onnx", np.ones(3))  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="model is a Module, not function"):
         mg.onnx.export(lambda x: x, tmp_path / "a.onnx", mg.ones(3))  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"got \(1, 4, 32, 32\)"):  # not the shape of a trace
+        mg.onnx.export(models.ConvNeXt(**SMALL), tmp_path / "a.onnx", mg.ones(1, 4, 32, 32))
     with pytest.raises(ShapeError, match="names an axis"):
         mg.onnx.export(nn.ReLU(), tmp_path / "a.onnx", mg.ones(3), dynamic=(1,))
     with pytest.raises(GraphError, match="returns a int"):

@@ -48,12 +48,12 @@ class Layout:
         return not self.text or _fits(array.shape, self.sides[1])
 
     def to_ours(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Lay an array of theirs out as ours."""
+        """Lay an array of theirs out as ours; a view of it where that can be."""
         return array if not self.text else _convert(array, *reversed(self.sides))
 
     def to_theirs(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Lay an array of ours out as theirs."""
-        return array if not self.text else _convert(array, *self.sides)
+        """Lay an array of ours out as theirs, in order of C."""
+        return array if not self.text else np.ascontiguousarray(_convert(array, *self.sides))
 
 
 def _fits(shape: tuple[int, ...], axes: list[str]) -> bool:
@@ -89,4 +89,4 @@ def _convert(array: NDArray[Any], source: list[str], target: list[str]) -> NDArr
         else:
             shape.append(math.prod(lengths.get(a, 1) for a in t.strip("()").split()))
     atoms = array.reshape(tuple(lengths.values()))
-    return np.ascontiguousarray(atoms.transpose(order).reshape(shape))
+    return atoms.transpose(order).reshape(shape)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 from numpy.typing import NDArray
 
 from minigrad import io
-from minigrad.errors import DataError, StateError, brief
-from minigrad.loading import number
-from minigrad.models.weights.adapt import adapt
+from minigrad.errors import DataError, OptionError, StateError, brief, unknown
+from minigrad.loading import check_numbers, number
+from minigrad.models.weights.adapt import CHANNELS, INFLATIONS, adapt
 from minigrad.models.weights.describe import describe
 from minigrad.models.weights.detect import recognise
 from minigrad.models.weights.preprocessing import Preprocessing, class_names, preprocessing_of
@@ -89,6 +89,15 @@ class Rules(NamedTuple):
     channels: str = "repeat"
     inflation: str = "mean"
     head_init_scale: float = 0.001
+
+    def checked(self) -> Rules:
+        """Return the rules themselves, or refuse what is none."""
+        if self.channels not in CHANNELS:
+            raise unknown("rule for channels", self.channels, CHANNELS)
+        if self.inflation not in INFLATIONS:
+            raise unknown("inflation", self.inflation, INFLATIONS)
+        check_numbers("load_pretrained", head_init_scale=self.head_init_scale)
+        return self
 
 
 @dataclass(frozen=True)
@@ -190,6 +199,8 @@ def read(source: Source, select: str | None = None) -> Loaded:
         The part of the file to take, such as "model_ema".
     """
     if isinstance(source, Mapping):
+        if select is not None:
+            raise OptionError(f"select={select!r} names a part of a file, but weights were given")
         where, arrays, about = "a mapping", source, {}
     else:
         file = io.read_checkpoint(source, select)
