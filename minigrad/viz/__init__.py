@@ -6,6 +6,7 @@ from minigrad.viz.graph import graph_dot, graph_mermaid, graph_svg
 from minigrad.viz.heat import heat, overlay
 from minigrad.viz.images import images_svg
 from minigrad.viz.masks import masks_svg, palette
+from minigrad.viz.memory import memory_svg
 from minigrad.viz.plot import Plot, plot_svg
 from minigrad.viz.predictions import predictions_svg
 from minigrad.viz.receptive_field import receptive_field, receptive_side
@@ -27,6 +28,7 @@ __all__ = [
     "heat",
     "images_svg",
     "masks_svg",
+    "memory_svg",
     "overlay",
     "palette",
     "plot_svg",
