@@ -32,6 +32,7 @@ IMPORT = (
     "import subprocess, sys; from benchmarks import turns; "
     "turns.serve(lambda: lambda: subprocess.call([sys.executable, '-c', 'import minigrad']), 2)"
 )
+KEEP_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}  # else every import would compile the sources
 NETWORKS = {  # name -> task, model, side, batch
     "inference": ("inference", "convnext_tiny", 224, 8),
     "inference 1": ("inference", "convnext_tiny", 224, 1),
@@ -50,7 +51,7 @@ def compare(what: str, other: Path, rounds: int, threads: int) -> dict[str, Any]
     """Return the middle of both times in ms, and of their ratio, of one thing to measure."""
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         if what in SMALL:
-            words, limits = SMALL[what], environment(1)
+            words, limits = SMALL[what], environment(1) | KEEP_BYTECODE
         else:
             words, limits = _network(what, Path(folder), threads), environment(threads)
         checkouts = {"before": other, "after": HERE.parent}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import os
 import types
@@ -29,6 +30,7 @@ __all__ = [
     "cuda_is_available",
     "current_stream",
     "device_of",
+    "finite",
     "free_memory",
     "from_cuda",
     "get_xp",
@@ -442,6 +444,23 @@ def anywhere(test: Callable[[Array], Array], x: Any, unasked: bool = False) -> b
     True
     """
     return bool(test(getattr(x, "array", x)).any()) if at_hand(x) else unasked
+
+
+def finite(x: Any) -> bool:
+    """Return whether every number of an array or Tensor is finite. A GPU is not asked: True.
+
+    The product of the numbers with themselves tells, for a few of them in a third of the time; only
+    where it is out of range they are asked one by one.
+
+    Examples
+    --------
+    >>> finite(np.array([1e200, -1e200])), finite(np.array([1.0, np.inf]))
+    (True, False)
+    """
+    if not at_hand(x):
+        return True
+    x = getattr(x, "array", x)
+    return math.isfinite(np.vdot(x, x)) or bool(np.isfinite(x).all())
 
 
 def at_hand(x: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad.backend import anywhere, quietly
+from minigrad.backend import anywhere, finite, quietly
 from minigrad.kernels.arrays import running
 from minigrad.kernels.arrays.erf import erf
 from minigrad.kernels.table import FILE_OF, IN_FLOAT32, QUIET, WAYS, written
@@ -83,7 +83,7 @@ class Namespace:
         """Mean over all axes but the last."""
         share = 1.0 / math.prod(x.shape[:-1])
         mean = self.sum_rows(x) * share
-        if anywhere(running.not_finite, mean):  # the sum was too large, the mean need not be
+        if not finite(mean):  # the sum was too large, the mean need not be
             return self.sum_rows(x * share)
         return mean
 

@@ -16,9 +16,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis.extra.numpy import array_shapes, arrays
 
 import minigrad as mg
-from minigrad.backend import kernels_in_use, use_kernels
+from minigrad.backend import finite, kernels_in_use, use_kernels
 from minigrad.kernels import pick
 from minigrad.kernels.formulas.mlp import Weights
 from minigrad.kernels.table import FILE_OF
@@ -440,3 +441,16 @@ def test_numbers_in_foreign_byte_order_go_to_the_formula() -> None:
         for ours, theirs in zip(pick("max_pool", foreign)(foreign, tables), expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
         assert kernels_in_use() == "fast"  # no kernel has failed
+
+
+@given(
+    arrays(
+        st.sampled_from(["float16", "float32", "float64"]).map(np.dtype),
+        array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
+        elements=st.sampled_from([0.0, 1e-40, 1.0, 6e4, -6e4, np.inf, -np.inf, np.nan]),
+    )
+)
+def test_one_product_tells_whether_all_numbers_are_finite(x: Array) -> None:
+    with np.errstate(all="raise"):
+        for view in (x, x.T, x[..., ::2]):
+            assert finite(view) == bool(np.isfinite(view).all())

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import anywhere, quietly
+from minigrad.backend import finite, quietly
 from minigrad.errors import ShapeError
 from minigrad.kernels.arrays.layout import channels_first, channels_last
-from minigrad.kernels.arrays.running import not_finite
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "out_size", "pad"]
 
@@ -114,7 +113,7 @@ def met_zeros(results: Array, factors: Array) -> bool:
     The zeros around an image are none of the user's, yet NaN times zero is NaN. Such a factor shows
     in all of its results, so a few that every factor went into tell.
     """
-    return anywhere(not_finite, results) and anywhere(not_finite, factors)
+    return not finite(results) and not finite(factors)
 
 
 def _windows(

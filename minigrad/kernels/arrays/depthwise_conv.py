@@ -31,10 +31,9 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
-from minigrad.backend import anywhere, quietly
+from minigrad.backend import finite, quietly
 from minigrad.kernels.arrays.conv import Padding, flip, flipped_padding, out_size, taps_of
 from minigrad.kernels.arrays.layout import channels_first, channels_last
-from minigrad.kernels.arrays.running import not_finite
 from minigrad.kernels.declare import declare
 
 __all__ = ["depthwise_conv", "depthwise_conv_input_grad", "depthwise_conv_weight_grad"]
@@ -201,7 +200,7 @@ def depthwise_conv(
 
     xp.run_tasks(convolve, _channel_groups(n, channels, axes))
     y = y[(slice(None), *map(slice, out))]
-    if anywhere(not_finite, y):
+    if not finite(y):
         _by_shifts(y, x, w, bias, stride, padding, dilation)
     return channels_first(y)
 
@@ -250,7 +249,7 @@ def depthwise_conv_input_grad(
     around = flipped_padding(size, wide.shape[2:], w.shape[2:], padding, dilation)
     ones = tuple(1 for _ in stride)
     gx = depthwise_conv(xp, wide, flip(w), None, ones, around, dilation, groups)
-    if strided and anywhere(not_finite, gx):
+    if strided and not finite(gx):
         _spread_by_shifts(channels_last(gx), channels_last(g), w, stride, padding, dilation)
     return gx
 
@@ -296,7 +295,7 @@ def depthwise_conv_weight_grad(
 
     gw = xp.concatenate(xp.run_tasks(correlate, _channel_groups(n, channels, axes)))
     gw = gw.reshape(channels, 1, *kernel)
-    if anywhere(not_finite, gw):
+    if not finite(gw):
         gw[...] = 0.0
         everywhere = tuple(range(len(size) + 1))
         for tap, pixels, outputs in taps_of(size, out, kernel, stride, padding, dilation):

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.kernels.threads import alone, run_tasks
 
-__all__ = ["chunks", "elements", "in_float32", "not_finite", "rows", "sum_rows", "unit_of"]
+__all__ = ["chunks", "elements", "in_float32", "rows", "sum_rows", "unit_of"]
 
 Array = Any
 Kernel = Callable[..., Any]
@@ -137,11 +137,6 @@ def sum_rows(x: Array) -> Array:
     blocks = [matrix[i : i + step] for i in range(0, max(1, len(matrix)), step)]
     sums = [np.ones(len(b), dtype=x.dtype) @ b for b in blocks]
     return sums[0] if len(sums) == 1 else np.sum(sums, axis=0)
-
-
-def not_finite(x: Array) -> Array:
-    """Return where x is infinite or NaN."""
-    return ~np.isfinite(x)
 
 
 def unit_of(dtype: Any) -> float:

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import anywhere, quietly
+from minigrad.backend import finite, quietly
 from minigrad.kernels.arrays.layout import channels_first, channels_last
-from minigrad.kernels.arrays.running import not_finite
 
 __all__ = ["AxisMap", "separable"]
 
@@ -84,7 +83,7 @@ class AxisMap:
 
         step = max(1, TASK // max(1, max(out, size) * after))
         xp.run_tasks(part, range(0, before, step))
-        if anywhere(not_finite, y):  # 0 * inf
+        if not finite(y):  # 0 * inf
             y = _confine(self.matrix.astype(x.dtype), x3)
         return y.reshape(*x.shape[:axis], out, *x.shape[axis + 1 :])
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
+from minigrad.backend import finite
 from minigrad.kernels.cpu.arrays import Array, are_rows, contiguous, empty, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
 
@@ -112,7 +113,7 @@ def grn(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     if x.size:
         x = contiguous(x)
         squares = _squares(x)
-        if not np.isfinite(squares).all():  # the formula knows what to do
+        if not finite(squares):  # the formula knows what to do
             return NotImplemented
         _respond(y, x, Response.of(squares, gamma, eps).gain, contiguous(beta))
     return y
@@ -127,7 +128,7 @@ def grn_vjp(g: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array,
         return np.zeros_like(x), np.zeros_like(gamma), np.zeros_like(gamma)
     g, x = contiguous(g), contiguous(x)
     squares = _squares(x)
-    if not np.isfinite(squares).all():
+    if not finite(squares):
         return NotImplemented  # type: ignore[no-any-return]
     gx, sums = empty(x.shape, x.dtype), _tiles(x)
     response = Response.of(squares, gamma, eps)

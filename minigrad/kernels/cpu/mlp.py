@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.backend import finite
 from minigrad.kernels.cpu.arrays import Array, empty, takes
 from minigrad.kernels.cpu.grn import Response
 from minigrad.kernels.cpu.mlp_backward import (
@@ -116,7 +117,7 @@ def mlp(
     rows = Rows.of(x, skip, y, stats, factor, eps)
     if grn:
         _forward_with_grn(rows, p, saved, grn_eps)
-        if not np.all(np.isfinite(squares)):  # the formula squares in a smaller unit
+        if not finite(squares):  # the formula squares in a smaller unit
             return NotImplemented  # type: ignore[no-any-return]
     elif not keep and count <= MOST_ROWS:
         forward_few(rows, p)

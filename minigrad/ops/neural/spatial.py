@@ -41,6 +41,8 @@ def one_image(y: Tensor, input: Any, dims: int) -> Tensor:
 
 def per_axis(name: str, option: str, value: Any, dims: int, least: int = 1) -> tuple[int, ...]:
     """Return an option given as one int, or one int per spatial axis, as a tuple."""
+    if type(value) is int and value >= least:
+        return (value,) * dims
     plain = type(value) is tuple and len(value) == dims and {*map(type, value)} == {int}
     if plain and min(value) >= least:  # as layers keep it: nothing is left to check
         return value  # type: ignore[no-any-return]
