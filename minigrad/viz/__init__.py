@@ -13,6 +13,7 @@ from minigrad.viz.receptive_field import receptive_field, receptive_side
 from minigrad.viz.reconstructions import reconstructions_svg
 from minigrad.viz.summary import Summary, summary
 from minigrad.viz.svg import SVG, Row, save_png
+from minigrad.viz.walk import Walk, walk
 
 __all__ = [
     "SVG",
@@ -20,6 +21,7 @@ __all__ = [
     "Plot",
     "Row",
     "Summary",
+    "Walk",
     "curves_svg",
     "grad_cam",
     "graph_dot",
@@ -38,4 +40,5 @@ __all__ = [
     "reconstructions_svg",
     "save_png",
     "summary",
+    "walk",
 ]

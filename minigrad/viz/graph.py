@@ -70,13 +70,32 @@ def trace(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None) ->
     >>> [node.label for node in graph.nodes], graph.edges
     (['x', 'mul', 'sum'], [(0, 1), (0, 1), (1, 2)])
     """
+    known = dict(names.named_parameters()) if isinstance(names, Module) else dict(names or {})
+    leaf_names = {id(leaf): name for name, leaf in known.items()}
+    ordered = nodes_under(tensor)
+    number = {id(node): i for i, node in enumerate(ordered)}
+    nodes = []
+    for node in ordered:
+        kind = "leaf" if node.is_leaf else "result" if node is tensor.grad_fn else "op"
+        label = leaf_names.get(id(node.tensor()), "leaf") if node.is_leaf else node.name
+        nodes.append(Box(kind, label, tuple(node.out_shape)))
+    edges = [
+        (number[id(parent)], number[id(node)])
+        for node in ordered
+        if not node.is_leaf
+        for parent in node.next
+        if parent is not None
+    ]
+    return Graph(nodes, edges)
+
+
+def nodes_under(tensor: Tensor) -> list[Any]:
+    """Return the nodes that `tensor.backward()` would reach: leaves, then the operations by age."""
     if tensor.grad_fn is None:
         raise GraphError(
             "this tensor has no graph: no operation that made it was recorded; set "
             "requires_grad=True on an input and compute outside no_grad"
         )
-    known = dict(names.named_parameters()) if isinstance(names, Module) else dict(names or {})
-    leaf_names = {id(leaf): name for name, leaf in known.items()}
     found: dict[int, Any] = {}
     stack = [tensor.grad_fn]
     while stack:  # no recursion: a graph may be a million nodes deep
@@ -89,20 +108,7 @@ def trace(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None) ->
     leaves: list[Any] = []
     for operation in operations:  # in the order of first use
         leaves += [p for p in operation.next if p is not None and p.is_leaf]
-    ordered = [*dict.fromkeys(leaves), *operations]
-    number = {id(node): i for i, node in enumerate(ordered)}
-    nodes = []
-    for node in ordered:
-        kind = "leaf" if node.is_leaf else "result" if node is tensor.grad_fn else "op"
-        label = leaf_names.get(id(node.tensor()), "leaf") if node.is_leaf else node.name
-        nodes.append(Box(kind, label, tuple(node.out_shape)))
-    edges = [
-        (number[id(parent)], number[id(node)])
-        for node in operations
-        for parent in node.next
-        if parent is not None
-    ]
-    return Graph(nodes, edges)
+    return [*dict.fromkeys(leaves), *operations]
 
 
 def graph_svg(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None) -> SVG:
@@ -140,15 +146,10 @@ def _draw(graph: Graph) -> SVG:
         return x + 20, layer * LAYER_HEIGHT + 7 + BOX_HEIGHT / 2
 
     half = BOX_HEIGHT / 2
-    for path in layout.paths:  # straight through a layer, curved between two
+    for path in layout.paths:
         points = [at(*point) for point in path]
-        d = f"M{points[0][0]:.1f},{points[0][1] + half:.1f}"
-        for (x0, y0), (x1, y1) in pairwise(points):
-            middle = (y0 + y1) / 2
-            d += f" V{y0 + half:.1f} C{x0:.1f},{middle:.1f} {x1:.1f},{middle:.1f}"
-            d += f" {x1:.1f},{y1 - half:.1f}"
         x, y = points[-1][0], points[-1][1] - half
-        canvas.add("path", d=d, fill="none", stroke=EDGE["op"])
+        canvas.add("path", d=curve(points, half), fill="none", stroke=EDGE["op"])
         canvas.add("path", d=f"M{x - 3.5:.1f},{y - 6:.1f} h7 l-3.5,6 z", fill=EDGE["op"])
     for i, node in enumerate(graph.nodes):
         x, y = at(*layout.centres[i])
@@ -159,6 +160,16 @@ def _draw(graph: Graph) -> SVG:
         canvas.text(x, y - 2, label, size=12, font_weight="bold")
         canvas.text(x, y + 12, shape, size=10.5, fill_opacity=0.75)
     return canvas.svg()
+
+
+def curve(points: list[tuple[float, float]], half: float) -> str:
+    """Return the way of an edge through layers of height ``2 * half``: straight, curved between."""
+    d = f"M{points[0][0]:.1f},{points[0][1] + half:.1f}"
+    for (x0, y0), (x1, y1) in pairwise(points):
+        middle = (y0 + y1) / 2
+        d += f" V{y0 + half:.1f} C{x0:.1f},{middle:.1f} {x1:.1f},{middle:.1f}"
+        d += f" {x1:.1f},{y1 - half:.1f}"
+    return d
 
 
 def graph_dot(tensor: Tensor, names: Module | Mapping[str, Tensor] | None = None) -> str:
