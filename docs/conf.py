@@ -27,8 +27,12 @@ extensions = [
     "mathml",
     "plain_docstrings",
     "benchmark_tables",
+    "check_site",
+    "command_line",
     "exercises",
     "house",
+    "notebooks",
+    "source_links",
     "variant_pages",
 ]
 exclude_patterns = ["_build", "_ext", "_templates"]

@@ -199,7 +199,8 @@ def result_type(*operands: Any) -> DType:
     Examples
     --------
     >>> import numpy as np
-    >>> result_type(np.ones(2, np.float32), np.float64(1)), result_type(np.ones(2, np.int32), 0.5)
+    >>> floats, integers = np.ones(2, np.float32), np.ones(2, np.int32)
+    >>> result_type(floats, np.float64(1)), result_type(integers, 0.5)
     (dtype('float32'), dtype('float32'))
     """
     levels: list[DType | None] = [None, None, None]  # dimensioned, 0-d, Python number

@@ -65,7 +65,7 @@ def matrix(array: Any, caption: str) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> matrix(np.zeros((1000, 1000)), "zeros").count("<td")  # 4 + … + 4 rows and columns
+    >>> matrix(np.zeros((1000, 1000)), "zeros").count("<td")  # 4, a gap, 4; both ways
     81
     """
     if array.size == 0:

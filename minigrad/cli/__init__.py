@@ -12,6 +12,7 @@ from minigrad import __version__
 from minigrad.cli import (
     convert,
     data,
+    docs,
     doctor,
     explain,
     export,
@@ -28,7 +29,7 @@ from minigrad.runs import tasks
 
 __all__ = ["main"]
 
-MODULES = (val, predict, explain, summary, models, export, convert, data, graph, doctor)
+MODULES = (val, predict, explain, summary, models, export, convert, data, graph, docs, doctor)
 ABOUT = "Train and use ConvNeXt models, and look inside them."
 EXAMPLES = """examples:
   minigrad train                                  a small ConvNeXt V2 on handwritten digits

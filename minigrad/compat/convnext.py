@@ -66,7 +66,9 @@ class ConvNeXt(models.ConvNeXt):
     Examples
     --------
     >>> import minigrad as mg
-    >>> model = ConvNeXt(depths=(1, 1), dims=(8, 16), include_top=False, activation="relu")
+    >>> model = ConvNeXt(
+    ...     depths=(1, 1), dims=(8, 16), include_top=False, activation="relu"
+    ... )
     >>> model(mg.randn(2, 3, 32, 32)).shape
     (2, 16, 4, 4)
     """

@@ -63,7 +63,9 @@ class ConvNeXtV1(Model):
 
     Examples
     --------
-    >>> model = ConvNeXtV2.from_variant("cifar10", num_classes=10, input_shape=(32, 32, 3))
+    >>> model = ConvNeXtV2.from_variant(
+    ...     "cifar10", num_classes=10, input_shape=(32, 32, 3)
+    ... )
     >>> model.output_shape
     (None, 10)
     """

@@ -152,7 +152,9 @@ def ConvNeXtBackbone(
 
     Examples
     --------
-    >>> model = ConvNeXtBackbone(depths=(1, 1), projection_dims=(4, 8), input_shape=(64, 32, 3))
+    >>> model = ConvNeXtBackbone(
+    ...     depths=(1, 1), projection_dims=(4, 8), input_shape=(64, 32, 3)
+    ... )
     >>> model.output_shape, model.pyramid_outputs["P1"]
     ((None, 8, 4, 8), <KerasTensor shape=(None, 16, 8, 4), dtype=float32>)
     """

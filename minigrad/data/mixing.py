@@ -51,7 +51,8 @@ def mixup(images: Floats, labels: Floats, rng: Rng, alpha: float = 0.8) -> tuple
     Examples
     --------
     >>> import numpy as np
-    >>> x, y = np.eye(2, dtype=np.float32).reshape(2, 1, 1, 2), np.eye(2, dtype=np.float32)
+    >>> y = np.eye(2, dtype=np.float32)
+    >>> x = y.reshape(2, 1, 1, 2)
     >>> x, y = mixup(x, y, np.random.default_rng(0))
     >>> bool(np.allclose(x.reshape(2, 2), y))
     True

@@ -43,7 +43,9 @@ class Compose:
     Examples
     --------
     >>> import numpy as np
-    >>> augment = Compose([RandomCrop(padding=1), RandomHorizontalFlip(), Normalize([0.5], [0.5])])
+    >>> augment = Compose(
+    ...     [RandomCrop(padding=1), RandomHorizontalFlip(), Normalize([0.5], [0.5])]
+    ... )
     >>> augment(np.zeros((1, 8, 8), np.float32), np.random.default_rng(0)).shape
     (1, 8, 8)
     """
@@ -76,7 +78,8 @@ class Normalize:
     Examples
     --------
     >>> import numpy as np
-    >>> Normalize([0.5], [0.25])(np.ones((1, 1, 1), np.float32), np.random.default_rng()).item()
+    >>> image, rng = np.ones((1, 1, 1), np.float32), np.random.default_rng()
+    >>> Normalize([0.5], [0.25])(image, rng).item()
     2.0
     """
 

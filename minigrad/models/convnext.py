@@ -87,7 +87,9 @@ class ConvNeXt(Module):
     --------
     >>> import minigrad as mg
     >>> import minigrad.models as models
-    >>> model = models.ConvNeXt(num_classes=10, depths=(1, 1, 2, 1), dims=(8, 16, 32, 64))
+    >>> model = models.ConvNeXt(
+    ...     num_classes=10, depths=(1, 1, 2, 1), dims=(8, 16, 32, 64)
+    ... )
     >>> model(mg.randn(2, 3, 64, 64)).shape
     (2, 10)
     """

@@ -290,7 +290,8 @@ class FCMAE(Module):
     >>> import minigrad as mg
     >>> import minigrad.models as models
     >>> model = models.ConvNeXtV2(1, 10, depths=(1, 1), dims=(8, 16), patch_size=2)
-    >>> loss, pred, mask = models.FCMAE(model, decoder_embed_dim=16)(mg.randn(4, 1, 28, 28))
+    >>> autoencoder = models.FCMAE(model, decoder_embed_dim=16)
+    >>> loss, pred, mask = autoencoder(mg.randn(4, 1, 28, 28))
     >>> loss.shape, pred.shape, mask.shape
     ((), (4, 16, 7, 7), (4, 49))
     """

@@ -93,7 +93,9 @@ def load_pretrained(
     >>> import minigrad.models as models
     >>> trained = models.ConvNeXt(3, 1000, depths=(1, 1), dims=(8, 16))
     >>> weights = models.export_state_dict(trained, "torchvision")
-    >>> model, report = load_pretrained(None, weights, spatial_dims=3, in_channels=1, num_classes=2)
+    >>> model, report = load_pretrained(
+    ...     None, weights, spatial_dims=3, in_channels=1, num_classes=2
+    ... )
     >>> print(report)
     28 weights of ConvNeXt from a mapping (torchvision)
       licence: not stated in the file

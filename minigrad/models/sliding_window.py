@@ -91,7 +91,9 @@ def sliding_window_inference(
     >>> import minigrad as mg
     >>> from minigrad.models import sliding_window_inference
     >>> volume = np.random.default_rng(0).random((1, 1, 20, 24, 28), np.float32)
-    >>> y = sliding_window_inference(volume, 16, lambda x: mg.cat([x, 1 - x], 1), mode="gaussian")
+    >>> y = sliding_window_inference(
+    ...     volume, 16, lambda x: mg.cat([x, 1 - x], 1), mode="gaussian"
+    ... )
     >>> y.shape, bool(np.allclose(y[:, :1], volume))
     ((1, 2, 20, 24, 28), True)
     """

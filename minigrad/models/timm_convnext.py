@@ -111,7 +111,9 @@ class TimmConvNeXt(ConvNeXt):
     Examples
     --------
     >>> import minigrad as mg
-    >>> model = TimmConvNeXt(depths=(1, 1), dims=(16, 32), stem_type="overlap", head_hidden_size=8)
+    >>> model = TimmConvNeXt(
+    ...     depths=(1, 1), dims=(16, 32), stem_type="overlap", head_hidden_size=8
+    ... )
     >>> model(mg.randn(2, 3, 32, 32)).shape, model.feature_info.reduction()
     ((2, 1000), [4, 8])
     """

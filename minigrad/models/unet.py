@@ -255,7 +255,9 @@ class UNetPlusPlus(UNet):
     >>> import minigrad as mg
     >>> import minigrad.models as models
     >>> encoder = models.ConvNeXt(depths=(1, 1, 1), dims=(8, 16, 24))
-    >>> model = models.UNetPlusPlus(encoder, decoder_filters=(16, 8, 8), paper_widths=True)
+    >>> model = models.UNetPlusPlus(
+    ...     encoder, decoder_filters=(16, 8, 8), paper_widths=True
+    ... )
     >>> model(mg.randn(1, 3, 32, 32)).shape
     (1, 1, 16, 16)
     """

@@ -123,7 +123,8 @@ class ConvNormAct(Sequential):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ConvNormAct(8, 4, normalization="instance", spatial_dims=3)(mg.randn(1, 8, 4, 6, 8)).shape
+    >>> unit = ConvNormAct(8, 4, normalization="instance", spatial_dims=3)
+    >>> unit(mg.randn(1, 8, 4, 6, 8)).shape
     (1, 4, 4, 6, 8)
     """
 

@@ -158,7 +158,9 @@ class Module(Remembers):
         --------
         >>> import minigrad as mg
         >>> layer, seen = mg.nn.Linear(2, 3), []
-        >>> with layer.register_forward_hook(lambda module, args, out: seen.append(out.shape)):
+        >>> def note(module, args, out):
+        ...     seen.append(out.shape)
+        >>> with layer.register_forward_hook(note):
         ...     _ = layer(mg.ones(1, 2))
         >>> seen
         [(1, 3)]

@@ -46,7 +46,8 @@ class SegmentConfig(Config):
 
     Examples
     --------
-    >>> config = SegmentConfig.from_values({"data": "brain", "network": "attention_unet"})
+    >>> values = {"data": "brain", "network": "attention_unet"}
+    >>> config = SegmentConfig.from_values(values)
     >>> config.decoder_filters, config.image_size
     ((32, 16, 8), 32)
     >>> SegmentConfig.from_values({"network": "unett"})

@@ -84,7 +84,8 @@ def smoothing_of(loss: Any) -> float:
 
     Examples
     --------
-    >>> smoothing_of(partial(F.cross_entropy, label_smoothing=0.1)), smoothing_of(F.mse_loss)
+    >>> smooth = partial(F.cross_entropy, label_smoothing=0.1)
+    >>> smoothing_of(smooth), smoothing_of(F.mse_loss)
     (0.1, 0.0)
     """
     if isinstance(loss, partial) and "label_smoothing" in loss.keywords:

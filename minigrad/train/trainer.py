@@ -111,7 +111,9 @@ class Trainer:
     >>> _ = mg.manual_seed(0)
     >>> model = mg.nn.Sequential(mg.nn.Flatten(), mg.nn.Linear(64, 10))
     >>> trainer = Trainer(model, mg.optim.AdamW(model.parameters(), lr=0.02))
-    >>> train = mg.data.DataLoader(mg.data.digits(train=True), batch_size=64, shuffle=True)
+    >>> train = mg.data.DataLoader(
+    ...     mg.data.digits(train=True), batch_size=64, shuffle=True
+    ... )
     >>> test = mg.data.DataLoader(mg.data.digits(train=False), batch_size=360)
     >>> history = trainer.fit(train, test, epochs=3)
     >>> history[-1]["val_accuracy"] > 0.9

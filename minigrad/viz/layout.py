@@ -56,7 +56,8 @@ def layered(
 
     Examples
     --------
-    >>> layout = layered({"x": 10, "f": 10, "y": 10}, [("x", "f"), ("f", "y"), ("x", "y")])
+    >>> widths, edges = dict.fromkeys("xfy", 10), [("x", "f"), ("f", "y"), ("x", "y")]
+    >>> layout = layered(widths, edges)
     >>> [layout.centres[node][1] for node in "xfy"]
     [0, 1, 2]
     >>> len(layout.paths[2])  # the long edge bends once, beside f

@@ -54,7 +54,8 @@ def recognise(weights: Mapping[str, Any]) -> Recognised:
 
     Examples
     --------
-    >>> recognise({"module.stages.0.blocks.0.conv_dw.weight": np.ones((8, 1, 7, 7))}).naming.name
+    >>> weights = {"module.stages.0.blocks.0.conv_dw.weight": np.ones((8, 1, 7, 7))}
+    >>> recognise(weights).naming.name
     'timm'
     """
     arrays = as_arrays(weights)

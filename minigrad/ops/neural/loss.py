@@ -354,7 +354,8 @@ def binary_cross_entropy_with_logits(
     Examples
     --------
     >>> import minigrad as mg
-    >>> mg.nn.functional.binary_cross_entropy_with_logits(mg.zeros(2), mg.tensor([0.0, 1.0]))
+    >>> F = mg.nn.functional
+    >>> F.binary_cross_entropy_with_logits(mg.zeros(2), mg.tensor([0.0, 1.0]))
     tensor(0.6931)
     """
     name = "binary_cross_entropy_with_logits"

@@ -173,7 +173,7 @@ def dice_loss(
     Examples
     --------
     >>> import minigrad as mg
-    >>> logits = mg.tensor([[[30.0, -30.0], [-30.0, 30.0]]])  # (N, C, L): sure of classes 0, 1
+    >>> logits = mg.tensor([[[30.0, -30.0], [-30.0, 30.0]]])  # sure of classes 0 and 1
     >>> mg.nn.functional.dice_loss(logits, mg.tensor([[0, 1]]))
     tensor(0.)
     """

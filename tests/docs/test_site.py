@@ -1,0 +1,193 @@
+"""The extensions of the site: what they make of a page, and what the check of the pages finds."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minigrad.cli import commands
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def extension(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Import an extension of docs/_ext, as Sphinx does."""
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if "docs/_ext" in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.mark.needs("sphinx", "myst_nb")
+def test_every_extension_may_be_read_in_parallel(extension: Callable[[str], Any]) -> None:
+    class App:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *args, **kwargs: None
+
+    for path in sorted((ROOT / "docs" / "_ext").glob("*.py")):
+        module = extension(path.stem)
+        if hasattr(module, "setup"):
+            assert module.setup(App())["parallel_read_safe"], path.name
+
+
+# ---- what the check of the pages finds ----------------------------------------------------------
+
+
+@pytest.mark.needs("sphinx")
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        ('<a href="other.html">x</a>', "page.html links to other.html, which does not exist"),
+        ('<a href="#no">x</a>', "page.html links to #no, but there is no such place"),
+        ('<a href="sub/">x</a>', "page.html links to sub/, which does not exist"),
+        ('<img src="//cdn.org/a.png">', "page.html asks another host: //cdn.org/a.png"),
+        ('<link href="https://fonts.org/a.css">', "asks another host: https://fonts.org/a.css"),
+        ('<img srcset="a.png 1x, https://b.org/c.png 2x">', "https://b.org/c.png"),
+        ('<p style="background:url(https://b.org/c.png)">', "https://b.org/c.png"),
+    ],
+)
+def test_the_check_finds(
+    extension: Callable[[str], Any], tmp_path: Path, page: str, found: str
+) -> None:
+    (tmp_path / "page.html").write_text(page)
+    (tmp_path / "a.png").touch()
+    (line,) = extension("check_site").problems(tmp_path)
+    assert found in line
+
+
+@pytest.mark.needs("sphinx")
+def test_the_check_reads_styles_and_scripts_and_lets_readers_go_elsewhere(
+    extension: Callable[[str], Any], tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text(
+        '<h1 id="top">x</h1><a href="#top">a</a><a href="https://arxiv.org">b</a>'
+        '<a href="page.html#top">c</a><img src="data:image/png;base64,AA==">'
+    )
+    (tmp_path / "ok.js").write_text('// https://a.org\nfetch("./x"); const s = "http://www.w3.org"')
+    (tmp_path / "ok.css").write_text("/* https://a.org */ a { background: url(x.png) }")
+    problems = extension("check_site").problems
+    assert problems(tmp_path) == []
+    (tmp_path / "bad.js").write_text('import("https://cdn.org/x.js"); import y from "//b.org/y.js"')
+    (tmp_path / "bad.css").write_text('@import "https://c.org/z.css";')
+    assert [line.partition(" asks another host: ")[2] for line in problems(tmp_path)] == [
+        "https://c.org/z.css",
+        "https://cdn.org/x.js",
+        "//b.org/y.js",
+    ]
+
+
+# ---- notebooks ----------------------------------------------------------------------------------
+
+PAGE = """\
+---
+jupytext:
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {name: python3, display_name: Python 3}
+---
+
+(place)=
+# A title
+
+See [the other page](other.md), {term}`a gradient <gradient>` and {math}`x^2`.
+
+```{exercise} A task
+Do **this**.
+```
+
+```{code-cell}
+:tags: [exercise]
+
+def f(x): ...
+```
+
+```{code-cell}
+:tags: [check, skip-execution]
+
+assert f(1) == 2, "one more"
+```
+
+```{code-cell}
+:tags: [solution]
+
+def f(x): return x + 1
+```
+
+````{teacher} 10 minutes
+Ask.
+````
+"""
+
+
+@pytest.mark.needs("sphinx", "myst_nb")
+def test_a_page_as_a_notebook(extension: Callable[[str], Any]) -> None:
+    notebooks, nbformat = extension("notebooks"), importlib.import_module("nbformat")
+    assert notebooks.is_notebook(PAGE)
+    assert not notebooks.is_notebook("# A title\n")
+    book = notebooks.notebook(PAGE)
+    nbformat.validate(book)
+    title, needs, start, check, solution, end = book.cells
+    assert title.source.startswith("# A title")
+    assert "See the other page, a gradient and $x^2$." in title.source
+    assert "**Exercise: A task**\n\nDo **this**." in title.source
+    assert "pip install" in needs.source
+    assert start.source == "def f(x): ..."
+    assert check.metadata["tags"] == ["check", "raises-exception"]
+    assert solution.metadata["jupyter"] == {"source_hidden": True}
+    assert end.source.startswith("**Teacher's note: 10 minutes**\n\nAsk.")
+    assert "{" not in "".join(cell.source for cell in book.cells)
+    assert notebooks.notebook(PAGE) == book, "drawn anew every time"
+
+
+# ---- the command line, and the source -----------------------------------------------------------
+
+
+@pytest.mark.needs("sphinx")
+def test_every_command_and_every_option_has_its_place(extension: Callable[[str], Any]) -> None:
+    page = extension("command_line")
+    assert list(page.commands()) == list(commands())
+    for name, parser in page.commands().items():
+        written = [words for _, rows in page.options(parser) for words, _ in rows]
+        for action in parser._actions:
+            if action.option_strings:
+                assert any(action.option_strings[0] in words for words in written), name
+        assert max(map(len, page.usage(parser).splitlines())) <= 85
+
+
+@pytest.mark.needs("sphinx")
+@pytest.mark.parametrize(
+    ("module", "name", "line"),
+    [
+        ("minigrad", "expm1", "expm1 = _unary("),
+        ("minigrad", "matmul", "def matmul("),
+        ("minigrad", "Tensor.expm1", "expm1 = _unary("),
+        ("minigrad", "Tensor.exp_", "exp = _unary("),
+        ("minigrad", "Tensor.backward", "def backward("),
+        ("minigrad", "Tensor.shape", "def shape("),
+        ("minigrad", "Tensor.T", "def _transposed("),
+        ("minigrad", "Tensor.half", "    def method("),
+        ("minigrad.nn.functional", "gelu", "def gelu("),
+        ("minigrad.nn", "Linear", "class Linear("),
+        ("minigrad.nn", "LoadReport.complete", "def complete("),
+        ("minigrad.compat.medicai", "ConvNeXtTiny", "ConvNeXtTiny = _variant("),
+        ("minigrad.models", "convnext_tiny", "def convnext_tiny("),
+    ],
+)
+def test_source_links_lead_to_the_lines_that_make_a_name(
+    extension: Callable[[str], Any], module: str, name: str, line: str
+) -> None:
+    links, viewcode = extension("source_links"), importlib.import_module("sphinx.ext.viewcode")
+    importlib.import_module(module)
+    home = links.follow(None, module, name) or viewcode._get_full_modname(module, name)
+    text, tags = links.source(home)
+    _, first, last = tags[name]
+    assert any(line in each for each in text.splitlines()[first - 1 : last])
+    assert last <= len(text.splitlines())
