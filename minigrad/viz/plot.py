@@ -22,7 +22,7 @@ Draw = Callable[[Axes], None]
 
 TOP, RIGHT, LEFT, BOTTOM, LABEL, KEY = 34, 14, 48, 24, 18, 20
 RGB = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS], np.uint8)
-REGION_SIDE, CONTOUR_SIDE = 96, 48  # positions at which a function is asked, along each axis
+REGION_SIDE, CONTOUR_SIDE = 96, 64  # positions at which a function is asked, along each axis
 
 
 class Entry(NamedTuple):
@@ -388,7 +388,7 @@ def _rows(key: Sequence[Entry], width: float) -> list[list[tuple[float, Entry]]]
     rows: list[list[tuple[float, Entry]]] = []
     left = math.inf
     for entry in key:
-        needed = 38 + 6.4 * len(entry.name)
+        needed = 42 + 7 * len(entry.name)
         if left + needed > width:
             rows.append([])
             left = 0.0
