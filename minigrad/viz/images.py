@@ -21,6 +21,7 @@ def images_svg(
     images: Any,
     captions: Sequence[str] = (),
     *,
+    under: Any = None,
     title: str = "images",
     columns: int = 8,
     side: int = 96,
@@ -38,6 +39,9 @@ def images_svg(
         different sizes, whose pixels are drawn in one size.
     captions : sequence of str, optional
         What stands below each.
+    under : as `images`, optional
+        A picture for each, drawn in grey, of which the images are maps: they lie over it in red
+        and blue, the more opaque the farther from 0, stretched to its size.
     title : str
         Also what a screen reader reads out.
     columns : int, default 8
@@ -57,15 +61,28 @@ def images_svg(
     >>> edges = images_svg(mg.tensor([[[1.0, -1.0]], [[2.0, 0.0]]]), ["kernel", "other"])
     >>> edges.count("<image"), "kernel" in edges
     (3, True)
+
+    Where one of four places speaks for a class, over the picture:
+
+    >>> cams, digit = [[[0.0, 0.5], [0.0, 0.0]]], mg.ones(1, 1, 8, 8)
+    >>> images_svg(cams, under=digit).count("<image")
+    3
     """
     pictures = [_picture(image) for image in images]
     if not pictures:
         raise ShapeError("images_svg: there is no picture to draw")
+    grounds = [] if under is None else [_picture(image) for image in under]
+    if under is not None and len(grounds) != len(pictures):
+        raise ShapeError(
+            f"images_svg: {len(pictures)} images but {len(grounds)} pictures under them; there "
+            "must be one for each"
+        )
     low = min(float(p.min()) for p in pictures)
     high = max(float(p.max()) for p in pictures)
-    signed = low < 0 < high
+    signed = low < 0 < high or bool(grounds)
     if signed:
-        low, high = -max(-low, high), max(-low, high)
+        high = max(-low, high)
+        low = -high if low < 0 else 0.0
     columns = max(1, min(columns, len(pictures)))
     pixel = side / max(p.shape[-1] for p in pictures)
     tall = pixel * max(p.shape[-2] for p in pictures)
@@ -80,9 +97,13 @@ def images_svg(
         y = head + number // columns * (tall + foot + gap)
         wide, deep = pixel * picture.shape[-1], pixel * picture.shape[-2]
         left = x + (side - wide) / 2
-        canvas.add("image", x=left, y=y, width=wide, height=deep, preserveAspectRatio="none",
-                   href=png(_colours(picture, low, high, signed)),
-                   style="image-rendering:pixelated")  # fmt: skip
+        layers = [_colours(picture, low, high, signed)]
+        if grounds:
+            ground = grounds[number]
+            layers.insert(0, _colours(ground, float(ground.min()), float(ground.max()), False))
+        for pixels in layers:
+            canvas.add("image", x=left, y=y, width=wide, height=deep, href=png(pixels),
+                       preserveAspectRatio="none", style="image-rendering:pixelated")  # fmt: skip
         canvas.add("rect", x=left, y=y, width=wide, height=deep, fill="none",
                    stroke="currentColor", stroke_opacity=0.4)  # fmt: skip
         if numbers and picture.ndim == 2:
@@ -90,7 +111,7 @@ def images_svg(
         if number < len(captions):
             canvas.text(x + side / 2, y + deep + 14, captions[number], size=11.5)
     if any(picture.ndim == 2 for picture in pictures):
-        _key(canvas, low, high, signed)
+        _key(canvas, low, high, signed, "black" if grounds else "none")
     return canvas.svg()
 
 
@@ -113,7 +134,7 @@ def _colours(
 ) -> NDArray[np.uint8]:
     if signed and picture.ndim == 2:
         pixels = np.where(picture[..., None] < 0, NEGATIVE, POSITIVE)
-        alpha = 255 * np.abs(picture)[..., None] / high
+        alpha = 255 * np.abs(picture)[..., None] / (high or 1.0)
         return np.concatenate([pixels, alpha], axis=-1).round().astype(np.uint8)
     share = (picture - low) / (high - low if high > low else 1.0)
     pixels = (255 * share).round().astype(np.uint8)
@@ -138,10 +159,11 @@ def _write(
                         size=size, fill=dark)  # fmt: skip
 
 
-def _key(canvas: Canvas, low: float, high: float, signed: bool) -> None:
+def _key(canvas: Canvas, low: float, high: float, signed: bool, ground: str) -> None:
     """Draw the scale of colours at the foot, with its ends."""
     scale = np.linspace(low, high, 64)[None]
     x, y = canvas.width / 2 - 40, canvas.height - 18
+    canvas.add("rect", x=x, y=y, width=80, height=10, fill=ground)
     canvas.add("image", x=x, y=y, width=80, height=10, preserveAspectRatio="none",
                href=png(_colours(scale, low, high, signed)))  # fmt: skip
     canvas.add("rect", x=x, y=y, width=80, height=10, fill="none", stroke="currentColor",

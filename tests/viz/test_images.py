@@ -58,6 +58,26 @@ def test_pixels_of_pictures_of_different_sizes_have_one_size_and_numbers() -> No
     assert len(set(pictures(images_svg(np.full((1, 2, 2), 7.0)))[0].reshape(-1))) == 1
 
 
+def test_maps_lie_over_their_pictures_in_one_scale_from_zero() -> None:
+    maps, digits = [[[0.5, 2.0]], [[0.0, 1.0]]], np.eye(2)[None].repeat(2, 0)
+    drawing = images_svg(maps, under=digits)
+    ground, first, _, second, key = pictures(drawing)
+    assert ground.tolist() == [[255, 0], [0, 255]]
+    assert first[0, :, 3].tolist() == [64, 255]
+    assert second[0, :, 3].tolist() == [0, 128]
+    assert key[0, 0, 3] == 0
+    assert texts(drawing)[-2:] == ["0", "2"]
+    widths = {i.attrib["width"] for i in list(ET.fromstring(drawing).iter(f"{NAMESPACE}image"))[:4]}
+    assert widths == {"96"}
+
+
+def test_maps_over_pictures_of_both_signs_or_all_zero() -> None:
+    assert texts(images_svg([[[-1.0, 0.5]]], under=[np.eye(2)]))[-2:] == ["-1", "1"]
+    assert not pictures(images_svg(np.zeros((1, 2, 2)), under=[np.eye(2)]))[1][..., 3].any()
+    with pytest.raises(ShapeError, match="1 images but 2 pictures under them"):
+        images_svg(np.zeros((1, 2, 2)), under=np.zeros((2, 2, 2)))
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
