@@ -46,10 +46,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--layer", metavar="NAME",
         help="module whose map is explained, such as stages.1 (default: the last stage)")
     add("--receptive-field", action="store_true",
-        help="draw the effective receptive field of the layer's middle instead")
+        help="draw the effective receptive field of the layer's middle instead; its square root, "
+        "so that what is faint around the middle can be seen")
     add_shape_options(parser.add_argument_group("for the receptive field of a named model"))
     add("--output", "-o", metavar="FILE",
-        help="the picture, .png (default: beside the image, or receptive-field.png)")
+        help="the picture, .png, in colours from black, 0, over red and yellow to white, its "
+        "largest number (default: beside the image, or receptive-field.png)")
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:<number>")
     # fmt: on
 
