@@ -22,6 +22,11 @@ NAME = r"<mi>[a-z]{2,}</mi>\s*<mo>&ApplyFunction;</mo>"
 BEFORE = re.compile(rf"(</(?:mi|mn|mover|mfrac|msup|msub)>)(\s*{NAME})")
 AFTER = re.compile(rf"({NAME})(?!\s*<mo[^>]*>[(\[{{|])")
 
+# A letter with a bar and an index comes as a sum with limits, the index below the letter.
+ACCENT = re.compile(
+    r"<munderover>\s*(<mi>[^<]*</mi>)(.*?)(<mo[^>]*>[ˉˆ˜]</mo>)\s*</munderover>", re.DOTALL
+)
+
 
 def convert(node: nodes.Element, **options: Any) -> str:
     """Return the MathML of a formula; warn, and so stop the build, if it cannot be read."""
@@ -30,6 +35,7 @@ def convert(node: nodes.Element, **options: Any) -> str:
     except MathError as error:
         logging.getLogger(__name__).warning("formula %r: %s", node.astext(), error, location=node)
         return ""
+    formula = ACCENT.sub(r'<msub><mover accent="true">\1\3</mover>\2</msub>', formula)
     return AFTER.sub(rf"\1{THIN}", BEFORE.sub(rf"\1{THIN}\2", formula))
 
 

@@ -1,4 +1,4 @@
-"""Formulas: the name of a function stands apart from what is beside it."""
+"""Formulas: names of functions stand apart, and an index beside its letter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 PATH = Path(__file__).resolve().parents[2] / "docs" / "_ext" / "mathml.py"
 
 
-def spaces(formula: str) -> int:
+def mathml(formula: str) -> str:
     from docutils import nodes
 
     spec = importlib.util.spec_from_file_location("mathml", PATH)
@@ -18,7 +18,7 @@ def spaces(formula: str) -> int:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return str(module.convert(nodes.math("", formula))).count("<mspace")
+    return str(module.convert(nodes.math("", formula)))
 
 
 @pytest.mark.needs("sphinx")
@@ -33,4 +33,11 @@ def spaces(formula: str) -> int:
     ],
 )
 def test_functions_names_have_thin_spaces(formula: str, count: int) -> None:
-    assert spaces(formula) == count
+    assert mathml(formula).count("<mspace") == count
+
+
+@pytest.mark.needs("sphinx")
+def test_the_index_of_a_letter_with_a_bar_stands_beside_it() -> None:
+    assert mathml(r"\bar S_{nk}").count("<msub><mover") == 1
+    assert mathml(r"\sum_{i=1}^n \hat y_i").count("<msub><mover") == 1
+    assert "<munderover>" in mathml(r"\sum_{i=1}^n \hat y_i")
