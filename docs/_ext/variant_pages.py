@@ -7,6 +7,7 @@ stops the build.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,16 @@ PAGE = """\
 | Multiply-adds, 224 × 224 | {macs_224:,} |
 | Multiply-adds, 384 × 384 | {macs_384:,} |
 
-Multiply-adds are those of the convolutions and linear layers, for one image.
+Multiply-adds are those of the convolutions and linear layers, for one image. No weights come with
+minigrad, and a top-1 is that of the authors' own: [Weights](../weights.md) says how to get them, and
+`pretrained=` reads them.
 
 ## Architecture
 
 {summary}
+
+```{{architecture}} {name}
+```
 
 | | map at 224 × 224 | channels | blocks | parameters | multiply-adds |
 | --- | --- | --- | --- | --- | --- |
@@ -135,6 +141,7 @@ def parts(depths: tuple[int, ...], dims: tuple[int, ...], grn: bool, size: int) 
     return rows
 
 
+@cache
 def facts(name: str) -> dict[str, Any]:
     """Return everything the page of a model says, after comparing it with the model."""
     with init.skip_random():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -191,3 +192,60 @@ def test_source_links_lead_to_the_lines_that_make_a_name(
     _, first, last = tags[name]
     assert any(line in each for each in text.splitlines()[first - 1 : last])
     assert last <= len(text.splitlines())
+
+
+# ---- figures, and the pages that are written ----------------------------------------------------
+
+
+@pytest.mark.needs("sphinx")
+def test_a_block_s_figure_has_a_box_for_each_of_its_layers(
+    extension: Callable[[str], Any],
+) -> None:
+    figures, models = extension("figures"), importlib.import_module("minigrad.models")
+    names = [step.name for step in figures.branch(models.Block(96), 96)]
+    before, after = names.index("layer norm"), names.index("GELU")
+    assert names[:1] == ["7 × 7 depthwise"]
+    assert before < after
+    assert "layer scale γ" in names
+    assert "GRN" in [step.name for step in figures.branch(models.Block(8, 0, None, grn=True), 8)]
+    resnet, first, second, _ = figures.draw("blocks")
+    assert "70,400 parameters" in resnet
+    for drawn, block in ((first, models.Block(96)), (second, models.Block(96, 0, None, grn=True))):
+        assert f"{figures.parameters(block):,} parameters" in drawn
+
+
+@pytest.mark.needs("sphinx")
+@pytest.mark.parametrize(
+    ("what", "shapes"),
+    [
+        ("convnextv2_atto", ["40 × 56 × 56", "320 × 7 × 7", "3 × 224 × 224"]),
+        ("unet", ["320 × 2 × 2", "32 × 32 × 32", "3 × 64 × 64"]),
+        ("attention_unet", ["160 × 4 × 4"]),
+    ],
+)
+def test_a_network_s_figure_has_its_shapes(
+    extension: Callable[[str], Any], what: str, shapes: list[str]
+) -> None:
+    (drawn,) = extension("figures").draw(what)
+    assert all(f">{shape}</text>" in drawn for shape in shapes)
+    assert "currentColor" in drawn
+    assert "white" not in drawn
+
+
+@pytest.mark.needs("sphinx")
+def test_every_name_of_another_system_has_a_page_with_an_example_that_runs(
+    extension: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = {path.relative_to(ROOT / "docs"): text for path, text in _pages(extension).items()}
+    for system in ("medicai", "dl_techniques", "lucid", "edifice"):
+        module = importlib.import_module(f"minigrad.compat.{system}")
+        for name in set(module.__all__) - {"create_model", "list_models"}:
+            assert Path("coming-from", system, f"{name}.md") in pages
+    for name in ("medicai/ConvNeXtV2Atto", "lucid/convnext_v2_atto"):
+        (code,) = re.findall(r"```python\n(.*?)```", pages[Path("coming-from", f"{name}.md")], re.S)
+        exec(compile(code, name, "exec"), {})
+        assert capsys.readouterr().out == "(1, 10)\n"
+
+
+def _pages(extension: Callable[[str], Any]) -> dict[Path, str]:
+    return dict(extension("class_pages").pages())
