@@ -53,8 +53,8 @@ PAGE = """\
 | Multiply-adds, 384 × 384 | {macs_384:,} |
 
 Multiply-adds are those of the convolutions and linear layers, for one image. No weights come with
-minigrad, and a top-1 is that of the authors' own: [Weights](../weights.md) says how to get them, and
-`pretrained=` reads them.
+minigrad, and a top-1 is that of the authors' own: [Weights](../weights.md) says how to get them,
+and `pretrained=` reads them.
 
 ## Architecture
 
