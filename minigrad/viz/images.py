@@ -150,7 +150,7 @@ def _write(
     middle: float,
     signed: bool,
 ) -> None:
-    texts = [[f"{value:.3g}" for value in row] for row in picture]
+    texts = [[f"{value + 0.0:.3g}" for value in row] for row in picture]
     size = min(0.42 * pixel, 1.5 * pixel / max(len(text) for row in texts for text in row))
     for i, row in enumerate(texts):
         for j, text in enumerate(row):
