@@ -14,6 +14,7 @@ COMMANDS = {
     "cpu": "kernels, inference and training on the CPU beside PyTorch, onnxruntime, OpenVINO, JAX",
     "fashion": "the default training on Fashion-MNIST beside the same in PyTorch: step and epoch",
     "gpu": "kernels against their floors and networks beside PyTorch, on a CUDA GPU",
+    "loading": "how fast, and in how much memory, a large file becomes a model",
     "overhead": "what one recorded operation costs beside PyTorch, HIPS autograd, MyGrad",
     "pretraining": "what masked pretraining brings where labels are few",
     "scaling": "time and memory per image as batch, side and depth grow",

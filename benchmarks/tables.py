@@ -206,10 +206,22 @@ def segmentation(section: Section) -> Table:
     ]  # fmt: skip
 
 
+def loading(section: Section) -> Table:
+    """Return the table of files that become models: times and memory, of the file's size."""
+    head = ["", "file", "MB", "ms", "quartiles", "to the library", "least to least", "memory/file"]
+    return head, [
+        [
+            row["peer"], row["file"], f"{row['file_mb']:.0f}", *_spread(row["ms"], 0),
+            f"{row['ratio']['median']:.2f}", f"{row['least']:.2f}", f"{row['grown']:.3f}",
+        ]
+        for row in section["rows"]
+    ]  # fmt: skip
+
+
 TABLES: dict[str, Callable[[Section], Table]] = {
     "against": against, "compare": compared, "fashion epoch": fashion, "fashion step": fashion,
-    "kernels": kernels, "overhead": overhead, "pretraining": pretraining, "scaling": scaling,
-    "segmentation": segmentation,
+    "kernels": kernels, "loading": loading, "overhead": overhead, "pretraining": pretraining,
+    "scaling": scaling, "segmentation": segmentation,
 }  # fmt: skip
 
 

@@ -46,10 +46,10 @@ def torch_files() -> list[bytes]:
 
 def legacy_files() -> list[bytes]:
     """Some of the same, as PyTorch wrote them before 1.6."""
-    return [(GOLDEN / "ctr_legacy_format.pth").read_bytes(), *map(_legacy, torch_files()[1:])]
+    return [(GOLDEN / "ctr_legacy_format.pth").read_bytes(), *map(legacy_of, torch_files()[1:])]
 
 
-def _legacy(content: bytes) -> bytes:
+def legacy_of(content: bytes) -> bytes:
     entries = _entries(content)
     program = entries["archive/data.pkl"].replace(b"tQ", b"NtQ")  # a storage is no view of another
     storages: dict[str, Any] = {}

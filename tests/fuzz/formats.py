@@ -36,6 +36,7 @@ from tests.fuzz.checkpoints import CHECKPOINTS
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.row import Format, rng, written
 from tests.fuzz.same import same
+from tests.fuzz.weights import WEIGHTS
 
 __all__ = ["FORMATS", "NEEDED"]
 
@@ -636,6 +637,7 @@ FORMATS = [
     ),
     Format("first weights", ".safetensors", weight_files, read_initial, right_initial, TREES),
     *CHECKPOINTS,
+    WEIGHTS,
 ]
 NEEDED = {form.needs for form in FORMATS}
 FORMATS = [form for form in FORMATS if find_spec(form.needs)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,13 +63,14 @@ def recognise(weights: Mapping[str, Any]) -> Recognised:
     few = dict(list(arrays.items())[:LOOKED_AT])
     prefixes = sorted({prefix for key in few for prefix in _prefixes(key)}, key=len)
     best: tuple[int, Naming, str] | None = None
-    for naming in NAMINGS:
-        for prefix in prefixes:
-            inner = _without(prefix, few)
-            blocks = naming.blocks(inner)
-            count = sum(naming.find(key, array, blocks) is not None for key, array in inner.items())
-            if best is None or count > best[0]:
-                best = count, naming, prefix
+    for naming, prefix in product(NAMINGS, prefixes):
+        inner = _without(prefix, few)
+        blocks = naming.blocks(inner)
+        count = sum(naming.find(key, array, blocks) is not None for key, array in inner.items())
+        if best is None or count > best[0]:
+            best = count, naming, prefix
+        if count == len(few):  # it knows all of them, which no other can better
+            break
     if best is not None:
         _, naming, prefix = best
         ours, unknown = naming.to_ours(_without(prefix, arrays))
