@@ -125,6 +125,10 @@ def test_dinov3() -> None:
     assert (report.naming, model.num_classes) == ("dinov3", 0)
     assert report.licence.startswith("DINOv3")
     file = arrays("dinov3_fb.safetensors")
+    torch, report = models.load_pretrained(None, GOLDEN / "dinov3_fb.pth", strict=True)
+    assert report.naming == "dinov3"
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(torch.state_dict()[name].numpy(), value.numpy())
     out = models.export_state_dict(model, "dinov3")
     assert {k: v.tobytes() for k, v in out.items()} == {k: v.tobytes() for k, v in file.items()}
     there = models.export_state_dict(model, "dinov3_huggingface")
