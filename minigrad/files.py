@@ -23,10 +23,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from minigrad.errors import DataError, OptionError, brief
 
-__all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason", "release", "to_path"]
+__all__ = ["BROKEN", "INFLATION", "Source", "opened", "reason", "resident", "to_path"]
 
 INFLATION = 1032  # bytes that one byte of a deflate stream can become at most
 CHUNK = 1 << 20
+POPULATE = 22  # MADV_POPULATE_READ of Linux 5.14, which Python's mmap does not name
 BROKEN = (OSError, EOFError, ValueError, RuntimeError, zlib.error)  # what decoders raise
 
 
@@ -188,16 +189,34 @@ def _map(file: IO[bytes]) -> mmap.mmap | None:
     return None
 
 
-def release(array: Any) -> None:
-    """Give back the memory of the mapped file that an array is a view of; if any is.
+@contextmanager
+def resident(array: Any) -> Iterator[None]:
+    """Have the part of a mapped file that an array is a view of in memory, inside the block alone.
 
-    The array stays as it is: what is looked at again, the system reads again.
+    It comes in one request, not in one for every few pages that are touched, and its memory is
+    given back at the end; what is looked at again, the system reads again. Other arrays stay as
+    they are.
     """
+    mapped = _mapped(array)
+    if mapped is not None:
+        with suppress(OSError):  # a system that does not know this brings pages when touched
+            mapped[0].madvise(POPULATE, *mapped[1:])
+    yield
+    if mapped is not None:
+        mapped[0].madvise(mmap.MADV_DONTNEED, *mapped[1:])
+
+
+def _mapped(array: Any) -> tuple[mmap.mmap, int, int] | None:
+    """Return the mapped file that an array is a view of, and where in it the array lies."""
     base = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)
-    if base is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-        base.madvise(mmap.MADV_DONTNEED)
+    if base is None or not array.size or not hasattr(mmap, "MADV_DONTNEED"):  # as on Windows
+        return None
+    first = np.frombuffer(base, np.uint8, 1).ctypes.data
+    begin, end = (address - first for address in np.lib.array_utils.byte_bounds(array))
+    start = begin // mmap.PAGESIZE * mmap.PAGESIZE
+    return base, start, end - start
 
 
 def to_path(path: Any) -> Path:

@@ -26,7 +26,6 @@ from minigrad.making import Call
 from minigrad.models.registry import find, registered_as
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.create import empty_like
 from minigrad.optim import LRScheduler, Optimizer
 from minigrad.tensor import Tensor
 from minigrad.train import Trainer
@@ -169,7 +168,7 @@ def _build_model(state: Mapping[str, Any]) -> Module:
     for name, own in model.state_dict(keep_vars=True).items():
         dtype = getattr(weights.get(name), "dtype", own.dtype)
         if own.dtype != dtype and own.is_floating_point() and dtypes.is_floating(dtype):
-            own.data = empty_like(own, dtype=dtype)
+            own.data = init.empty(*own.shape, dtype=dtype, device=own.device).data
     model.load_state_dict(weights)
     for name in state["frozen"]:
         model.get_parameter(name).requires_grad_(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from minigrad.data import read_idx
 from minigrad.errors import DataError
-from minigrad.files import opened, release
+from minigrad.files import opened, resident
 
 
 def pipe(folder: Path) -> Path:
@@ -145,9 +146,33 @@ def test_arrays_of_a_mapped_file_are_its_views(tmp_path: Path, dtype: str) -> No
     assert found.dtype == wanted.dtype
     np.testing.assert_array_equal(found, wanted)
     assert found.flags.writeable == (dtype in ("?", ">i2", ">f8"))  # these are no views
-    release(found)
+    for array in (found, wanted, found[::-2], found[:0]):
+        with resident(array):
+            copy = array.copy()
+        np.testing.assert_array_equal(array, copy)
     np.testing.assert_array_equal(found, wanted)
-    release(wanted)
+
+
+def test_a_part_of_a_mapped_file_is_in_memory_only_while_it_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(256)) * (1 << 16))  # 16 MB
+    with opened(tmp_path / "a", mapped=True) as source:
+        whole = source.array("u1", (1 << 24,))
+    part, before = whole[5 << 20 : 13 << 20], _in_memory()
+    with resident(part):
+        assert part.sum() == 8 * (255 << 19)
+        assert _in_memory() - before >= 8 << 20
+    assert _in_memory() - before < 1 << 20
+    assert part[300] == 44
+
+
+def _in_memory() -> int:
+    """Return how many bytes of files this process has in its memory."""
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        pytest.skip("only Linux says so")
+    (found,) = re.findall(r"RssFile:\s+(\d+) kB", text)
+    return 1024 * int(found)
 
 
 def test_an_empty_file_is_not_mapped(tmp_path: Path) -> None:

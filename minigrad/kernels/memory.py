@@ -11,8 +11,11 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import cache
+from typing import Any
 
-__all__ = ["keep_freed_memory"]
+import numpy as np
+
+__all__ = ["in_small_pages", "keep_freed_memory"]
 
 # <malloc.h>, and how many bytes may wait. Blocks above 32 MB cannot be kept.
 _TRIM_THRESHOLD, _KEPT = -1, 1 << 30
@@ -29,3 +32,31 @@ def keep_freed_memory() -> bool:
     except (OSError, TypeError, AttributeError):  # another C library
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, _KEPT))
+
+
+# <sys/mman.h>; NumPy asks for huge pages from this many bytes on.
+_NO_HUGE_PAGES, _HUGE, _PAGE = 15, 1 << 22, 1 << 12
+
+
+def in_small_pages(array: Any) -> None:
+    """Let the memory of a new array, which is about to be filled from a file, come in small pages.
+
+    Those are at hand. Huge ones, which NumPy asks for, the system may first have to make: in a
+    virtual machine it took 2 to 3.5 s of processor time to fill 1.4 GB of them, and 0.8 s without.
+    """
+    if not isinstance(array, np.ndarray) or array.nbytes < _HUGE:
+        return
+    begin = -(-array.ctypes.data // _PAGE) * _PAGE
+    end = (array.ctypes.data + array.nbytes) // _PAGE * _PAGE
+    if (madvise := _madvise()) is not None:
+        madvise(begin, end - begin, _NO_HUGE_PAGES)
+
+
+@cache
+def _madvise() -> Any:
+    try:
+        madvise = ctypes.CDLL(None).madvise
+    except (OSError, TypeError, AttributeError):  # another system
+        return None
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return madvise

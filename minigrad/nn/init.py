@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad import random
 from minigrad.errors import OptionError, ShapeError, unknown
+from minigrad.kernels.memory import in_small_pages
 from minigrad.modes import no_grad
 from minigrad.nn.module import Parameter
 from minigrad.ops import create
@@ -94,7 +95,10 @@ def empty(*shape: int, device: str | None = None, dtype: Any = None) -> Paramete
             raise OptionError(
                 f"a weight of shape {shape} would make the model larger than it may be here"
             )
-    return Parameter(create.empty(shape, dtype=dtype, device=device))
+    made = Parameter(create.empty(shape, dtype=dtype, device=device))
+    if _skipping.get():
+        in_small_pages(made.array)
+    return made
 
 
 @no_grad

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from minigrad.backend import CPU
 from minigrad.dtypes import is_floating
 from minigrad.errors import OptionError, StateError
-from minigrad.files import release
+from minigrad.files import resident
 from minigrad.loading import Entries, array_for, number_array
 from minigrad.modes import no_grad
 from minigrad.showing import table
@@ -19,6 +19,7 @@ __all__ = ["LoadReport", "prepare"]
 
 Shape = tuple[int, ...]
 SHOWN = 6  # names listed for each kind of mismatch
+PIECE = 1 << 23  # bytes that are copied at once
 
 
 class _Keys(NamedTuple):
@@ -139,10 +140,22 @@ def prepare(
     def copy() -> None:
         for name, array in kept.items():
             target = own[name]
-            target.copy_(wrap(array_for(owner, name, array, target.dtype, target.device)))
-            release(array)  # a mapped file and its copy are never both in memory
+            for rows in _pieces(array):
+                with resident(array[rows]):  # a mapped file and its copy are never both in memory
+                    part = array_for(owner, name, array[rows], target.dtype, target.device)
+                    target[rows] = wrap(part)
 
     return report, copy
+
+
+def _pieces(array: Any) -> Iterator[Any]:
+    """Yield indices that take a large array in pieces, by its first axis."""
+    if array.nbytes <= PIECE:
+        yield ...
+        return
+    rows = max(1, PIECE * len(array) // array.nbytes)
+    for start in range(0, len(array), rows):
+        yield slice(start, start + rows)
 
 
 def _misfit(owner: str, what: str, report: LoadReport) -> StateError:

@@ -13,7 +13,7 @@ import numpy as np
 from minigrad import dtypes, modes
 from minigrad.backend import get_xp
 from minigrad.errors import DTypeError, GraphError, OptionError, ShapeError, StateError, unknown
-from minigrad.files import release
+from minigrad.files import resident
 from minigrad.kernels.arrays.lists import extent, is_changeable, overlap
 from minigrad.loading import Entries, array_for, integer, number, number_array
 from minigrad.modes import enable_grad
@@ -467,8 +467,8 @@ class Optimizer:
             )
         counts = not self.moments and (name == "step" or not dtypes.is_floating(array.dtype))
         dtype = array.dtype if counts else p.dtype
-        kept = array_for(self._name, name, array, dtype, p.device).copy(order="C")
-        release(array)
+        with resident(array):
+            kept = array_for(self._name, name, array, dtype, p.device).copy(order="C")
         return kept if self._works_on_arrays() else wrap(kept)
 
     def _works_on_arrays(self) -> bool:

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from minigrad.kernels.memory import in_small_pages
 
 CODE = """
 import resource
@@ -41,3 +44,11 @@ def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert not keep_freed_memory.__wrapped__()
+
+
+def test_small_pages_are_asked_for_without_a_change() -> None:
+    for array in (np.empty(3 << 20, np.float32), np.empty(3), np.empty(0), "no array"):
+        in_small_pages(array)
+    array = np.arange(1 << 20)
+    in_small_pages(array)
+    assert array.sum() == (1 << 19) * ((1 << 20) - 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,32 @@ def test_a_file_cannot_ask_for_a_model_much_larger_than_itself() -> None:
     weights["stages.0.0.dwconv.weight"] = np.zeros((100_000, 1, 1, 1), np.float32)
     with pytest.raises(MinigradError, match="would make the model larger than it may be"):
         models.load_pretrained(None, weights)
+
+
+@pytest.mark.parametrize("what", ["float32", "float16", "facebook.pth", "whole"])
+def test_loading_takes_the_memory_of_the_model(tmp_path: Path, what: str) -> None:
+    """Neither the file nor a converted copy of it is in memory beside the model."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only Linux says how much memory a process has had")
+    with mg.nn.init.skip_random():
+        model = models.ConvNeXt(num_classes=2, depths=(3,), dims=(1024,))  # 100 MB
+    for parameter in model.parameters():
+        parameter.data = mg.ones(parameter.shape)
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    if what == "whole":
+        mg.save(model, tmp_path / what)
+    elif what == "facebook.pth":
+        io.save_torch({"model": weights}, tmp_path / what)
+    else:
+        io.save_file({n: a.astype(what) for n, a in weights.items()}, tmp_path / what)
+    load = "mg.load(path)" if what == "whole" else "mg.models.load_pretrained(None, path)"
+    code = (
+        "import re, sys\nimport minigrad as mg\nimport minigrad.models\n"
+        "def peak():\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+        f"path = sys.argv[1]\nbefore = peak()\nkept = {load}\nprint(peak() - before)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / what)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    size = sum(array.nbytes for array in weights.values()) / 1024
+    assert 0.9 * size < int(done.stdout) < 1.1 * size + 20_000, "kB; 20 MB are one piece, and code"
