@@ -79,12 +79,6 @@ def slowest_kernel(start: str) -> Callable[[Section], float]:
     return least
 
 
-def _loaded(section: Section) -> Row:
-    """Return the row of a file of float32 that becomes a model."""
-    rows = (row for row in section["rows"] if row["peer"] == "load_pretrained")
-    return next(row for row in rows if row["file"] == "float32")
-
-
 def overhead(kind: str) -> Callable[[Section], float]:
     return lambda section: section["rows"][0][kind]["median"]
 
@@ -123,10 +117,6 @@ CLAIMS = (
     Claim("Fashion-MNIST, an epoch: as PyTorch", "fashion epoch", faster_than("torch"), None),
     Claim("Depthwise 7 × 7 on 56 × 56 × 96, the slowest of forward and both gradients", "kernels",
           slowest_kernel("depthwise 7 × 7 on 56"), 110, unit="GFLOP/s"),
-    Claim("A file of 350 M parameters becomes a model: the safetensors library's time to read it, "
-          "times", "loading convnext_xlarge", lambda s: _loaded(s)["least"], 1.5, at_most=True),
-    Claim("… its memory, of the file's size", "loading convnext_xlarge",
-          lambda s: _loaded(s)["grown"], 1.1, at_most=True),
     Claim("With NumPy alone, ConvNeXt-T, batch 8: PyTorch channels_last's time, times", T8,
           slower_than(LAST), 2.0, at_most=True),
 )  # fmt: skip
