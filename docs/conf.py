@@ -33,11 +33,12 @@ extensions = [
     "exercises",
     "figures",
     "house",
+    "live",
     "notebooks",
     "source_links",
     "variant_pages",
 ]
-exclude_patterns = ["_build", "_ext", "_templates"]
+exclude_patterns = ["_build", "_ext", "_templates", "live"]
 templates_path = ["_templates"]
 
 # --- pages -------------------------------------------------------------------------------------
@@ -48,6 +49,8 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = -1  # the machine may be busy
 nb_merge_streams = True
+
+live_pyodide = "local"  # a published site may name Pyodide's CDN, see _ext/live.py
 
 # --- reference ---------------------------------------------------------------------------------
 
@@ -65,6 +68,7 @@ numpydoc_xref_param_type = False
 html_theme = "furo"
 html_title = f"minigrad {release}"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["minigrad.css"]
 html_math_renderer = "mathml"
 html_copy_source = False

@@ -23,6 +23,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx_design.dropdown import DropdownDirective
+from sphinx_design.shared import create_component
 
 
 class Exercise(SphinxDirective):
@@ -51,6 +52,22 @@ class Teacher(DropdownDirective):
         return super().run_with_defaults()
 
 
+def closed(title: str, content: nodes.Node) -> nodes.Element:
+    """Return what the directive ``dropdown`` makes."""
+    return create_component(
+        "dropdown",
+        opened=False,
+        type="dropdown",
+        has_title=True,
+        icon=None,
+        chevron=None,
+        container_classes=["solution", "sd-mb-3"],
+        title_classes=[],
+        body_classes=[],
+        children=[nodes.rubric("", title), content],
+    )
+
+
 class Cells(SphinxTransform):
     """Number a page's exercises, close its solutions, carry its checks unseen for live.py."""
 
@@ -65,8 +82,7 @@ class Cells(SphinxTransform):
             box[0].insert(0, nodes.Text(f"Exercise {name}: "))
         for cell in list(self.document.findall(nodes.container)):
             if "tag_solution" in cell["classes"]:
-                cell["hide_mode"] = "all"
-                cell["prompt_show"] = cell["prompt_hide"] = "Solution"
+                cell.replace_self(closed("Solution", cell.deepcopy()))
             elif "tag_check" in cell["classes"]:
                 source = escape(next(cell.findall(nodes.literal_block)).astext(), quote=False)
                 unseen = f'<pre class="check" hidden>{source}</pre>'

@@ -1,0 +1,196 @@
+"""Live cells: the code of a page can be changed and run, by Pyodide in the reader's browser.
+
+The page's side is the npm package in docs/live. This file builds it, and lays beside it what it
+asks for: Pyodide, NumPy for Pyodide, minigrad and hypothesis as wheels. The setting `live_pyodide`
+says where readers get Pyodide and NumPy: "local", from this site, or the address of a folder that
+has them, such as https://cdn.jsdelivr.net/pyodide/v0.27.7/full/. Without npm pages are static.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "docs" / "live"
+PYODIDE = SOURCE / "node_modules" / "pyodide"
+RUNTIME = ("pyodide.mjs", "pyodide.asm.js", "pyodide.asm.wasm", "python_stdlib.zip")
+SHIPPED = {".py", ".npz", ".txt"}  # of minigrad: a browser has no use for CUDA sources and stubs
+CDN = "https://cdn.jsdelivr.net/pyodide/v{version}/full/"
+
+logger = logging.getLogger(__name__)
+
+
+def build(app: Sphinx) -> None:
+    """Put everything below _static/live, in folders named by what is in them."""
+    app.env.live = None  # the folder of the page's script
+    if app.builder.format != "html":
+        return
+    if not shutil.which("npm"):
+        logger.info("live cells: there is no npm here, so the pages stay static")
+        return
+    target = Path(app.outdir, "_static", "live")
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        app.env.live = assemble(target, app.config.live_pyodide, app.config.version)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or ""
+        logger.warning("live cells: the pages stay static: %s\n%s", error, said)
+
+
+def assemble(target: Path, where: str, version: str) -> str:
+    """Fill a folder with all that live pages load; return the name of the script's own."""
+    hidden = SOURCE / "node_modules" / ".package-lock.json"
+    if not hidden.exists() or hidden.stat().st_mtime < newest("package-lock.json"):
+        command("npm", "ci", "--no-audit", "--no-fund", cwd=SOURCE)
+    lock = json.loads((PYODIDE / "pyodide-lock.json").read_text())
+    numpy = lock["packages"]["numpy"]
+    if where == "local":
+        where = f"../pyodide-{lock['info']['version']}/"
+        folder = target / where[3:]
+        folder.mkdir(parents=True)
+        for name in RUNTIME:
+            shutil.copy(PYODIDE / name, folder)
+        shutil.copy(numpy_wheel(numpy, lock["info"]["version"]), folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary)
+        shutil.copytree(SOURCE / "src", made, dirs_exist_ok=True, ignore=only(".py", ".css"))
+        command("npx", "esbuild", "src/live.js", "src/worker.js", f"--outdir={made}", "--bundle",
+                "--splitting", "--format=esm", "--minify", f"--define:PYODIDE={json.dumps(where)}",
+                cwd=SOURCE)  # fmt: skip
+        wheels = [minigrad_wheel(made, version), *copied(other_wheels(), made)]
+        lock["packages"] = {"numpy": numpy} | {w.name.split("-")[0]: entry(w) for w in wheels}
+        lock["packages"]["hypothesis"]["depends"] = ["sortedcontainers"]
+        (made / "lock.json").write_text(json.dumps(lock))
+        name = digest(made)
+        shutil.copytree(made, target / name)
+    return name
+
+
+def command(*words: str, cwd: Path) -> None:
+    """Run a program; what it says of a failure is in the error."""
+    subprocess.run(words, cwd=cwd, check=True, capture_output=True, text=True)
+
+
+def newest(*names: str) -> float:
+    """Return when the last changed of some files of docs/live was changed."""
+    return max((SOURCE / name).stat().st_mtime for name in names)
+
+
+def only(*suffixes: str) -> Any:
+    """Return what makes `copytree` copy files with these endings alone."""
+    return lambda folder, names: [n for n in names if Path(n).suffix not in suffixes]
+
+
+def copied(files: list[Path], folder: Path) -> list[Path]:
+    """Copy files into a folder, and return their new paths."""
+    return [Path(shutil.copy(file, folder)) for file in files]
+
+
+def digest(folder: Path) -> str:
+    """Return a name made of a folder's content: another content is another address."""
+    hashed = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        hashed.update(file.name.encode() + b"\0" + file.read_bytes())
+    return hashed.hexdigest()[:12]
+
+
+def entry(wheel: Path) -> dict[str, Any]:
+    """Return what Pyodide's lock file says of a wheel that lies beside it."""
+    name, version, *_ = wheel.name.split("-")
+    return {
+        "name": name,
+        "version": version,
+        "file_name": wheel.name,
+        "install_dir": "site",
+        "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        "package_type": "package",
+        "imports": [name],
+        "depends": [],
+        "unvendored_tests": False,
+    }
+
+
+def minigrad_wheel(folder: Path, version: str) -> Path:
+    """Make a wheel of this tree; the same tree makes the same file."""
+    wheel = folder / f"minigrad-{version}-py3-none-any.whl"
+    about = f"minigrad-{version}.dist-info"
+    tree = sorted(f for f in (ROOT / "minigrad").rglob("*") if f.suffix in SHIPPED)
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for file in tree:
+            archive.writestr(zipped(str(file.relative_to(ROOT))), file.read_bytes())
+        archive.writestr(
+            zipped(f"{about}/METADATA"),
+            f"Metadata-Version: 2.1\nName: minigrad\nVersion: {version}\n",
+        )
+        archive.writestr(
+            zipped(f"{about}/WHEEL"),
+            "Wheel-Version: 1.0\nGenerator: docs\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(zipped(f"{about}/RECORD"), "")
+    return wheel
+
+
+def zipped(name: str) -> zipfile.ZipInfo:
+    """Return the head of a compressed file without a date."""
+    head = zipfile.ZipInfo(name)
+    head.compress_type = zipfile.ZIP_DEFLATED
+    return head
+
+
+def other_wheels() -> list[Path]:
+    """Return the wheels of wheels.txt, downloaded once."""
+    folder = SOURCE / "wheels"
+    wanted = re.findall(r"^([\w-]+)==(\S+)", (SOURCE / "wheels.txt").read_text(), re.MULTILINE)
+    names = [f"{name}-{version}-*.whl" for name, version in wanted]
+    if not all(any(folder.glob(name)) for name in names):
+        command(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                "--require-hashes", "--dest", "wheels", "-r", "wheels.txt", cwd=SOURCE)  # fmt: skip
+    return [next(folder.glob(name)) for name in names]
+
+
+def numpy_wheel(known: dict[str, Any], version: str) -> Path:
+    """Return Pyodide's own build of NumPy: beside this repository, or from its CDN, once."""
+    name = known["file_name"]
+    shared, ours = ROOT.parent / "shared" / "live" / name, SOURCE / "wheels" / name
+    for file in (shared, ours):
+        if file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == known["sha256"]:
+            return file
+    with urllib.request.urlopen(CDN.format(version=version) + name, timeout=60) as answer:
+        data = answer.read()
+    if (found := hashlib.sha256(data).hexdigest()) != known["sha256"]:
+        raise OSError(f"{name}: sha256 is {found}, Pyodide's lock file says {known['sha256']}")
+    ours.parent.mkdir(exist_ok=True)
+    ours.write_bytes(data)
+    return ours
+
+
+def enliven(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Give the script to a page that has code cells."""
+    cells = doctree.findall(nodes.container) if doctree and app.env.live else ()
+    if any(cell.get("nb_element") == "cell_code" for cell in cells):
+        app.add_css_file(f"live/{app.env.live}/live.css")
+        app.add_js_file(f"live/{app.env.live}/live.js", type="module")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the setting and the two steps."""
+    app.add_config_value("live_pyodide", "local", "html", str)
+    app.connect("builder-inited", build)
+    app.connect("html-page-context", enliven)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
