@@ -138,6 +138,19 @@ def fast() -> None:
         np.testing.assert_allclose(compiled, pick("gelu", x)(x), rtol=1e-5, atol=1e-6)
 
 
+def keras() -> None:
+    """Weights in Keras's files, which come back."""
+    import minigrad as mg
+    import minigrad.models as models
+
+    model = models.ConvNeXt(num_classes=2, depths=(1,), dims=(8,))
+    with tempfile.TemporaryDirectory() as folder:
+        for naming, name in (("keras", "a.weights.h5"), ("keras_h5", "a.h5")):
+            path = Path(folder, name)
+            mg.io.save_keras(models.export_state_dict(model, naming), path)
+            assert models.load_pretrained(None, path, strict=True)[1].naming == naming
+
+
 def onnx() -> None:
     import minigrad as mg
 

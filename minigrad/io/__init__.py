@@ -2,6 +2,7 @@
 
 from minigrad.io.atomic import atomic_write, remove_leftovers, write_text
 from minigrad.io.checkpoint import Checkpoint, read_checkpoint
+from minigrad.io.keras_file import save_keras
 from minigrad.io.nested import building, load, load_weights, save
 from minigrad.io.safetensors import load_file, save_file
 from minigrad.io.torch_file import save_torch
@@ -17,6 +18,7 @@ __all__ = [
     "remove_leftovers",
     "save",
     "save_file",
+    "save_keras",
     "save_torch",
     "write_text",
 ]

@@ -14,6 +14,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import io, models
+from minigrad.cli import main
 from tests.parity.procedural import image, weights
 
 SIZES: dict[str, Any] = {"depths": (1, 1, 2, 1), "dims": (8, 12, 16, 20), "num_classes": 10}
@@ -205,6 +206,30 @@ def test_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, array in models.export_state_dict(model, "keras").items():
             out[name] = array
     theirs.load_weights(file)
+    found = theirs(x.transpose(0, 2, 3, 1).astype(np.float32)).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.needs("torch", "keras", "h5py")
+@pytest.mark.parametrize("naming", ["keras", "keras_h5"])
+def test_a_converted_file_is_read_by_keras(
+    naming: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `minigrad convert` writes, `load_weights` takes, of either kind."""
+    monkeypatch.setitem(os.environ, "KERAS_BACKEND", "torch")
+    library("keras")
+    from keras.src.applications import convnext
+
+    model, x, expected = ours()
+    theirs = convnext.ConvNeXt(
+        depths=list(SIZES["depths"]), projection_dims=list(SIZES["dims"]), weights=None,
+        classes=10, input_shape=(64, 64, 3), include_preprocessing=False,
+        classifier_activation=None, name="another_name",
+    )  # fmt: skip
+    io.save(model.state_dict(), tmp_path / "a.safetensors")
+    out = tmp_path / ("b.weights.h5" if naming == "keras" else "b.h5")
+    assert main(["convert", str(tmp_path / "a.safetensors"), str(out), "--to", naming]) == 0
+    theirs.load_weights(out)
     found = theirs(x.transpose(0, 2, 3, 1).astype(np.float32)).detach().numpy()
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
 

@@ -152,6 +152,8 @@ class Naming:
         How many of the last parts of a path are looked at, where the first ones vary.
     path : callable, optional
         Gives the whole path where the rows have its last parts.
+    order : callable, optional
+        What to sort paths by, where it matters in which order weights are written.
     licence : str, optional
         Of all weights that are published under these names.
     eps : float, optional
@@ -164,6 +166,7 @@ class Naming:
     rows: tuple[Row, ...]
     tail: int | None = None
     path: Callable[[str], str] = str
+    order: Callable[[str], Any] | None = None
     licence: str | None = None
     eps: float | None = None
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -257,6 +260,8 @@ class Naming:
                     raise OptionError(
                         f"the naming {self.name!r} has no {key}, which must be zero then; it is not"
                     )
+        if self.order is not None:
+            theirs = {key: theirs[key] for key in sorted(theirs, key=self.order)}
         return theirs | dict(self.constants)
 
 

@@ -240,6 +240,28 @@ def keras_path(key: str) -> str:
     return f"{nested}/{nested}/{key}" if nested != group else f"{group}/{key}"
 
 
+KERAS_PARTS = ("depthwise_conv", "layernorm", "pointwise_conv_1", "pointwise_conv_2", "layer_scale")
+
+
+def keras_order(path: str) -> tuple[int, int, int]:
+    """Return where a weight's layer stands in the network: older files are read by position.
+
+    Examples
+    --------
+    >>> names = ("net_head_dense", "net_stage_1_block_0_layernorm", "net_downsampling_block_0")
+    >>> sorted(names, key=keras_order)
+    ['net_downsampling_block_0', 'net_stage_1_block_0_layernorm', 'net_head_dense']
+    """
+    group = path.partition("/")[0]
+    if found := re.search(r"_stage_(\d+)_block_(\d+)_(\w+)", group):
+        return 2 * int(found[1]) + 1, int(found[2]), KERAS_PARTS.index(found[3])
+    if found := re.search(r"_downsampling_block_(\d+)", group):
+        return 2 * int(found[1]) + 2, 0, 0
+    ends = ("_stem", "_head_layernorm", "_head_dense")
+    number = next(n for n, end in enumerate(ends) if group.endswith(end))
+    return (10**9 if number else 0), number, 0
+
+
 KERAS_LAYERS = rows("""
     downsample_layers.0.0.weight     stem_conv/kernel  o i * = * i o
     downsample_layers.0.0.bias       stem_conv/bias
@@ -267,6 +289,7 @@ KERAS_H5 = Naming(  # the files that keras.applications downloads
     prefixed("{name}_", KERAS_LAYERS),
     tail=2,
     path=keras_path,
+    order=keras_order,
 )
 KERAS = Naming(  # Keras 3's own files: a layer's class, and how many of it were before
     "keras",
