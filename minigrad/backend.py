@@ -100,6 +100,11 @@ def get_xp(x: Any) -> Any:
     """Return the namespace of `x`: numpy, cupy, or `minigrad.ops` for a Tensor.
 
     This is what lets one formula serve plain arrays and differentiable tensors alike.
+
+    Examples
+    --------
+    >>> get_xp(np.zeros(1)) is np
+    True
     """
     try:
         return _namespaces[x.__class__]
@@ -113,7 +118,13 @@ def get_xp(x: Any) -> Any:
 
 
 def is_array(x: Any) -> bool:
-    """Return whether `x` is an array of any library, or a tensor."""
+    """Return whether `x` is an array of any library, or a tensor.
+
+    Examples
+    --------
+    >>> is_array(np.zeros(1)), is_array([0.0])
+    (True, False)
+    """
     kind = type(x)
     return (
         kind in _namespaces
@@ -193,7 +204,13 @@ def namespace(device: str | None) -> Any:
 
 
 def device_of(array: Array) -> Device:
-    """Return where `array` lives."""
+    """Return where `array` lives.
+
+    Examples
+    --------
+    >>> device_of(np.zeros(1))
+    'cpu'
+    """
     if isinstance(array, np.ndarray):
         return CPU
     return Device(f"cuda:{array.device.id}")
@@ -204,6 +221,12 @@ def to_device(array: Array, device: str | None) -> Array:
 
     The order of its axes in memory is kept (CuPy by itself would write C order), so channels-last
     images stay channels-last.
+
+    Examples
+    --------
+    >>> a = np.zeros(1)
+    >>> to_device(a, "cpu") is a
+    True
     """
     device = Device(device)
     place = device_of(array)
@@ -429,7 +452,14 @@ def _has_compiler() -> bool:
 
 
 def kernels_in_use() -> str:
-    """Return ``"fast"`` if the CPU kernels are compiled ones, ``"reference"`` if they are NumPy."""
+    """Return ``"fast"`` if the CPU kernels are compiled ones, ``"reference"`` if they are NumPy.
+
+    Examples
+    --------
+    >>> with use_kernels("reference"):
+    ...     kernels_in_use()
+    'reference'
+    """
     return "fast" if _wanted[0] == "fast" and _has_compiler() else "reference"
 
 

@@ -67,7 +67,15 @@ def tensor(
 
 
 def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Turn `data` into a tensor, sharing memory where dtype and device already fit."""
+    """Turn `data` into a tensor, sharing memory where dtype and device already fit.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> a = np.zeros(2)
+    >>> mg.as_tensor(a).array is a
+    True
+    """
     if not isinstance(data, Tensor):
         if not hasattr(data, "dtype") or isinstance(data, np.generic):
             return tensor(data, dtype, device)
@@ -103,6 +111,12 @@ def from_dlpack(source: Any) -> Tensor:
     """Wrap any object with ``__dlpack__`` (a torch or CuPy tensor, an array) without a copy.
 
     NumPy 2.0 makes such memory read-only; from 2.1 on it can be changed in place.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.from_dlpack(np.ones(2))
+    tensor([1., 1.], dtype=float64)
     """
     if not hasattr(source, "__dlpack_device__"):
         raise DTypeError(

@@ -87,7 +87,14 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def is_floating(dtype: DType) -> bool:
-    """Return True for float16, bfloat16, float32 and float64."""
+    """Return True for float16, bfloat16, float32 and float64.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> is_floating(mg.float16), is_floating(mg.int64)
+    (True, False)
+    """
     try:
         return dtype.kind == "f" or (dtype.kind == "V" and dtype.name == "bfloat16")
     except AttributeError:

@@ -205,7 +205,15 @@ _replayed: ContextVar[Generator | None] = ContextVar("minigrad.replayed", defaul
 
 
 def default_generator() -> Generator:
-    """Return the generator that draws where none is given."""
+    """Return the generator that draws where none is given.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> _ = mg.manual_seed(7)
+    >>> default_generator().initial_seed()
+    7
+    """
     return _replayed.get() or _default
 
 
@@ -234,22 +242,57 @@ def manual_seed(seed: int) -> Generator:
 
 
 def seed() -> int:
-    """Give the default generator a seed from the operating system; returns the seed."""
+    """Give the default generator a seed from the operating system; returns the seed.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.seed() == mg.initial_seed()
+    True
+    """
     return default_generator().seed()
 
 
 def initial_seed() -> int:
-    """Return the seed that the default generator's stream started with."""
+    """Return the seed that the default generator's stream started with.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> _ = mg.manual_seed(7)
+    >>> mg.initial_seed()
+    7
+    """
     return default_generator().initial_seed()
 
 
 def get_rng_state() -> Tensor:
-    """Return the place of the default generator in its stream (uint8)."""
+    """Return the place of the default generator in its stream (uint8).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> state = mg.get_rng_state()
+    >>> first = mg.rand(2)
+    >>> mg.set_rng_state(state)
+    >>> mg.equal(mg.rand(2), first)
+    True
+    """
     return default_generator().get_state()
 
 
 def set_rng_state(state: Tensor | Array) -> None:
-    """Set the default generator back to a place that `get_rng_state` recorded."""
+    """Set the default generator back to a place that `get_rng_state` recorded.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> state = mg.get_rng_state()
+    >>> first = mg.rand(2)
+    >>> mg.set_rng_state(state)
+    >>> mg.equal(mg.rand(2), first)
+    True
+    """
     default_generator().set_state(state)
 
 
@@ -331,12 +374,26 @@ def randn(
 
 
 def rand_like(x: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
-    """Return `rand` with the shape, dtype and device of `x`."""
+    """Return `rand` with the shape, dtype and device of `x`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.rand_like(mg.zeros(2, 3)).shape
+    (2, 3)
+    """
     return rand(x.shape, generator=generator, dtype=dtype or x.dtype, device=x.device)
 
 
 def randn_like(x: Tensor, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
-    """Return `randn` with the shape, dtype and device of `x`."""
+    """Return `randn` with the shape, dtype and device of `x`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.randn_like(mg.zeros(2, 3)).shape
+    (2, 3)
+    """
     return randn(x.shape, generator=generator, dtype=dtype or x.dtype, device=x.device)
 
 
@@ -369,7 +426,14 @@ def randint(
 
 
 def randint_like(x: Tensor, low: int, high: int | None = None, *, dtype: Any = None) -> Tensor:
-    """Return `randint` with the shape, dtype and device of `x`."""
+    """Return `randint` with the shape, dtype and device of `x`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.randint_like(mg.zeros(3), 0, 2).shape
+    (3,)
+    """
     low, high = (0, low) if high is None else (low, high)
     return randint(low, high, x.shape, dtype=dtype or x.dtype, device=x.device)
 
@@ -400,7 +464,15 @@ def uniform(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return floats drawn uniformly from [low, high)."""
+    """Return floats drawn uniformly from [low, high).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.random.uniform(-1, 1, (100,))
+    >>> bool(x.abs().max() <= 1)
+    True
+    """
     if low > high:
         raise OptionError(f"uniform: low {low} is above high {high}")
     shape, wanted = _size("uniform", (size,)), _float_dtype("uniform", dtype)

@@ -117,7 +117,17 @@ class ConvNeXt(models.ConvNeXt):
 
 
 class ConvNeXtV2(ConvNeXt):
-    """ConvNeXt V2 with the same choices: GRN in every block, and no layer scale."""
+    """ConvNeXt V2 with the same choices: GRN in every block, and no layer scale.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> model = ConvNeXtV2(
+    ...     num_classes=10, depths=(1, 1), dims=(8, 16), activation="relu"
+    ... )
+    >>> model(mg.ones(1, 3, 32, 32)).shape
+    (1, 10)
+    """
 
     def __init__(
         self,
@@ -130,7 +140,13 @@ class ConvNeXtV2(ConvNeXt):
 
 
 def named(name: str, **options: Any) -> ConvNeXt:
-    """Build a model of a size that `minigrad.models` knows by name, such as "convnextv2_atto"."""
+    """Build a model of a size that `minigrad.models` knows by name, such as "convnextv2_atto".
+
+    Examples
+    --------
+    >>> named("convnextv2_atto", num_classes=10).dims
+    (40, 80, 160, 320)
+    """
     entry = find(name)
     depths, dims = SIZES[entry.name]
     build = ConvNeXtV2 if entry.name.startswith("convnextv2") else ConvNeXt

@@ -187,7 +187,14 @@ class ConvNeXtV1(Model):
 
 
 class ConvNeXtV2(ConvNeXtV1):
-    """ConvNeXt V2 as a Keras model; parameters as `ConvNeXtV1`."""
+    """ConvNeXt V2 as a Keras model; parameters as `ConvNeXtV1`.
+
+    Examples
+    --------
+    >>> model = ConvNeXtV2.from_variant("atto", num_classes=10, input_shape=(64, 64, 3))
+    >>> model.output_shape
+    (None, 10)
+    """
 
     GRN = True
     MODEL_VARIANTS: ClassVar[Sizes] = _sizes(
@@ -202,7 +209,14 @@ def create_convnext_v1(
     pretrained: bool | Any = False,
     **options: Any,
 ) -> ConvNeXtV1:
-    """Build a ConvNeXt V1; parameters as `ConvNeXtV1.from_variant`."""
+    """Build a ConvNeXt V1; parameters as `ConvNeXtV1.from_variant`.
+
+    Examples
+    --------
+    >>> model = create_convnext_v1("cifar10", num_classes=10, input_shape=(32, 32, 3))
+    >>> model.output_shape
+    (None, 10)
+    """
     return ConvNeXtV1.from_variant(variant, num_classes, input_shape, pretrained, **options)
 
 
@@ -213,5 +227,12 @@ def create_convnext_v2(
     pretrained: bool | Any = False,
     **options: Any,
 ) -> ConvNeXtV1:
-    """Build a ConvNeXt V2; parameters as `ConvNeXtV1.from_variant`."""
+    """Build a ConvNeXt V2; parameters as `ConvNeXtV1.from_variant`.
+
+    Examples
+    --------
+    >>> model = create_convnext_v2("cifar10", num_classes=10, input_shape=(32, 32, 3))
+    >>> model.output_shape
+    (None, 10)
+    """
     return ConvNeXtV2.from_variant(variant, num_classes, input_shape, pretrained, **options)

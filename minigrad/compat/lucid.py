@@ -84,6 +84,13 @@ class ConvNeXt_V2(models.ConvNeXtV2):
         Of the last block.
     **options
         Of `minigrad.models.ConvNeXtV2`; unknown ones raise.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> model = ConvNeXt_V2(10, [1, 1, 1, 1], [4, 8, 8, 8], drop_path=0.1)
+    >>> model(mg.randn(1, 3, 32, 32)).shape
+    (1, 10)
     """
 
     def __init__(

@@ -107,7 +107,7 @@ def _variant(name: str, variant: str) -> Callable[..., Model]:
     Returns
     -------
     Model
-        With ``pyramid_outputs``, ``count_params()``, ``compile``, ``fit`` …
+        With ``pyramid_outputs``, ``count_params()``, ``compile``, ``fit`` and so on.
     """
     return build
 
@@ -184,7 +184,16 @@ def ConvNeXtBackbone(
 
 
 def ConvNeXtBackboneV2(*, layer_scale_init_value: float | None = None, **options: Any) -> Model:
-    """Build a trunk of ConvNeXt V2; parameters as `ConvNeXtBackbone`."""
+    """Build a trunk of ConvNeXt V2; parameters as `ConvNeXtBackbone`.
+
+    Examples
+    --------
+    >>> model = ConvNeXtBackboneV2(
+    ...     depths=(1, 1), projection_dims=(4, 8), input_shape=(64, 32, 3)
+    ... )
+    >>> model.output_shape
+    (None, 8, 4, 8)
+    """
     return ConvNeXtBackbone(grn=True, layer_scale_init_value=layer_scale_init_value, **options)
 
 
@@ -214,7 +223,7 @@ def _segmentor(name: str, kind: type[models.UNet]) -> Callable[..., Model]:
     **options
         Of `minigrad.models.{kind.__name__}`: ``encoder_name`` or ``encoder`` (a model of this
         module will do), ``encoder_depth``, ``num_classes``, ``decoder_filters``, ``head_upsample``,
-        ``classifier_activation`` …
+        ``classifier_activation`` and so on.
     """
     return build
 

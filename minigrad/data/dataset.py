@@ -79,6 +79,17 @@ class Dataset(Protocol):
     image is a float32 array of shape (C, H, W) (or (C, L), (C, D, H, W)), usually in [0, 1];
     the label is the number of its class. Where the class names are known, an attribute `classes`
     holds them in order.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> class Squares(mg.data.Dataset):
+    ...     def __len__(self):
+    ...         return 3
+    ...     def __getitem__(self, index):
+    ...         return float(index), index**2
+    >>> Squares()[2]
+    (2.0, 4)
     """
 
     def __len__(self) -> int: ...

@@ -32,6 +32,15 @@ def read_idx(path: str | Path) -> NDArray[Any]:
     ------
     DataError
         Naming the file, what was expected and what was found.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "a.idx")
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
+    ...     read_idx(path)
+    array([7, 8, 9], dtype=uint8)
     """
     mend = "delete it and fetch it again"
     with opened(path, unpack=True) as source:

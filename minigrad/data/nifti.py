@@ -65,7 +65,15 @@ _NIBABEL = (".hdr", ".img", ".mgh", ".mgz", ".mnc", ".par", ".rec", ".head", ".b
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume, and where in space it lies."""
+    """A volume, and where in space it lies.
+
+    Examples
+    --------
+    >>> affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    >>> volume = Volume(np.zeros((4, 4, 2)), affine, (1.0, 1.0, 3.0))
+    >>> volume.array.shape, volume.spacing
+    ((4, 4, 2), (1.0, 1.0, 3.0))
+    """
 
     array: NDArray[Any]
     """The numbers."""

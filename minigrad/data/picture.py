@@ -50,6 +50,16 @@ def read_image(path: str | Path, channels: int = 3, frame: int | None = None) ->
         array does not have that many channels.
     MissingExtra
         If Pillow is needed and not installed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from minigrad.viz import save_png
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "a.png")
+    ...     save_png(path, np.full((4, 6), 255, np.uint8))
+    ...     read_image(path, channels=1).shape
+    (1, 4, 6)
     """
     path = Path(path)
     array = path.suffix.lower() == ".npy"

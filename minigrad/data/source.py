@@ -17,7 +17,14 @@ __all__ = ["ImageSpec", "Source", "Split"]
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a model must know about the images it gets."""
+    """What a model must know about the images it gets.
+
+    Examples
+    --------
+    >>> spec = ImageSpec(("cat", "dog"), 1, 32, mean=(0.5,), std=(0.2,))
+    >>> spec.channels, spec.classes
+    (1, ('cat', 'dog'))
+    """
 
     classes: tuple[str, ...]
     channels: int

@@ -63,7 +63,13 @@ class Compose:
 
 
 class ToFloat:
-    """Turn integer pixels into float32 by the rule of `pixel_scale`; leave floats as they are."""
+    """Turn integer pixels into float32 by the rule of `pixel_scale`; leave floats as they are.
+
+    Examples
+    --------
+    >>> ToFloat()(np.array([0, 255], np.uint8), np.random.default_rng(0))
+    array([0., 1.], dtype=float32)
+    """
 
     def __call__(self, image: NDArray[Any], rng: Rng) -> Image:
         return to_float(image)
@@ -118,6 +124,12 @@ class RandomCrop:
         Largest shift.
     value : float, default 0
         What the border is filled with.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> RandomCrop(padding=1)(np.ones((1, 4, 4), np.float32), rng).shape
+    (1, 4, 4)
     """
 
     def __init__(self, padding: int, value: float = 0.0) -> None:
@@ -138,7 +150,14 @@ class RandomCrop:
 
 
 class RandomHorizontalFlip:
-    """Mirror the last axis with probability `p`."""
+    """Mirror the last axis with probability `p`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> RandomHorizontalFlip(1.0)(np.ones((1, 4, 4), np.float32), rng).shape
+    (1, 4, 4)
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = _probability("RandomHorizontalFlip", p)
@@ -166,6 +185,12 @@ class RandomErasing:
     -----
     Zhong et al., "Random Erasing Data Augmentation", 2017. The sides of the box are drawn so that
     its expected aspect ratio is 1 within (0.3, 3.3).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> RandomErasing(1.0)(np.ones((1, 4, 4), np.float32), rng).shape
+    (1, 4, 4)
     """
 
     def __init__(
@@ -194,7 +219,14 @@ class RandomErasing:
 
 
 class Resize:
-    """Scale the shorter side to `size` (int), or both sides to `size` (height, width)."""
+    """Scale the shorter side to `size` (int), or both sides to `size` (height, width).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> Resize(8)(np.ones((1, 4, 4), np.float32), rng).shape
+    (1, 8, 8)
+    """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         self.size = size
@@ -211,7 +243,14 @@ class Resize:
 
 
 class CenterCrop:
-    """Cut the middle `size` × `size` out of the image."""
+    """Cut the middle `size` × `size` out of the image.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> CenterCrop(2)(np.ones((1, 4, 4), np.float32), rng).shape
+    (1, 2, 2)
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -238,6 +277,12 @@ class RandomResizedCrop:
         Side of the result.
     area : (float, float), default (0.08, 1)
         Smallest and largest share of the image; the aspect ratio lies in (3/4, 4/3).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> RandomResizedCrop(2)(np.ones((1, 4, 4), np.float32), rng).shape
+    (1, 2, 2)
     """
 
     def __init__(self, size: int, area: tuple[float, float] = (0.08, 1.0)) -> None:
@@ -277,6 +322,11 @@ def resize(
     levels : int, optional
         Round to that many steps between 0 and 1 after the width, and again after the height, and
         stay there: with 255, what Pillow does to bytes.
+
+    Examples
+    --------
+    >>> resize(np.ones((1, 4, 4), np.float32), (8, 6)).shape
+    (1, 8, 6)
     """
     if interpolation not in _INTERPOLATIONS:
         raise unknown("interpolation", interpolation, _INTERPOLATIONS)

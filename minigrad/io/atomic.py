@@ -69,7 +69,14 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Remove what writers of a file, or of any file in a folder, left behind when killed."""
+    """Remove what writers of a file, or of any file in a folder, left behind when killed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     remove_leftovers(folder)  # there are none
+    """
     path = Path(path)
     folder, name = path, ".*"
     if not path.is_dir():
@@ -83,7 +90,16 @@ def remove_leftovers(path: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path` atomically, as UTF-8."""
+    """Write `text` to `path` atomically, as UTF-8.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(pathlib.Path(folder, "a.txt"), "text")
+    ...     pathlib.Path(folder, "a.txt").read_text()
+    'text'
+    """
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 

@@ -90,6 +90,16 @@ def load(path: str | Path) -> Any:
     ------
     DataError
         If the file is missing, truncated or malformed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import minigrad as mg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "state.safetensors")
+    ...     mg.io.save({"step": 3, "weights": [mg.ones(2)]}, path)
+    ...     mg.io.load(path)
+    {'step': 3, 'weights': [tensor([1., 1.])]}
     """
     return unpack(path, *load_file(path))
 
@@ -116,6 +126,16 @@ def load_weights(path: str | Path) -> dict[str, Any]:
     ------
     DataError
         If the file is missing or damaged, or holds something else.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import minigrad as mg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "layer.safetensors")
+    ...     mg.io.save(mg.nn.Linear(2, 3).state_dict(), path)
+    ...     sorted(mg.io.load_weights(path))
+    ['bias', 'weight']
     """
     state = load(path)
     if isinstance(state, dict):

@@ -56,6 +56,15 @@ def save_file(
     ------
     DataError
         If the format cannot hold an array, a name or the metadata, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "a.safetensors")
+    ...     save_file({"x": np.arange(3)}, path, {"from": "here"})
+    ...     load_file(path)
+    ({'x': array([0, 1, 2])}, {'from': 'here'})
     """
     if not isinstance(arrays, Mapping):
         raise DataError(f"safetensors: arrays by name are stored, not a {type(arrays).__name__}")
@@ -100,6 +109,15 @@ def load_file(path: str | Path) -> tuple[Arrays, dict[str, str]]:
     ------
     DataError
         If the file is missing, truncated or malformed; the message says where.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "a.safetensors")
+    ...     save_file({"x": np.arange(3)}, path, {"from": "here"})
+    ...     load_file(path)
+    ({'x': array([0, 1, 2])}, {'from': 'here'})
     """
     with opened(path) as source:
         return read_safetensors(source)

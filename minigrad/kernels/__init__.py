@@ -131,5 +131,14 @@ def fall_back(reason: str, folder: str = "cpu") -> None:
 
 
 def is_compiled(name: str, x: Any) -> bool:
-    """Return True if `pick` gives a compiled version of kernel `name` for arrays like `x`."""
+    """Return True if `pick` gives a compiled version of kernel `name` for arrays like `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minigrad.backend import use_kernels
+    >>> with use_kernels("reference"):
+    ...     is_compiled("gelu", np.zeros(1))
+    False
+    """
     return _compiled(name, get_xp(x)) is not None

@@ -177,7 +177,13 @@ def _join(cells: Tensor) -> Tensor:
 
 
 def patch_grid(sides: Sequence[int], patch: int) -> tuple[int, ...]:
-    """Return how many patches lie along every side; refuse sides that do not divide."""
+    """Return how many patches lie along every side; refuse sides that do not divide.
+
+    Examples
+    --------
+    >>> patch_grid((224, 192), 32)
+    (7, 6)
+    """
     if not sides or patch < 1 or any(n % patch or not n for n in sides):
         raise ShapeError(
             f"images of {'×'.join(map(str, sides))} do not divide into patches of side {patch}; "
@@ -227,6 +233,14 @@ class MaskedEncoder(Module):
         Whose layers are used; its final norm and head are not.
     grn_statistic : {"batch", "sample"}
         Over which visible positions GRN takes its norms.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> model = mg.models.ConvNeXtV2(1, 10, depths=(1,), dims=(8,), patch_size=2)
+    >>> encoder = MaskedEncoder(model)
+    >>> len(encoder.stages)
+    1
     """
 
     def __init__(self, model: ConvNeXt, grn_statistic: str = "batch") -> None:

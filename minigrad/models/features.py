@@ -31,7 +31,14 @@ class Trunk(Protocol):
 
 
 class Feature(NamedTuple):
-    """One map of the pyramid."""
+    """One map of the pyramid.
+
+    Examples
+    --------
+    >>> import minigrad.models as models
+    >>> models.ConvNeXt(depths=(1,), dims=(8,)).feature_info[0]
+    Feature(name='P1', channels=8, reduction=4, module='stages.0')
+    """
 
     name: str  # "P1" is the finest
     channels: int

@@ -130,6 +130,7 @@ class ModuleList(_List[Module], remembers=False):
     Parameters
     ----------
     modules : iterable of Module, optional
+        The first members.
 
     Examples
     --------
@@ -156,6 +157,7 @@ class ParameterList(_List[Parameter], remembers=False):
     Parameters
     ----------
     values : iterable of Parameter or Tensor, optional
+        The first members.
 
     Examples
     --------
@@ -251,6 +253,7 @@ class ModuleDict(_Dict[Module], remembers=False):
     Parameters
     ----------
     modules : mapping of str to Module, optional
+        The first members, by name.
 
     Examples
     --------
@@ -267,6 +270,7 @@ class ParameterDict(_Dict[Parameter], remembers=False):
     Parameters
     ----------
     values : mapping of str to Parameter or Tensor, optional
+        The first members, by name.
 
     Examples
     --------

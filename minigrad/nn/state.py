@@ -40,6 +40,14 @@ class LoadReport(_Keys):
         Names whose values were copied.
     mismatched : dict of str to (tuple of int, tuple of int)
         Names whose shapes differ: the value's, and the module's.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> layer = mg.nn.Linear(2, 3)
+    >>> report = layer.load_state_dict({"bias": mg.zeros(3)}, strict=False)
+    >>> report.loaded, report.missing, report.complete
+    (('bias',), ('weight',), False)
     """
 
     loaded: tuple[str, ...]

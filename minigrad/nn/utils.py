@@ -123,6 +123,15 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         Whose gradients are clipped; those without one are skipped.
     clip_value : float
         Largest absolute value allowed.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.ones(2, requires_grad=True)
+    >>> (w * mg.tensor([5.0, -0.5])).sum().backward()
+    >>> mg.optim.clip_grad_value_([w], 1.0)
+    >>> w.grad
+    tensor([ 1. , -0.5])
     """
     for grad in _grads(parameters):
         grad.clamp_(-clip_value, clip_value)

@@ -64,7 +64,14 @@ logical_xor = _comparison("logical_xor", "xor")
 
 @operation("minigrad Tensor numpy")
 def logical_not(x: Tensor) -> Tensor:
-    """Return ``not x`` elementwise, as booleans."""
+    """Return ``not x`` elementwise, as booleans.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.logical_not(mg.tensor([0, 3]))
+    tensor([ True, False])
+    """
     array = check_tensor("logical_not", x).array
     return constant(get_xp(array).logical_not(array))
 
@@ -96,7 +103,14 @@ bitwise_xor = _bitwise("bitwise_xor", "^", inplace=True)
 
 @operation()
 def bitwise_not(x: Tensor) -> Tensor:
-    """Return ``~x``, for booleans and integers."""
+    """Return ``~x``, for booleans and integers.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.bitwise_not(mg.tensor([True, False]))
+    tensor([False,  True])
+    """
     x = check_tensor("bitwise_not", x)
     if x.is_floating_point():
         raise DTypeError(f"bitwise_not: ~x takes booleans or integers, not {x.dtype}")
@@ -161,7 +175,14 @@ trunc = _rounding("trunc", "every element without its fraction", "minigrad Tenso
 
 @operation("minigrad Tensor numpy")
 def sign(x: Tensor) -> Tensor:
-    """Return -1, 0 or 1, the sign of every element, 0 for NaN; its gradient is zero."""
+    """Return -1, 0 or 1, the sign of every element, 0 for NaN; its gradient is zero.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.sign(mg.tensor([-3.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
     x = check_tensor("sign", x)
     if x.dtype == dtypes.bool_:
         return constant(x.array.copy())
@@ -170,13 +191,27 @@ def sign(x: Tensor) -> Tensor:
 
 @operation(inplace=True)
 def round(x: Tensor, decimals: int = 0) -> Tensor:
-    """Return every element rounded to `decimals` places, halves to even; its gradient is zero."""
+    """Return every element rounded to `decimals` places, halves to even; its gradient is zero.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.round(mg.tensor([0.5, 1.5, 2.4]))
+    tensor([0., 2., 2.])
+    """
     return Rounding(lambda xp, a: xp.round(a, decimals), "round")(_number("round", x))
 
 
 @operation()
 def frac(x: Tensor) -> Tensor:
-    """Return the fractional part of every element."""
+    """Return the fractional part of every element.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.frac(mg.tensor([-0.5, 1.25]))
+    tensor([-0.5 ,  0.25])
+    """
     x = check_tensor("frac", x)
     return x - trunc(x)
 
@@ -185,7 +220,14 @@ def frac(x: Tensor) -> Tensor:
 def isclose(
     x: Tensor, y: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """Return True where ``|x - y| <= atol + rtol * |y|``."""
+    """Return True where ``|x - y| <= atol + rtol * |y|``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.isclose(mg.tensor([1.0, 2.0]), mg.tensor([1.0, 2.1]))
+    tensor([ True, False])
+    """
     a, b = check_tensor("isclose", x).array, check_tensor("isclose", y).array
     return constant(get_xp(a).isclose(a, b, rtol, atol, equal_nan=equal_nan))
 
@@ -194,12 +236,26 @@ def isclose(
 def allclose(
     x: Tensor, y: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
-    """Return True if `isclose` holds everywhere."""
+    """Return True if `isclose` holds everywhere.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.allclose(mg.ones(2), mg.ones(2) + 1e-7)
+    True
+    """
     return bool(isclose(x, y, rtol, atol, equal_nan).array.all())
 
 
 @operation()
 def equal(x: Tensor, y: Tensor) -> bool:
-    """Return True if both have the same shape and the same elements."""
+    """Return True if both have the same shape and the same elements.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.equal(mg.ones(2), mg.ones(2)), mg.equal(mg.ones(2), mg.ones(3))
+    (True, False)
+    """
     a, b = check_tensor("equal", x).array, check_tensor("equal", y).array
     return a.shape == b.shape and bool((a == b).all())

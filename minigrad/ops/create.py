@@ -74,7 +74,14 @@ def zeros(
 def ones(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return a tensor of ones; see `zeros`."""
+    """Return a tensor of ones; see `zeros`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.ones(3)
+    tensor([1., 1., 1.])
+    """
     return _filled("ones", size, 1.0, dtype, device, requires_grad)
 
 
@@ -82,7 +89,14 @@ def ones(
 def empty(
     *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return a tensor whose values are arbitrary; see `zeros`."""
+    """Return a tensor whose values are arbitrary; see `zeros`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.empty(2, 3).shape
+    (2, 3)
+    """
     xp = backend.namespace(device)
     chosen = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)
     with backend.guard(device):
@@ -98,7 +112,15 @@ def full(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return a tensor filled with `fill_value`, whose type decides the dtype; see `zeros`."""
+    """Return a tensor filled with `fill_value`, whose type decides the dtype; see `zeros`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
     size = size if isinstance(size, (tuple, list)) else (size,)
     return _filled("full", tuple(size), fill_value, dtype, device, requires_grad)
 
@@ -111,7 +133,14 @@ def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -
 def zeros_like(
     x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return zeros of the shape, dtype and device of `x`."""
+    """Return zeros of the shape, dtype and device of `x`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.zeros_like(mg.tensor([1, 2]))
+    tensor([0, 0])
+    """
     return _like(x, 0, dtype, device, requires_grad)
 
 
@@ -119,7 +148,14 @@ def zeros_like(
 def ones_like(
     x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return ones of the shape, dtype and device of `x`."""
+    """Return ones of the shape, dtype and device of `x`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.ones_like(mg.zeros(2))
+    tensor([1., 1.])
+    """
     return _like(x, 1, dtype, device, requires_grad)
 
 
@@ -127,7 +163,14 @@ def ones_like(
 def empty_like(
     x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return arbitrary values of the shape, dtype and device of `x`."""
+    """Return arbitrary values of the shape, dtype and device of `x`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.empty_like(mg.zeros(2, dtype=mg.int64)).dtype
+    dtype('int64')
+    """
     return empty(
         x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
     )
@@ -142,7 +185,14 @@ def full_like(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return `fill_value` in the shape, dtype and device of `x`."""
+    """Return `fill_value` in the shape, dtype and device of `x`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.full_like(mg.zeros(2), 0.5)
+    tensor([0.5, 0.5])
+    """
     return _like(x, fill_value, dtype, device, requires_grad)
 
 
@@ -197,7 +247,14 @@ def linspace(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return `steps` evenly spaced numbers from `start` to `end`, both included."""
+    """Return `steps` evenly spaced numbers from `start` to `end`, both included.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
     if steps < 0:
         raise ShapeError(f"linspace: the number of steps cannot be negative, got {steps}")
     xp = backend.namespace(device)
@@ -217,7 +274,15 @@ def eye(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return an (n, m) matrix with ones on the diagonal; `m` defaults to `n`."""
+    """Return an (n, m) matrix with ones on the diagonal; `m` defaults to `n`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     check_size("eye", (n, n if m is None else m))
     xp = backend.namespace(device)
     dtype = dtypes.default_dtype[0] if dtype is None else dtypes.to_dtype(dtype)

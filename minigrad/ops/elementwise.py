@@ -152,7 +152,14 @@ class Logaddexp(Binary):
 
 
 class Exp(Function):
-    """``e ** x``; its derivative is itself."""
+    """``e ** x``; its derivative is itself.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.exp(mg.tensor([0.0, 1.0]))
+    tensor([1.    , 2.7183])
+    """
 
     saves_output = True
 
@@ -164,7 +171,14 @@ class Exp(Function):
 
 
 class Exp2(Function):
-    """``2 ** x``."""
+    """``2 ** x``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.exp2(mg.tensor([0.0, 3.0]))
+    tensor([1., 8.])
+    """
 
     saves_output = True
 
@@ -176,7 +190,14 @@ class Exp2(Function):
 
 
 class Expm1(Function):
-    """``e ** x - 1``, accurate near 0."""
+    """``e ** x - 1``, accurate near 0.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.expm1(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 1.7183])
+    """
 
     saves_output = True
 
@@ -188,7 +209,14 @@ class Expm1(Function):
 
 
 class Log(Function):
-    """Natural logarithm."""
+    """Natural logarithm.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.log(mg.tensor([1.0, 2.0]))
+    tensor([0.    , 0.6931])
+    """
 
     saves = (0,)
 
@@ -200,7 +228,14 @@ class Log(Function):
 
 
 class Log2(Function):
-    """Logarithm to base 2."""
+    """Logarithm to base 2.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.log2(mg.tensor([1.0, 8.0]))
+    tensor([0., 3.])
+    """
 
     saves = (0,)
 
@@ -212,7 +247,14 @@ class Log2(Function):
 
 
 class Log10(Function):
-    """Logarithm to base 10."""
+    """Logarithm to base 10.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.log10(mg.tensor([1.0, 1000.0]))
+    tensor([0., 3.])
+    """
 
     saves = (0,)
 
@@ -224,7 +266,14 @@ class Log10(Function):
 
 
 class Log1p(Function):
-    """``log(1 + x)``, accurate near 0."""
+    """``log(1 + x)``, accurate near 0.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.log1p(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.6931])
+    """
 
     saves = (0,)
 
@@ -236,7 +285,14 @@ class Log1p(Function):
 
 
 class Sqrt(Function):
-    """Square root."""
+    """Square root.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.sqrt(mg.tensor([4.0, 9.0]))
+    tensor([2., 3.])
+    """
 
     saves_output = True
 
@@ -248,7 +304,14 @@ class Sqrt(Function):
 
 
 class Rsqrt(Function):
-    """``1 / sqrt(x)``."""
+    """``1 / sqrt(x)``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.rsqrt(mg.tensor([4.0, 16.0]))
+    tensor([0.5 , 0.25])
+    """
 
     several_steps = True
     saves_output = True
@@ -273,7 +336,14 @@ class Square(Function):
 
 
 class Reciprocal(Function):
-    """``1 / x``."""
+    """``1 / x``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.reciprocal(mg.tensor([2.0, 4.0]))
+    tensor([0.5 , 0.25])
+    """
 
     saves_output = True
 
@@ -290,7 +360,14 @@ def sign_of(x: Any, dtype: dtypes.DType) -> Any:
 
 
 class Abs(Function):
-    """Absolute value; derivative 0 at 0 and at NaN."""
+    """Absolute value; derivative 0 at 0 and at NaN.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.abs(mg.tensor([-1.5, 2.0]))
+    tensor([1.5, 2. ])
+    """
 
     saves = (0,)
 
@@ -302,7 +379,14 @@ class Abs(Function):
 
 
 class Sin(Function):
-    """Sine (radians)."""
+    """Sine (radians).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.sin(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8415])
+    """
 
     saves = (0,)
 
@@ -314,7 +398,14 @@ class Sin(Function):
 
 
 class Cos(Function):
-    """Cosine (radians)."""
+    """Cosine (radians).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.cos(mg.tensor([0.0, 1.0]))
+    tensor([1.    , 0.5403])
+    """
 
     saves = (0,)
 
@@ -326,7 +417,14 @@ class Cos(Function):
 
 
 class Tan(Function):
-    """Tangent (radians)."""
+    """Tangent (radians).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.tan(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 1.5574])
+    """
 
     saves_output = True
 
@@ -338,7 +436,14 @@ class Tan(Function):
 
 
 class Asin(Function):
-    """Inverse sine."""
+    """Inverse sine.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.asin(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 1.5708])
+    """
 
     saves = (0,)
 
@@ -350,7 +455,14 @@ class Asin(Function):
 
 
 class Acos(Function):
-    """Inverse cosine."""
+    """Inverse cosine.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.acos(mg.tensor([0.0, 1.0]))
+    tensor([1.5708, 0.    ])
+    """
 
     saves = (0,)
 
@@ -362,7 +474,14 @@ class Acos(Function):
 
 
 class Atan(Function):
-    """Inverse tangent."""
+    """Inverse tangent.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.atan(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.7854])
+    """
 
     saves = (0,)
 
@@ -374,7 +493,14 @@ class Atan(Function):
 
 
 class Sinh(Function):
-    """Hyperbolic sine."""
+    """Hyperbolic sine.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.sinh(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 1.1752])
+    """
 
     saves = (0,)
 
@@ -386,7 +512,14 @@ class Sinh(Function):
 
 
 class Cosh(Function):
-    """Hyperbolic cosine."""
+    """Hyperbolic cosine.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.cosh(mg.tensor([0.0, 1.0]))
+    tensor([1.    , 1.5431])
+    """
 
     saves = (0,)
 
@@ -398,7 +531,14 @@ class Cosh(Function):
 
 
 class Tanh(Function):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.tanh(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.7616])
+    """
 
     saves_output = True
 
@@ -410,7 +550,14 @@ class Tanh(Function):
 
 
 class Sigmoid(Function):
-    """Logistic function ``1 / (1 + exp(-x))``, without overflow for any x."""
+    """Logistic function ``1 / (1 + exp(-x))``, without overflow for any x.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.sigmoid(mg.tensor([0.0, 2.0]))
+    tensor([0.5   , 0.8808])
+    """
 
     several_steps = True
     saves_output = True
@@ -425,7 +572,14 @@ class Sigmoid(Function):
 
 
 class Erf(Function):
-    """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``."""
+    """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.erf(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8427])
+    """
 
     saves = (0,)
 
@@ -437,7 +591,14 @@ class Erf(Function):
 
 
 class Asinh(Function):
-    """Inverse hyperbolic sine."""
+    """Inverse hyperbolic sine.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.asinh(mg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8814])
+    """
 
     several_steps = True
     saves = (0,)
@@ -450,7 +611,14 @@ class Asinh(Function):
 
 
 class Acosh(Function):
-    """Inverse hyperbolic cosine."""
+    """Inverse hyperbolic cosine.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.acosh(mg.tensor([1.0, 2.0]))
+    tensor([0.   , 1.317])
+    """
 
     several_steps = True
     saves = (0,)
@@ -463,7 +631,14 @@ class Acosh(Function):
 
 
 class Atanh(Function):
-    """Inverse hyperbolic tangent."""
+    """Inverse hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.atanh(mg.tensor([0.0, 0.5]))
+    tensor([0.    , 0.5493])
+    """
 
     several_steps = True
     saves = (0,)
@@ -476,7 +651,14 @@ class Atanh(Function):
 
 
 class Erfinv(Function):
-    """Inverse of the error function, on (-1, 1)."""
+    """Inverse of the error function, on (-1, 1).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.erfinv(mg.tensor([0.0, 0.5]))
+    tensor([0.    , 0.4769])
+    """
 
     several_steps = True
     saves_output = True
@@ -560,7 +742,8 @@ def _unary(
         return op()(x if keeps_integers else floating(x))
 
     function.__name__ = function.__qualname__ = op.name
-    function.__doc__ = f"""{op.__doc__}
+    summary, _, example = (op.__doc__ or "").rstrip().partition("\n\n    Examples\n")
+    function.__doc__ = f"""{summary}
 
     Parameters
     ----------
@@ -571,6 +754,9 @@ def _unary(
     -------
     Tensor
         Of the shape of `x`.
+
+    Examples
+{example}
     """
     return operation(homes, **declared)(function)
 
@@ -605,7 +791,14 @@ erf = _unary(Erf, "minigrad Tensor numpy")
 
 @operation("minigrad Tensor numpy")
 def square(x: TensorLike) -> Tensor:
-    """Return ``x * x``."""
+    """Return ``x * x``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.square(mg.tensor([2.0, -3.0]))
+    tensor([4., 9.])
+    """
     x = x if isinstance(x, Tensor) else Tensor(x)
     return Square()(cast(x, dtypes.int64) if x.dtype == dtypes.bool_ else x)
 
@@ -621,6 +814,12 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
     ------
     DTypeError
         If an integer tensor is raised to a negative integer.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.pow(mg.tensor([2.0, 3.0]), 3)
+    tensor([ 8., 27.])
     """
     if state.autocast is not None:
         x, exponent = obey("pow", x, exponent)
@@ -644,19 +843,43 @@ def pow(x: TensorLike, exponent: TensorLike) -> Tensor:
 
 @operation("minigrad Tensor numpy")
 def maximum(x: TensorLike, y: TensorLike) -> Tensor:
-    """Return the elementwise larger of two; NaN wins; ties share the gradient."""
+    """Return the elementwise larger of two; NaN wins; ties share the gradient.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x, y = mg.tensor([1.0, 4.0]), mg.tensor([3.0, 2.0])
+    >>> mg.maximum(x, y)
+    tensor([3., 4.])
+    """
     return Maximum()(x, y)
 
 
 @operation("minigrad Tensor numpy")
 def minimum(x: TensorLike, y: TensorLike) -> Tensor:
-    """Return the elementwise smaller of two; NaN wins; ties share the gradient."""
+    """Return the elementwise smaller of two; NaN wins; ties share the gradient.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x, y = mg.tensor([1.0, 4.0]), mg.tensor([3.0, 2.0])
+    >>> mg.minimum(x, y)
+    tensor([1., 2.])
+    """
     return Minimum()(x, y)
 
 
 @operation(numpy="arctan2")
 def atan2(y: TensorLike, x: TensorLike) -> Tensor:
-    """Return the angle of the point (x, y) in (-pi, pi]."""
+    """Return the angle of the point (x, y) in (-pi, pi].
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x, y = mg.tensor([1.0, 4.0]), mg.tensor([3.0, 2.0])
+    >>> mg.atan2(x, y)
+    tensor([0.3218, 1.1071])
+    """
     return Atan2()(y, x)
 
 
@@ -715,6 +938,13 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
     ------
     DTypeError
         If the condition is not boolean.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor([-1.0, 2.0])
+    >>> mg.where(x > 0, x, 0.0)
+    tensor([0., 2.])
     """
     if not isinstance(condition, Tensor):
         condition = check_tensor("where", condition)
@@ -734,7 +964,14 @@ def where(condition: Tensor, x: TensorLike = None, y: TensorLike = None) -> Any:
 
 @operation(inplace=True)
 def lerp(start: Tensor, end: Tensor, weight: TensorLike) -> Tensor:
-    """Return ``start + weight * (end - start)``, exact at both ends."""
+    """Return ``start + weight * (end - start)``, exact at both ends.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.lerp(mg.tensor([0.0, 10.0]), mg.tensor([4.0, 20.0]), 0.25)
+    tensor([ 1. , 12.5])
+    """
     return rounded_once(_lerp, start, end, weight)
 
 
@@ -749,13 +986,27 @@ def _lerp(start: Any, end: Any, weight: Any) -> Tensor:
 
 @operation()
 def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
-    """Return ``x + value * a * b``."""
+    """Return ``x + value * a * b``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.addcmul(mg.ones(1), mg.tensor([2.0]), mg.tensor([3.0]), value=0.5)
+    tensor([4.])
+    """
     return rounded_once(lambda x, a, b: x + times(a, value) * b, x, a, b)
 
 
 @operation()
 def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: Number = 1) -> Tensor:
-    """Return ``x + value * a / b``."""
+    """Return ``x + value * a / b``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.addcdiv(mg.ones(1), mg.tensor([6.0]), mg.tensor([3.0]), value=0.5)
+    tensor([2.])
+    """
     return rounded_once(lambda x, a, b: x + times(a, value) / b, x, a, b)
 
 
@@ -789,13 +1040,27 @@ def logaddexp(x: TensorLike, y: TensorLike) -> Tensor:
 
 @operation(inplace=True)
 def clamp_min(x: Tensor, min: TensorLike) -> Tensor:
-    """Return `x`, and `min` where it is smaller; see `clamp`."""
+    """Return `x`, and `min` where it is smaller; see `clamp`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.clamp_min(mg.tensor([1.0, 4.0]), 2.0)
+    tensor([2., 4.])
+    """
     return clamp(x, min=min)
 
 
 @operation(inplace=True)
 def clamp_max(x: Tensor, max: TensorLike) -> Tensor:
-    """Return `x`, and `max` where it is larger; see `clamp`."""
+    """Return `x`, and `max` where it is larger; see `clamp`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.clamp_max(mg.tensor([1.0, 4.0]), 2.0)
+    tensor([1., 2.])
+    """
     return clamp(x, max=max)
 
 

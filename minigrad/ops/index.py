@@ -591,7 +591,14 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
 
 @operation()
 def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """Return a copy of `x` with the entries `index` along `dim` replaced by those of `source`."""
+    """Return a copy of `x` with the entries `index` along `dim` replaced by those of `source`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.index_copy(mg.zeros(3), 0, mg.tensor([2, 0]), mg.tensor([5.0, 7.0]))
+    tensor([7., 0., 5.])
+    """
     x, source = check_tensor("index_copy", x), check_tensor("index_copy", source)
     dim = check_dim("index_copy", dim, x.ndim)
     array = _check_vector("index_copy", index, x, dim)
@@ -601,7 +608,14 @@ def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
 
 @operation(inplace=True)
 def index_fill(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
-    """Return a copy of `x` with the entries `index` along `dim` set to `value`."""
+    """Return a copy of `x` with the entries `index` along `dim` set to `value`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.index_fill(mg.zeros(3), 0, mg.tensor([2, 0]), 9.0)
+    tensor([9., 0., 9.])
+    """
     x = check_tensor("index_fill", x)
     dim = check_dim("index_fill", dim, x.ndim)
     array = _check_vector("index_fill", index, x, dim)
@@ -739,7 +753,14 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = Fals
 
 @operation()
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """Return the indices that sort `x` along `dim`; see `sort`."""
+    """Return the indices that sort `x` along `dim`; see `sort`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.argsort(mg.tensor([3.0, 1.0, 2.0]))
+    tensor([1, 2, 0])
+    """
     x = check_tensor("argsort", x)
     return constant(_order(x.array, check_dim("argsort", dim, x.ndim), descending))
 

@@ -115,7 +115,16 @@ def _of_ndim(name: str, *operands: tuple[Tensor, int]) -> None:
 
 @operation()
 def mm(x: Tensor, y: Tensor) -> Tensor:
-    """Product of two matrices: (n, k) times (k, m)."""
+    """Product of two matrices: (n, k) times (k, m).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> a = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> mg.mm(a, a)
+    tensor([[ 7., 10.],
+            [15., 22.]])
+    """
     x, y = check_tensor("mm", x), check_tensor("mm", y)
     _of_ndim("mm", (x, 2), (y, 2))
     return matmul(x, y)
@@ -123,7 +132,14 @@ def mm(x: Tensor, y: Tensor) -> Tensor:
 
 @operation()
 def bmm(x: Tensor, y: Tensor) -> Tensor:
-    """Products of two batches of matrices: (b, n, k) times (b, k, m)."""
+    """Products of two batches of matrices: (b, n, k) times (b, k, m).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.bmm(mg.ones(5, 2, 3), mg.ones(5, 3, 4)).shape
+    (5, 2, 4)
+    """
     x, y = check_tensor("bmm", x), check_tensor("bmm", y)
     _of_ndim("bmm", (x, 3), (y, 3))
     if x.shape[0] != y.shape[0]:
@@ -133,7 +149,15 @@ def bmm(x: Tensor, y: Tensor) -> Tensor:
 
 @operation()
 def mv(x: Tensor, v: Tensor) -> Tensor:
-    """Product of a matrix (n, k) and a vector (k,)."""
+    """Product of a matrix (n, k) and a vector (k,).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> a = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> mg.mv(a, mg.ones(2))
+    tensor([3., 7.])
+    """
     x, v = check_tensor("mv", x), check_tensor("mv", v)
     _of_ndim("mv", (x, 2), (v, 1))
     return matmul(x, v)
@@ -159,7 +183,14 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
 
 @operation()
 def inner(x: Tensor, y: Tensor) -> Tensor:
-    """Inner products over the last axes of both."""
+    """Inner products over the last axes of both.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.inner(mg.tensor([1.0, 2.0]), mg.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
     x, y = check_tensor("inner", x), check_tensor("inner", y)
     if not x.ndim or not y.ndim:
         return arithmetic.mul(x, y)
@@ -184,7 +215,16 @@ def outer(x: Tensor, y: Tensor) -> Tensor:
 
 @operation(autocast=HALF)
 def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """Return ``beta * bias + alpha * (x @ y)``."""
+    """Return ``beta * bias + alpha * (x @ y)``.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> a = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> mg.addmm(mg.ones(2), a, a)
+    tensor([[ 8., 11.],
+            [16., 23.]])
+    """
     if state.autocast is not None:
         bias, x, y = obey("addmm", bias, x, y)
     return arithmetic.add(arithmetic.mul(bias, beta), arithmetic.mul(mm(x, y), alpha))
@@ -192,7 +232,15 @@ def addmm(bias: Tensor, x: Tensor, y: Tensor, *, beta: float = 1, alpha: float =
 
 @operation()
 def trace(x: Tensor) -> Tensor:
-    """Sum of the diagonal of a matrix."""
+    """Sum of the diagonal of a matrix.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> a = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> mg.trace(a)
+    tensor(5.)
+    """
     x = check_tensor("trace", x)
     _of_ndim("trace", (x, 2))
     return diagonal(x).sum()

@@ -301,13 +301,27 @@ _CLASSES = {
 
 @operation("minigrad")
 def is_tensor(x: Any) -> bool:
-    """Return True if `x` is a Tensor."""
+    """Return True if `x` is a Tensor.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.is_tensor(mg.zeros(1)), mg.is_tensor(np.zeros(1))
+    (True, False)
+    """
     return isinstance(x, Tensor)
 
 
 @operation("minigrad")
 def is_floating_point(x: Tensor) -> bool:
-    """Return True if the elements of `x` are of a floating type."""
+    """Return True if the elements of `x` are of a floating type.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.is_floating_point(mg.zeros(1)), mg.is_floating_point(mg.tensor([1]))
+    (True, False)
+    """
     return x.is_floating_point()
 
 

@@ -29,7 +29,15 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @operation("numpy", also="amax")
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Maximum over `axis` (numpy.max); ties share the gradient."""
+    """Maximum over `axis` (numpy.max); ties share the gradient.
+
+    Examples
+    --------
+    >>> amax(np.array([1.0, 3.0]))
+    Traceback (most recent call last):
+        ...
+    NameError: name 'amax' is not defined
+    """
     return reduce.amax(x, () if axis is None else axis, keepdims)
 
 

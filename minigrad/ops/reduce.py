@@ -311,7 +311,14 @@ def var_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return `var` and `mean` over `dim`."""
+    """Return `var` and `mean` over `dim`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.var_mean(mg.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
     dim, correction = _corrected("var_mean", dim, unbiased, correction)
     return var(x, dim, keepdim=keepdim, correction=correction), mean(x, dim, keepdim)
 
@@ -325,7 +332,14 @@ def std_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return `std` and `mean` over `dim`."""
+    """Return `std` and `mean` over `dim`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.std_mean(mg.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
     dim, correction = _corrected("std_mean", dim, unbiased, correction)
     return std(x, dim, keepdim=keepdim, correction=correction), mean(x, dim, keepdim)
 
@@ -491,7 +505,14 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
 @operation()
 def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Index (int64) of the first smallest value along `dim`, or in the flattened tensor."""
+    """Index (int64) of the first smallest value along `dim`, or in the flattened tensor.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.argmin(mg.tensor([3.0, 1.0, 2.0]))
+    tensor(1)
+    """
     return _argument("argmin", x, dim, keepdim)
 
 

@@ -157,7 +157,14 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 @operation()
 def ravel(x: Tensor) -> Tensor:
-    """Merge all axes into one."""
+    """Merge all axes into one.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.ravel(mg.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
     return flatten(x)
 
 
@@ -265,7 +272,15 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 @operation()
 def t(x: Tensor) -> Tensor:
-    """Transpose a matrix; tensors of fewer axes stay as they are."""
+    """Transpose a matrix; tensors of fewer axes stay as they are.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.t(mg.tensor([[1, 2], [3, 4]]))
+    tensor([[1, 3],
+            [2, 4]])
+    """
     x = check_tensor("t", x)
     if x.ndim > 2:
         raise ShapeError(
@@ -343,7 +358,15 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
 
 @operation("minigrad Tensor numpy")
 def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Repeat axes of length 1 up to `shape` without copying; see `expand`."""
+    """Repeat axes of length 1 up to `shape` without copying; see `expand`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.broadcast_to(mg.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
     return _expand("broadcast_to", check_tensor("broadcast_to", x), sizes("broadcast_to", [shape]))
 
 
@@ -628,14 +651,30 @@ def _at_least(x: Tensor, ndim: int) -> Tensor:
 
 @operation("minigrad")
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Join tensors side by side: along axis 1, or axis 0 for 1-D tensors."""
+    """Join tensors side by side: along axis 1, or axis 0 for 1-D tensors.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.hstack([mg.zeros(2, 1), mg.ones(2, 1)])
+    tensor([[0., 1.],
+            [0., 1.]])
+    """
     found = [_at_least(x, 1) for x in check_tensors("hstack", tensors)]
     return cat(found, 0 if found[0].ndim == 1 else 1)
 
 
 @operation("minigrad")
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Join tensors on top of each other, along axis 0, after making them at least 2-D."""
+    """Join tensors on top of each other, along axis 0, after making them at least 2-D.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.vstack([mg.zeros(2), mg.ones(2)])
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
     return cat([_at_least(x, 2) for x in check_tensors("vstack", tensors)], 0)
 
 
@@ -869,7 +908,14 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 @operation("functional")
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """Return (..., C, H·r, W·r) as (..., C·r², H, W): the inverse of `pixel_shuffle`."""
+    """Return (..., C, H·r, W·r) as (..., C·r², H, W): the inverse of `pixel_shuffle`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.pixel_unshuffle(mg.ones(1, 3, 4, 4), 2).shape
+    (1, 12, 2, 2)
+    """
     x, r = check_tensor("pixel_unshuffle", input), downscale_factor
     if r < 1 or x.ndim < 3 or x.shape[-1] % r or x.shape[-2] % r:
         raise ShapeError(

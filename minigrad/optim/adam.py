@@ -132,6 +132,16 @@ class AdamW(Adam):
         Added to the root.
     weight_decay : float, default 0.01
         Relative shrinking per step and unit of learning rate.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.ones(2, requires_grad=True)
+    >>> optimizer = mg.optim.AdamW([w], lr=0.1, weight_decay=0.0)
+    >>> w.sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    tensor([0.9, 0.9])
     """
 
     decoupled = True

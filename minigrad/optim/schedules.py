@@ -46,6 +46,20 @@ class LRScheduler(Remembers):
         Number of `step` calls so far (PyTorch's name; it counts iterations as well).
     base_lrs : list of float
         Base rate of each group.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> class Halve(mg.optim.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [lr / 2**self.last_epoch for lr in self.base_lrs]
+    >>> w = mg.ones(1, requires_grad=True)
+    >>> optimizer = mg.optim.SGD([w], lr=0.1)
+    >>> schedule = Halve(optimizer)
+    >>> optimizer.step()
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.05]
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -147,8 +161,23 @@ class LambdaLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
+        The one whose rates are written.
     lr_lambda : callable or list of callable
         f, one for all groups or one for each.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.ones(1, requires_grad=True)
+    >>> optimizer = mg.optim.SGD([w], lr=0.1)
+    >>> schedule = mg.optim.LambdaLR(optimizer, lambda step: 1 / (step + 1))
+    >>> rates = []
+    >>> for _ in range(3):
+    ...     optimizer.step()
+    ...     schedule.step()
+    ...     rates.append(round(schedule.get_last_lr()[0], 4))
+    >>> rates
+    [0.05, 0.0333, 0.025]
     """
 
     def __init__(
@@ -183,10 +212,25 @@ class StepLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
+        The one whose rates are written.
     step_size : int
         Steps between two reductions.
     gamma : float, default 0.1
         Factor of each reduction.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.ones(1, requires_grad=True)
+    >>> optimizer = mg.optim.SGD([w], lr=0.1)
+    >>> schedule = mg.optim.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     optimizer.step()
+    ...     schedule.step()
+    ...     rates.append(round(schedule.get_last_lr()[0], 4))
+    >>> rates
+    [0.1, 0.05, 0.05, 0.025]
     """
 
     def __init__(
@@ -209,10 +253,25 @@ class CosineAnnealingLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
+        The one whose rates are written.
     T_max : int
         Steps from the base rate to `eta_min`.
     eta_min : float, default 0
         Smallest rate.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.ones(1, requires_grad=True)
+    >>> optimizer = mg.optim.SGD([w], lr=0.1)
+    >>> schedule = mg.optim.CosineAnnealingLR(optimizer, T_max=4)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     optimizer.step()
+    ...     schedule.step()
+    ...     rates.append(round(schedule.get_last_lr()[0], 4))
+    >>> rates
+    [0.0854, 0.05, 0.0146, 0.0]
     """
 
     def __init__(
@@ -346,6 +405,7 @@ class OneCycleLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
+        The one whose rates are written.
     max_lr : float or list of float
         Peak rate, for all groups or for each.
     total_steps : int, optional
@@ -366,6 +426,20 @@ class OneCycleLR(LRScheduler):
         The last rate is the first / final_div_factor.
     three_phase : bool, default False
         Fall to the first rate as fast as it rose, then to the last.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.ones(1, requires_grad=True)
+    >>> optimizer = mg.optim.SGD([w], lr=0.1, momentum=0.9)
+    >>> schedule = mg.optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=5)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     optimizer.step()
+    ...     schedule.step()
+    ...     rates.append(round(schedule.get_last_lr()[0], 4))
+    >>> rates
+    [0.095, 0.0611, 0.0188, 0.0]
     """
 
     def __init__(

@@ -59,7 +59,15 @@ def option(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """What every kind of run chooses, and how the choices are read and checked; immutable."""
+    """What every kind of run chooses, and how the choices are read and checked; immutable.
+
+    Examples
+    --------
+    >>> from minigrad.runs import TrainConfig
+    >>> config = TrainConfig.from_values({"epochs": 3})
+    >>> config.epochs, config.data
+    (3, 'digits')
+    """
 
     masks: ClassVar[bool] = False  # whether its data have a class for every position
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # what differs for a data set …
@@ -186,6 +194,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     ------
     DataError
         If the file is missing or not TOML; the line is named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.toml")
+    ...     _ = path.write_text("epochs = 3")
+    ...     read_toml(path)
+    {'epochs': 3}
     """
     with opened(path) as source:
         text = source.read(TOML_LIMIT + 1)

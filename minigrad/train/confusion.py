@@ -153,12 +153,27 @@ def mean_iou(output: Tensor, target: Tensor) -> float:
     """Return the mean IoU of one batch of scores (N, C, ...): a metric for `Trainer`.
 
     The mean over batches is not that over all positions; for that, use `ConfusionMatrix`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> scores = mg.tensor([[[9.0, 0.0], [0.0, 9.0]]])
+    >>> mean_iou(scores, mg.tensor([[0, 1]]))
+    1.0
     """
     return _of_batch(output, target).mean_iou()
 
 
 def mean_dice(output: Tensor, target: Tensor) -> float:
-    """Return the mean Dice of one batch of scores (N, C, ...): a metric for `Trainer`."""
+    """Return the mean Dice of one batch of scores (N, C, ...): a metric for `Trainer`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> scores = mg.tensor([[[9.0, 0.0], [0.0, 9.0]]])
+    >>> mean_dice(scores, mg.tensor([[0, 1]]))
+    1.0
+    """
     return _of_batch(output, target).mean_dice()
 
 

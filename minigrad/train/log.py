@@ -19,6 +19,13 @@ class Log(Callback):
 
     Both are rewritten from the trainer's history, atomically; so after a resume they hold
     every epoch once, even if the process was killed between a checkpoint and its log.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Log(folder).folder == Path(folder)
+    True
     """
 
     def __init__(self, folder: str | Path) -> None:

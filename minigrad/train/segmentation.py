@@ -12,7 +12,18 @@ __all__ = ["SegmentationTrainer"]
 
 
 class SegmentationTrainer(Trainer):
-    """A `Trainer` whose `evaluate` counts every position of the data once, whatever the batches."""
+    """A `Trainer` whose `evaluate` counts every position of the data once, whatever the batches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minigrad import data, nn
+    >>> samples = [(np.ones((1, 4, 4), np.float32), np.ones((4, 4), np.int64))] * 4
+    >>> loader = data.DataLoader(samples, batch_size=2)
+    >>> trainer = SegmentationTrainer(nn.Conv2d(1, 2, 1), "sgd")
+    >>> sorted(trainer.fit(loader, loader)[0])[-3:]
+    ['val_dice', 'val_iou', 'val_loss']
+    """
 
     def evaluate(self, loader: DataLoader) -> Row:
         """Return loss, mean IoU and mean Dice over all of `loader`, in evaluation mode."""

@@ -131,6 +131,7 @@ class Plot:
         Parameters
         ----------
         x, y : sequences of N numbers
+            Where they lie.
         classes : sequence of N ints, optional
             A colour and a shape for each class, the same in every plot.
         name : str, optional

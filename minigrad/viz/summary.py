@@ -51,6 +51,13 @@ class Summary:
         Parameters of the whole model, and those that require a gradient.
     macs : int
         Multiply-adds of convolutions and linear layers for one sample.
+
+    Examples
+    --------
+    >>> from minigrad import nn
+    >>> table = summary(nn.Linear(4, 2), (4,))
+    >>> table.params, table.trainable, table.macs
+    (10, 10, 8)
     """
 
     rows: list[Row]

@@ -145,7 +145,16 @@ def png(pixels: NDArray[np.uint8]) -> str:
 
 
 def save_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
-    """Write an image (H, W), (H, W, 3) or (H, W, 4) as a PNG file, atomically."""
+    """Write an image (H, W), (H, W, 3) or (H, W, 4) as a PNG file, atomically.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_png(Path(folder, "a.png"), np.zeros((2, 2), np.uint8))
+    ...     Path(folder, "a.png").read_bytes()[1:4]
+    b'PNG'
+    """
     with atomic_write(path) as file:
         file.write(encode_png(pixels))
 

@@ -72,7 +72,15 @@ class CategoricalCrossentropy(Crossentropy):
 
 
 class SparseCategoricalCrossentropy(Crossentropy):
-    """−log p of the class whose number is given, (…) or (…, 1)."""
+    """−log p of the class whose number is given, (…) or (…, 1).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> loss = SparseCategoricalCrossentropy(from_logits=True)
+    >>> loss(mg.zeros(2, 4), mg.tensor([0, 3]))
+    tensor(1.3863)
+    """
 
     name = "sparse_categorical_crossentropy"
 
@@ -84,7 +92,14 @@ class SparseCategoricalCrossentropy(Crossentropy):
 
 
 class BinaryCrossentropy(Crossentropy):
-    """−(t log p + (1 − t) log(1 − p)) of every output by itself."""
+    """−(t log p + (1 − t) log(1 − p)) of every output by itself.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> BinaryCrossentropy(from_logits=True)(mg.zeros(2, 1), mg.ones(2, 1))
+    tensor(0.6931)
+    """
 
     name = "binary_crossentropy"
 
@@ -99,7 +114,14 @@ class BinaryCrossentropy(Crossentropy):
 
 @dataclass(frozen=True)
 class MeanSquaredError:
-    """Mean of (output − target)²."""
+    """Mean of (output − target)².
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> MeanSquaredError()(mg.tensor([[1.0, 3.0]]), mg.zeros(1, 2))
+    tensor(5.)
+    """
 
     name: ClassVar[str] = "mean_squared_error"
 
@@ -109,7 +131,14 @@ class MeanSquaredError:
 
 @dataclass(frozen=True)
 class MeanAbsoluteError:
-    """Mean of |output − target|."""
+    """Mean of |output − target|.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> MeanAbsoluteError()(mg.tensor([[1.0, 4.0]]), mg.zeros(1, 2))
+    tensor(2.5)
+    """
 
     name: ClassVar[str] = "mean_absolute_error"
 
@@ -153,17 +182,17 @@ def find_loss(loss: Any, activation: str | None) -> Callable[[Tensor, Tensor], T
     activation : str or None
         What the model does to its logits.
 
+    Raises
+    ------
+    OptionError
+        If the name is unknown; the nearest is suggested.
+
     Warns
     -----
     UserWarning
         If the loss expects probabilities and gets logits, or the other way round. A name of Keras
         leaves open what comes, so the loss is then computed from the logits; an object is taken at
         its word.
-
-    Raises
-    ------
-    OptionError
-        If the name is unknown; the nearest is suggested.
     """
     logits = activation in (None, "linear", "none")
     if isinstance(loss, str):

@@ -30,7 +30,13 @@ FREE_SIDE = 224  # what `summary` puts in for a side that input_shape leaves ope
 
 
 class KerasTensor(NamedTuple):
-    """Shape and dtype of a result that is not computed yet; the first axis is the batch."""
+    """Shape and dtype of a result that is not computed yet; the first axis is the batch.
+
+    Examples
+    --------
+    >>> KerasTensor((None, 10))
+    <KerasTensor shape=(None, 10), dtype=float32>
+    """
 
     shape: Shape
     dtype: str = "float32"
@@ -43,7 +49,14 @@ UNKNOWN = ("epoch", "lr", "seconds", "train_smoothing", "val_smoothing")  # to K
 
 
 class History:
-    """What `Model.fit` returns: ``history`` has a list per number, one entry per epoch."""
+    """What `Model.fit` returns: ``history`` has a list per number, one entry per epoch.
+
+    Examples
+    --------
+    >>> rows = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.5}]
+    >>> History(rows).history
+    {'loss': [2.0, 1.5]}
+    """
 
     def __init__(self, rows: Sequence[Mapping[str, float]]) -> None:
         self.epoch = [int(row["epoch"]) - 1 for row in rows]

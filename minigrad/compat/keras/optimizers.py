@@ -59,7 +59,14 @@ def Adam(
     epsilon: float = 1e-7,
     global_clipnorm: float | None = None,
 ) -> Spec:
-    """Adam."""
+    """Adam.
+
+    Examples
+    --------
+    >>> from minigrad.compat import keras
+    >>> keras.optimizers.Adam(learning_rate=0.001)
+    Spec(name='adam', options={'lr': 0.001, 'betas': (0.9, 0.999), 'eps': 1e-07}, clip_norm=None)
+    """
     options = {"lr": learning_rate, "betas": (beta_1, beta_2), "eps": epsilon}
     return Spec("adam", options, global_clipnorm)
 
@@ -71,7 +78,14 @@ def SGD(
     nesterov: bool = False,
     global_clipnorm: float | None = None,
 ) -> Spec:
-    """Gradient descent, with momentum if wanted."""
+    """Gradient descent, with momentum if wanted.
+
+    Examples
+    --------
+    >>> from minigrad.compat import keras
+    >>> keras.optimizers.SGD(learning_rate=0.1)
+    Spec(name='sgd', options={'lr': 0.1, 'momentum': 0.0, 'nesterov': False}, clip_norm=None)
+    """
     options = {"lr": learning_rate, "momentum": momentum, "nesterov": nesterov}
     return Spec("sgd", options, global_clipnorm)
 
@@ -86,6 +100,11 @@ def find_optimizer(optimizer: Any) -> Any:
     ------
     OptionError
         If the name is unknown; the nearest is suggested.
+
+    Examples
+    --------
+    >>> find_optimizer("adamw").name
+    'adamw'
     """
     if not isinstance(optimizer, str):
         return optimizer

@@ -35,7 +35,15 @@ __all__ = [
 
 
 class Identity(Module):
-    """Return the input; takes and ignores any arguments, to stand in for any layer."""
+    """Return the input; takes and ignores any arguments, to stand in for any layer.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.ones(2)
+    >>> Identity()(x) is x
+    True
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -61,6 +69,12 @@ class ReLU(_InPlace):
     ----------
     inplace : bool, default False
         Whether the input itself is changed; so for all activations that have this argument.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReLU()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,35 +82,70 @@ class ReLU(_InPlace):
 
 
 class ReLU6(_InPlace):
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReLU6()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu6(x, self.inplace)
 
 
 class SELU(_InPlace):
-    """1.0507·ELU of alpha 1.6733 (Klambauer et al., 2017)."""
+    """1.0507·ELU of alpha 1.6733 (Klambauer et al., 2017).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> SELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.1113,  0.    ,  2.1014])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.selu(x, self.inplace)
 
 
 class Hardswish(_InPlace):
-    """x·min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)."""
+    """x·min(max(x + 3, 0), 6) / 6 (Howard et al., 2019).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Hardswish()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.3333,  0.    ,  1.6667])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.hardswish(x, self.inplace)
 
 
 class Hardsigmoid(_InPlace):
-    """min(max(x + 3, 0), 6) / 6."""
+    """min(max(x + 3, 0), 6) / 6.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Hardsigmoid()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.3333, 0.5   , 0.8333])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.hardsigmoid(x, self.inplace)
 
 
 class Mish(_InPlace):
-    """x·tanh(softplus(x)) (Misra, 2019)."""
+    """x·tanh(softplus(x)) (Misra, 2019).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Mish()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.3034,  0.    ,  1.944 ])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.mish(x, self.inplace)
@@ -109,6 +158,12 @@ class GELU(Module):
     ----------
     approximate : {"none", "tanh"}
         "none" is exact (erf); "tanh" is 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> GELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.1587,  0.    ,  1.9545])
     """
 
     def __init__(self, approximate: str = "none") -> None:
@@ -124,21 +179,42 @@ class GELU(Module):
 
 
 class SiLU(_InPlace):
-    """x·sigmoid(x), also called swish."""
+    """x·sigmoid(x), also called swish.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> SiLU()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.2689,  0.    ,  1.7616])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x, self.inplace)
 
 
 class Sigmoid(Module):
-    """1 / (1 + e⁻ˣ)."""
+    """1 / (1 + e⁻ˣ).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Sigmoid()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.2689, 0.5   , 0.8808])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.sigmoid(x)
 
 
 class Tanh(Module):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Tanh()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.7616,  0.    ,  0.964 ])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.tanh(x)
@@ -153,6 +229,12 @@ class Softplus(Module):
         Steepness.
     threshold : float, default 20
         Where the function is linear to rounding.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Softplus()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.3133, 0.6931, 2.1269])
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
@@ -172,6 +254,12 @@ class LeakyReLU(Module):
     ----------
     negative_slope : float, default 0.01
         Slope for negative x.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> LeakyReLU()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.01,  0.  ,  2.  ])
     """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -191,6 +279,12 @@ class ELU(Module):
     ----------
     alpha : float, default 1
         Minus the limit for x → −∞.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.6321,  0.    ,  2.    ])
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -204,7 +298,14 @@ class ELU(Module):
 
 
 class CELU(ELU):
-    """x where positive, alpha·(e^(x/alpha) − 1) elsewhere (Barron, 2017); parameters as `ELU`."""
+    """x where positive, alpha·(e^(x/alpha) − 1) elsewhere (Barron, 2017); parameters as `ELU`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> CELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.6321,  0.    ,  2.    ])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.celu(x, self.alpha, self.inplace)
@@ -217,6 +318,12 @@ class GLU(Module):
     ----------
     dim : int, default -1
         The axis that is cut in two.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> GLU()(mg.tensor([3.0, 5.0, 0.0, 100.0]))
+    tensor([1.5, 5. ])
     """
 
     def __init__(self, dim: int = -1) -> None:
@@ -278,6 +385,12 @@ class Softmax(Module):
     ----------
     dim : int
         The axis whose values sum to one.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Softmax(-1)(mg.tensor([1.0, 1.0]))
+    tensor([0.5, 0.5])
     """
 
     def __init__(self, dim: int) -> None:
@@ -297,6 +410,12 @@ class LogSoftmax(Module):
     ----------
     dim : int
         The axis.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> LogSoftmax(-1)(mg.zeros(2))
+    tensor([-0.6931, -0.6931])
     """
 
     def __init__(self, dim: int) -> None:

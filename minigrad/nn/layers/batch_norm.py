@@ -134,7 +134,14 @@ class _BatchNorm(_ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of (N, C) or (N, C, L); parameters as `BatchNorm2d`."""
+    """Batch normalisation of (N, C) or (N, C, L); parameters as `BatchNorm2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> BatchNorm1d(3)(mg.randn(4, 3, 8)).shape
+    (4, 3, 8)
+    """
 
     axes = (2, 3)
 
@@ -176,7 +183,14 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of volumes (N, C, D, H, W); parameters as `BatchNorm2d`."""
+    """Batch normalisation of volumes (N, C, D, H, W); parameters as `BatchNorm2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> BatchNorm3d(3)(mg.randn(4, 3, 4, 4, 4)).shape
+    (4, 3, 4, 4, 4)
+    """
 
     axes = (5,)
 
@@ -215,7 +229,14 @@ class _InstanceNorm(_ChannelNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalisation of signals (N, C, L); parameters as `InstanceNorm2d`."""
+    """Instance normalisation of signals (N, C, L); parameters as `InstanceNorm2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> InstanceNorm1d(3)(mg.randn(4, 3, 8)).shape
+    (4, 3, 8)
+    """
 
     axes = (3,)
 
@@ -239,12 +260,25 @@ class InstanceNorm2d(_InstanceNorm):
         Where and in which element type the parameters are made.
     bias : bool, default True
         False leaves the bias out.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> InstanceNorm2d(3)(mg.randn(4, 3, 8, 8)).shape
+    (4, 3, 8, 8)
     """
 
     axes = (4,)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalisation of volumes (N, C, D, H, W); parameters as `InstanceNorm2d`."""
+    """Instance normalisation of volumes (N, C, D, H, W); parameters as `InstanceNorm2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> InstanceNorm3d(3)(mg.randn(4, 3, 4, 4, 4)).shape
+    (4, 3, 4, 4, 4)
+    """
 
     axes = (5,)

@@ -90,7 +90,14 @@ class _Conv(Module):
 
 
 class Conv1d(_Conv):
-    """Convolution of signals: (N, C_in, L) to (N, C_out, L_out); parameters as `Conv2d`."""
+    """Convolution of signals: (N, C_in, L) to (N, C_out, L_out); parameters as `Conv2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Conv1d(3, 8, kernel_size=3, padding=1)(mg.ones(1, 3, 8)).shape
+    (1, 8, 8)
+    """
 
     dims = 1
 
@@ -133,7 +140,14 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """Convolution of volumes, (N, C, D, H, W); parameters as `Conv2d`."""
+    """Convolution of volumes, (N, C, D, H, W); parameters as `Conv2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Conv3d(3, 8, kernel_size=3, padding=1)(mg.ones(1, 3, 4, 4, 4)).shape
+    (1, 8, 4, 4, 4)
+    """
 
     dims = 3
 

@@ -64,7 +64,14 @@ class _ConvTranspose(Module):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """Transposed convolution of signals; parameters as `ConvTranspose2d`."""
+    """Transposed convolution of signals; parameters as `ConvTranspose2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ConvTranspose1d(3, 8, kernel_size=2, stride=2)(mg.ones(1, 3, 8)).shape
+    (1, 8, 16)
+    """
 
     dims = 1
 
@@ -100,6 +107,13 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """Transposed convolution of volumes; parameters as `ConvTranspose2d`."""
+    """Transposed convolution of volumes; parameters as `ConvTranspose2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ConvTranspose3d(3, 8, kernel_size=2, stride=2)(mg.ones(1, 3, 4, 4, 4)).shape
+    (1, 8, 8, 8, 8)
+    """
 
     dims = 3

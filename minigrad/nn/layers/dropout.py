@@ -63,19 +63,46 @@ class _ChannelDropout(Dropout):
 
 
 class Dropout1d(_ChannelDropout):
-    """Drop whole channels of (N, C, L) with probability p."""
+    """Drop whole channels of (N, C, L) with probability p.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.ones(1, 3, 8)
+    >>> layer = Dropout1d(0.5).eval()
+    >>> mg.equal(layer(x), x)
+    True
+    """
 
     dims = 1
 
 
 class Dropout2d(_ChannelDropout):
-    """Drop whole channels of (N, C, H, W) with probability p."""
+    """Drop whole channels of (N, C, H, W) with probability p.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.ones(1, 3, 8, 8)
+    >>> layer = Dropout2d(0.5).eval()
+    >>> mg.equal(layer(x), x)
+    True
+    """
 
     dims = 2
 
 
 class Dropout3d(_ChannelDropout):
-    """Drop whole channels of (N, C, D, H, W) with probability p."""
+    """Drop whole channels of (N, C, D, H, W) with probability p.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.ones(1, 3, 4, 4, 4)
+    >>> layer = Dropout3d(0.5).eval()
+    >>> mg.equal(layer(x), x)
+    True
+    """
 
     dims = 3
 

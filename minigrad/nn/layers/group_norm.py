@@ -31,6 +31,12 @@ class GroupNorm(Module):
         Where and in which element type the parameters are made.
     bias : bool, default True
         False leaves the bias out.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> GroupNorm(2, 8)(mg.randn(2, 8, 4, 4)).shape
+    (2, 8, 4, 4)
     """
 
     def __init__(

@@ -23,6 +23,12 @@ class LayerScale(Module):
         First value of γ.
     device, dtype : optional
         Where and in which element type the parameter is made.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> LayerScale(2, 0.5)(mg.ones(1, 2))
+    tensor([[0.5, 0.5]], grad_fn=<mul>)
     """
 
     def __init__(

@@ -87,7 +87,14 @@ class CrossEntropyLoss(_ClassLoss):
 
 
 class NLLLoss(_ClassLoss):
-    """Negative log-likelihood from log-probabilities; parameters as `CrossEntropyLoss`."""
+    """Negative log-likelihood from log-probabilities; parameters as `CrossEntropyLoss`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> NLLLoss()(mg.tensor([[-0.5, -1.0]]), mg.tensor([1]))
+    tensor(1.)
+    """
 
     def __init__(
         self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
@@ -114,6 +121,12 @@ class BCELoss(_ClassLoss):
         Weight of each element, broadcast to the input.
     reduction : {"mean", "sum", "none"}
         How the elements are combined.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> BCELoss()(mg.tensor([0.5]), mg.tensor([1.0]))
+    tensor(0.6931)
     """
 
     def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
@@ -134,6 +147,12 @@ class BCEWithLogitsLoss(_ClassLoss):
         How the elements are combined.
     pos_weight : Tensor, optional
         Weight of the positive targets.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> BCEWithLogitsLoss()(mg.zeros(1), mg.ones(1))
+    tensor(0.6931)
     """
 
     pos_weight: Tensor | None
@@ -158,14 +177,28 @@ class BCEWithLogitsLoss(_ClassLoss):
 
 
 class MSELoss(_Loss):
-    """Mean of (input − target)²."""
+    """Mean of (input − target)².
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> MSELoss()(mg.tensor([1.0, 3.0]), mg.zeros(2))
+    tensor(5.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class L1Loss(_Loss):
-    """Mean of |input − target|."""
+    """Mean of |input − target|.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> L1Loss()(mg.tensor([1.0, 4.0]), mg.zeros(2))
+    tensor(2.5)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
@@ -180,6 +213,12 @@ class SmoothL1Loss(_Loss):
         How the elements are combined.
     beta : float, default 1
         Where the quadratic part meets the linear one.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> SmoothL1Loss()(mg.tensor([0.5, 3.0]), mg.zeros(2))
+    tensor(1.3125)
     """
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
@@ -268,6 +307,13 @@ class GeneralizedDiceLoss(_Loss):
         Weight of a class: 1 / size², 1 / size, or 1.
     smooth, ignore_index, reduction, include_background, from_logits, multilabel
         As for `DiceLoss`; `smooth` is 1e-5 by default.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> logits = mg.tensor([[[30.0, -30.0], [-30.0, 30.0]]])
+    >>> GeneralizedDiceLoss()(logits, mg.tensor([[0, 1]])) < 0.01
+    tensor(True)
     """
 
     def __init__(

@@ -67,99 +67,215 @@ class _ZeroPad(_ConstantPad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """Surround the last axes with a value: ``(padding, value)``, of (N, C, L)."""
+    """Surround the last axes with a value: ``(padding, value)``, of (N, C, L).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ConstantPad1d((1, 2), 9.0)(mg.tensor([[[1.0, 2.0]]]))
+    tensor([[[9., 1., 2., 9., 9.]]])
+    """
 
     dims = 1
 
 
 class ConstantPad2d(_ConstantPad):
-    """Surround the last axes with a value: ``(padding, value)``, of (N, C, H, W)."""
+    """Surround the last axes with a value: ``(padding, value)``, of (N, C, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ConstantPad2d((1, 0, 0, 1), 9.0)(mg.tensor([[[[1.0]]]]))
+    tensor([[[[9., 1.],
+              [9., 9.]]]])
+    """
 
     dims = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """Surround the last axes with a value: ``(padding, value)``, of (N, C, D, H, W)."""
+    """Surround the last axes with a value: ``(padding, value)``, of (N, C, D, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ConstantPad3d(1, 9.0)(mg.ones(1, 2, 4, 4, 4)).shape
+    (1, 2, 6, 6, 6)
+    """
 
     dims = 3
 
 
 class ZeroPad1d(_ZeroPad):
-    """Surround the last axes with zeros, of (N, C, L)."""
+    """Surround the last axes with zeros, of (N, C, L).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ZeroPad1d((1, 2))(mg.tensor([[[1.0, 2.0]]]))
+    tensor([[[0., 1., 2., 0., 0.]]])
+    """
 
     dims = 1
 
 
 class ZeroPad2d(_ZeroPad):
-    """Surround the last axes with zeros, of (N, C, H, W)."""
+    """Surround the last axes with zeros, of (N, C, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ZeroPad2d((1, 0, 0, 1))(mg.tensor([[[[1.0]]]]))
+    tensor([[[[0., 1.],
+              [0., 0.]]]])
+    """
 
     dims = 2
 
 
 class ZeroPad3d(_ZeroPad):
-    """Surround the last axes with zeros, of (N, C, D, H, W)."""
+    """Surround the last axes with zeros, of (N, C, D, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ZeroPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    (1, 2, 6, 6, 6)
+    """
 
     dims = 3
 
 
 class ReflectionPad1d(_Pad):
-    """Continue the last axes as in a mirror, without the border, of (N, C, L)."""
+    """Continue the last axes as in a mirror, without the border, of (N, C, L).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReflectionPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
+    tensor([[[3., 2., 1., 2., 3., 2., 1.]]])
+    """
 
     dims = 1
     mode = "reflect"
 
 
 class ReflectionPad2d(_Pad):
-    """Continue the last axes as in a mirror, without the border, of (N, C, H, W)."""
+    """Continue the last axes as in a mirror, without the border, of (N, C, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReflectionPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    tensor([[[[4., 3., 4., 3.],
+              [2., 1., 2., 1.],
+              [4., 3., 4., 3.],
+              [2., 1., 2., 1.]]]])
+    """
 
     dims = 2
     mode = "reflect"
 
 
 class ReflectionPad3d(_Pad):
-    """Continue the last axes as in a mirror, without the border, of (N, C, D, H, W)."""
+    """Continue the last axes as in a mirror, without the border, of (N, C, D, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReflectionPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    (1, 2, 6, 6, 6)
+    """
 
     dims = 3
     mode = "reflect"
 
 
 class ReplicationPad1d(_Pad):
-    """Repeat the border of the last axes, of (N, C, L)."""
+    """Repeat the border of the last axes, of (N, C, L).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReplicationPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
+    tensor([[[1., 1., 1., 2., 3., 3., 3.]]])
+    """
 
     dims = 1
     mode = "replicate"
 
 
 class ReplicationPad2d(_Pad):
-    """Repeat the border of the last axes, of (N, C, H, W)."""
+    """Repeat the border of the last axes, of (N, C, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReplicationPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    tensor([[[[1., 1., 2., 2.],
+              [1., 1., 2., 2.],
+              [3., 3., 4., 4.],
+              [3., 3., 4., 4.]]]])
+    """
 
     dims = 2
     mode = "replicate"
 
 
 class ReplicationPad3d(_Pad):
-    """Repeat the border of the last axes, of (N, C, D, H, W)."""
+    """Repeat the border of the last axes, of (N, C, D, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> ReplicationPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    (1, 2, 6, 6, 6)
+    """
 
     dims = 3
     mode = "replicate"
 
 
 class CircularPad1d(_Pad):
-    """Continue the last axes from their other end, of (N, C, L)."""
+    """Continue the last axes from their other end, of (N, C, L).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> CircularPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
+    tensor([[[2., 3., 1., 2., 3., 1., 2.]]])
+    """
 
     dims = 1
     mode = "circular"
 
 
 class CircularPad2d(_Pad):
-    """Continue the last axes from their other end, of (N, C, H, W)."""
+    """Continue the last axes from their other end, of (N, C, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> CircularPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    tensor([[[[4., 3., 4., 3.],
+              [2., 1., 2., 1.],
+              [4., 3., 4., 3.],
+              [2., 1., 2., 1.]]]])
+    """
 
     dims = 2
     mode = "circular"
 
 
 class CircularPad3d(_Pad):
-    """Continue the last axes from their other end, of (N, C, D, H, W)."""
+    """Continue the last axes from their other end, of (N, C, D, H, W).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> CircularPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    (1, 2, 6, 6, 6)
+    """
 
     dims = 3
     mode = "circular"

@@ -62,7 +62,14 @@ class _MaxPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """Largest value of each window of (N, C, L); parameters as `MaxPool2d`."""
+    """Largest value of each window of (N, C, L); parameters as `MaxPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> MaxPool1d(2)(mg.ones(1, 3, 8)).shape
+    (1, 3, 4)
+    """
 
     dims = 1
 
@@ -95,7 +102,14 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """Largest value of each window of (N, C, D, H, W); parameters as `MaxPool2d`."""
+    """Largest value of each window of (N, C, D, H, W); parameters as `MaxPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> MaxPool3d(2)(mg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 2, 2, 2)
+    """
 
     dims = 3
 
@@ -131,7 +145,14 @@ class _AvgPool(Module):
 
 
 class AvgPool1d(_AvgPool):
-    """Mean of each window of (N, C, L); parameters as `AvgPool2d`."""
+    """Mean of each window of (N, C, L); parameters as `AvgPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AvgPool1d(2)(mg.ones(1, 3, 8)).shape
+    (1, 3, 4)
+    """
 
     dims = 1
 
@@ -151,13 +172,26 @@ class AvgPool2d(_AvgPool):
         Whether a window that reaches beyond the end counts.
     count_include_pad : bool, default True
         Whether the border counts in the divisor.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AvgPool2d(2)(mg.tensor([[[[1.0, 3.0], [5.0, 7.0]]]]))
+    tensor([[[[4.]]]])
     """
 
     dims = 2
 
 
 class AvgPool3d(_AvgPool):
-    """Mean of each window of (N, C, D, H, W); parameters as `AvgPool2d`."""
+    """Mean of each window of (N, C, D, H, W); parameters as `AvgPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AvgPool3d(2)(mg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 2, 2, 2)
+    """
 
     dims = 3
 
@@ -179,7 +213,14 @@ class _AdaptivePool(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptivePool):
-    """Average pooling of signals to a given length; parameters as `AdaptiveAvgPool2d`."""
+    """Average pooling of signals to a given length; parameters as `AdaptiveAvgPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AdaptiveAvgPool1d(1)(mg.ones(1, 3, 8)).shape
+    (1, 3, 1)
+    """
 
     dims, kind = 1, "avg"
 
@@ -203,24 +244,52 @@ class AdaptiveAvgPool2d(_AdaptivePool):
 
 
 class AdaptiveAvgPool3d(_AdaptivePool):
-    """Average pooling of volumes to a given size; parameters as `AdaptiveAvgPool2d`."""
+    """Average pooling of volumes to a given size; parameters as `AdaptiveAvgPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AdaptiveAvgPool3d(1)(mg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 1, 1, 1)
+    """
 
     dims, kind = 3, "avg"
 
 
 class AdaptiveMaxPool1d(_AdaptivePool):
-    """Maximum pooling of signals to a given length; parameters as `AdaptiveAvgPool2d`."""
+    """Maximum pooling of signals to a given length; parameters as `AdaptiveAvgPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AdaptiveMaxPool1d(1)(mg.ones(1, 3, 8)).shape
+    (1, 3, 1)
+    """
 
     dims, kind = 1, "max"
 
 
 class AdaptiveMaxPool2d(_AdaptivePool):
-    """Maximum pooling of images to a given size; parameters as `AdaptiveAvgPool2d`."""
+    """Maximum pooling of images to a given size; parameters as `AdaptiveAvgPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AdaptiveMaxPool2d(1)(mg.ones(1, 3, 8, 8)).shape
+    (1, 3, 1, 1)
+    """
 
     dims, kind = 2, "max"
 
 
 class AdaptiveMaxPool3d(_AdaptivePool):
-    """Maximum pooling of volumes to a given size; parameters as `AdaptiveAvgPool2d`."""
+    """Maximum pooling of volumes to a given size; parameters as `AdaptiveAvgPool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> AdaptiveMaxPool3d(1)(mg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 1, 1, 1)
+    """
 
     dims, kind = 3, "max"

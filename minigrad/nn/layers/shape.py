@@ -48,6 +48,12 @@ class Unflatten(Module):
         The axis.
     unflattened_size : sequence of int
         Lengths of the new axes; one may be -1.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> Unflatten(1, (2, 3))(mg.ones(4, 6)).shape
+    (4, 2, 3)
     """
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
@@ -109,6 +115,12 @@ class PixelShuffle(Module):
     ----------
     upscale_factor : int
         r.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> PixelShuffle(2)(mg.ones(1, 12, 4, 4)).shape
+    (1, 3, 8, 8)
     """
 
     def __init__(self, upscale_factor: int) -> None:
@@ -128,6 +140,12 @@ class PixelUnshuffle(Module):
     ----------
     downscale_factor : int
         r.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> PixelUnshuffle(2)(mg.ones(1, 3, 8, 8)).shape
+    (1, 12, 4, 4)
     """
 
     def __init__(self, downscale_factor: int) -> None:

@@ -276,7 +276,14 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 @operation("functional")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return ``min(max(input, 0), 6)``, elementwise."""
+    """Return ``min(max(input, 0), 6)``, elementwise.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.relu6(mg.tensor([-1.0, 3.0, 9.0]))
+    tensor([0., 3., 6.])
+    """
     if inplace:
         return change(input, "relu6_", relu6)
     return hardtanh(input, 0.0, 6.0)
@@ -284,7 +291,14 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 @operation("minigrad functional")
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """Return `input` where it is positive and ``negative_slope * input`` elsewhere."""
+    """Return `input` where it is positive and ``negative_slope * input`` elsewhere.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.leaky_relu(mg.tensor([-1.0, 2.0]), 0.1)
+    tensor([-0.1,  2. ])
+    """
     if inplace:
         return change(input, "leaky_relu_", leaky_relu, negative_slope)
     return LeakyRelu(negative_slope)(_floating("leaky_relu", input))
@@ -295,6 +309,12 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive and ``alpha * (exp(input) - 1)`` elsewhere.
 
     Source: Clevert et al., arXiv:1511.07289.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.elu(mg.tensor([-1.0, 2.0]))
+    tensor([-0.6321,  2.    ])
     """
     if inplace:
         return change(input, "elu_", elu, alpha)
@@ -311,6 +331,12 @@ def hardtanh(
     ------
     OptionError
         If the limits are not in order.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.hardtanh(mg.tensor([-4.0, 0.5, 4.0]))
+    tensor([-1. ,  0.5,  1. ])
     """
     if inplace:
         return change(input, "hardtanh_", hardtanh, min_val, max_val)
@@ -321,7 +347,14 @@ def hardtanh(
 
 @operation("minigrad functional")
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return ``input * sigmoid(input)``, elementwise (also called swish)."""
+    """Return ``input * sigmoid(input)``, elementwise (also called swish).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.silu(mg.tensor([-1.0, 2.0]))
+    tensor([-0.2689,  1.7616])
+    """
     if inplace:
         return change(input, "silu_", silu)
     return Silu()(_floating("silu", input))
@@ -332,6 +365,12 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     """Return ``log(1 + exp(beta * input)) / beta``, elementwise: a smooth relu.
 
     Where ``beta * input > threshold`` the result is `input` itself, as in PyTorch.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.softplus(mg.tensor([0.0, 30.0]))
+    tensor([ 0.6931, 30.    ])
     """
     x = _floating("softplus", input)
     if state.autocast is not None:
@@ -344,6 +383,12 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return 1.0507 times `elu` of alpha 1.6733: mean 0 and variance 1 stay what they are.
 
     Source: Klambauer et al., arXiv:1706.02515.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.selu(mg.tensor([-1.0, 2.0]))
+    tensor([-1.1113,  2.1014])
     """
     if inplace:
         return change(input, "selu_", selu)
@@ -355,6 +400,12 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive and ``alpha * (exp(input / alpha) - 1)`` elsewhere.
 
     Source: Barron, arXiv:1704.07483.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.celu(mg.tensor([-1.0, 2.0]))
+    tensor([-0.6321,  2.    ])
     """
     if not alpha:
         raise OptionError("celu: alpha must not be 0, by which the input is divided")
@@ -365,7 +416,14 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 @operation("functional")
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return ``relu6(input + 3) / 6``, a sigmoid made of straight lines."""
+    """Return ``relu6(input + 3) / 6``, a sigmoid made of straight lines.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.hardsigmoid(mg.tensor([-4.0, 0.0, 4.0]))
+    tensor([0. , 0.5, 1. ])
+    """
     if inplace:
         return change(input, "hardsigmoid_", hardsigmoid)
     return HardSigmoid()(_floating("hardsigmoid", input))
@@ -376,6 +434,12 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``input * relu6(input + 3) / 6``.
 
     Source: Howard et al., arXiv:1905.02244.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.hardswish(mg.tensor([-4.0, 0.0, 4.0]))
+    tensor([-0.,  0.,  4.])
     """
     if inplace:
         return change(input, "hardswish_", hardswish)
@@ -387,6 +451,12 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``input * tanh(softplus(input))``.
 
     Source: Misra, arXiv:1908.08681.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.mish(mg.tensor([-1.0, 2.0]))
+    tensor([-0.3034,  1.944 ])
     """
     if inplace:
         return change(input, "mish_", mish)
@@ -441,6 +511,12 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     Notes
     -----
     Source: He et al., arXiv:1502.01852.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.prelu(mg.tensor([-2.0, 2.0]), mg.tensor([0.25]))
+    tensor([-0.5,  2. ])
     """
     x = _floating("prelu", input)
     weight = check_tensor("prelu", weight)
@@ -462,7 +538,14 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 @operation("functional")
 def logsigmoid(input: Tensor) -> Tensor:
-    """Return ``log(sigmoid(input))``, elementwise, without overflow."""
+    """Return ``log(sigmoid(input))``, elementwise, without overflow.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.logsigmoid(mg.tensor([0.0, -100.0]))
+    tensor([  -0.6931, -100.    ])
+    """
     return Logsigmoid()(_floating("logsigmoid", input))
 
 
@@ -537,7 +620,14 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 @operation("minigrad functional Tensor", autocast=FLOAT32)
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """Return ``log(softmax(input, dim))``, computed without overflow; see `softmax`."""
+    """Return ``log(softmax(input, dim))``, computed without overflow; see `softmax`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.log_softmax(mg.zeros(2), -1)
+    tensor([-0.6931, -0.6931])
+    """
     x, axis = _along("log_softmax", input, dim, dtype)
     return LogSoftmax(axis)(x) if x.array.size else x.clone()
 

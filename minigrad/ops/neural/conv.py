@@ -116,7 +116,14 @@ def conv1d(
     dilation: IntOrInts = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolution of (N, C, L) with (O, C / groups, K); see `conv2d`."""
+    """Convolution of (N, C, L) with (O, C / groups, K); see `conv2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.conv1d(mg.ones(1, 1, 4), mg.ones(1, 1, 2))
+    tensor([[[2., 2., 2.]]])
+    """
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -183,7 +190,14 @@ def conv3d(
     dilation: IntOrInts = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolution of (N, C, D, H, W) with (O, C / groups, KD, KH, KW); see `conv2d`."""
+    """Convolution of (N, C, D, H, W) with (O, C / groups, KD, KH, KW); see `conv2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.conv3d(mg.ones(1, 3, 5, 5, 5), mg.ones(8, 3, 3, 3, 3)).shape
+    (1, 8, 3, 3, 3)
+    """
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -198,7 +212,14 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: IntOrInts = 1,
 ) -> Tensor:
-    """Transposed convolution of (N, C, L) with (C, O / groups, K); see `conv_transpose2d`."""
+    """Transposed convolution of (N, C, L) with (C, O / groups, K); see `conv_transpose2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.conv_transpose1d(mg.ones(1, 1, 2), mg.ones(1, 1, 2), stride=2)
+    tensor([[[1., 1., 1., 1.]]])
+    """
     return _conv_transpose(
         "conv_transpose1d",
         1,
@@ -287,6 +308,13 @@ def conv_transpose3d(
     """Transposed convolution of (N, C, D, H, W) with (C, O / groups, KD, KH, KW).
 
     See `conv_transpose2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> weight = mg.ones(3, 8, 2, 2, 2)
+    >>> mg.nn.functional.conv_transpose3d(mg.ones(1, 3, 4, 4, 4), weight, stride=2).shape
+    (1, 8, 8, 8, 8)
     """
     return _conv_transpose(
         "conv_transpose3d",

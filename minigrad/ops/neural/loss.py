@@ -256,6 +256,12 @@ def nll_loss(
 
     ``nll_loss(log_softmax(x, 1), target)`` is ``cross_entropy(x, target)``; for the parameters see
     there.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.nll_loss(mg.tensor([[-0.5, -1.0]]), mg.tensor([1]))
+    tensor(1.)
     """
     name = "nll_loss"
     _check_reduction(name, reduction)
@@ -310,6 +316,12 @@ def binary_cross_entropy(
         If an input is not between 0 and 1.
     ShapeError
         If the shapes differ.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.binary_cross_entropy(mg.tensor([0.5]), mg.tensor([1.0]))
+    tensor(0.6931)
     """
     name = "binary_cross_entropy"
     x, t = _pair(name, input, target, reduction)
@@ -386,6 +398,13 @@ def kl_div(
     Returns
     -------
     Tensor
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> p, q = mg.tensor([[0.5, 0.5]]), mg.tensor([[0.25, 0.75]])
+    >>> mg.nn.functional.kl_div(q.log(), p, reduction="batchmean")
+    tensor(0.1438)
     """
     _check_reduction("kl_div", reduction, ("batchmean",))
     x, t = _pair("kl_div", input, target, "none")
@@ -404,14 +423,28 @@ def kl_div(
 
 @operation("functional", autocast=FLOAT32)
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Squared error ``(input - target)**2``; the shapes must be equal (PyTorch broadcasts)."""
+    """Squared error ``(input - target)**2``; the shapes must be equal (PyTorch broadcasts).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.mse_loss(mg.tensor([1.0, 3.0]), mg.zeros(2))
+    tensor(5.)
+    """
     x, t = _pair("mse_loss", input, target, reduction)
     return rounded_once(lambda x, t: _reduce(square(x - t), reduction), x, t)
 
 
 @operation("functional", autocast=FLOAT32)
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Absolute error ``|input - target|``; the shapes must be equal (PyTorch broadcasts)."""
+    """Absolute error ``|input - target|``; the shapes must be equal (PyTorch broadcasts).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.l1_loss(mg.tensor([1.0, 4.0]), mg.zeros(2))
+    tensor(2.5)
+    """
     x, t = _pair("l1_loss", input, target, reduction)
     return _reduce(abs(x - t), reduction)
 
@@ -426,6 +459,12 @@ def smooth_l1_loss(
     ------
     OptionError
         If `beta` is negative; 0 gives `l1_loss`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.smooth_l1_loss(mg.tensor([0.5, 3.0]), mg.zeros(2))
+    tensor(1.3125)
     """
     if beta < 0:
         raise OptionError(f"smooth_l1_loss: beta must not be negative, got {beta}")
@@ -453,6 +492,12 @@ def huber_loss(
     ------
     OptionError
         If `delta` is not positive.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.huber_loss(mg.tensor([0.0, 3.0]), mg.tensor([1.0, 0.0]))
+    tensor(1.5)
     """
     if not delta > 0:
         raise OptionError(f"huber_loss: delta must be positive, got {delta}")

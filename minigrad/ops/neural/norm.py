@@ -395,6 +395,12 @@ def instance_norm(
     Notes
     -----
     Source: Ulyanov et al., arXiv:1607.08022.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.instance_norm(mg.tensor([[[1.0, 3.0]]]))
+    tensor([[[-1.,  1.]]])
     """
     name = "instance_norm"
     if state.autocast is not None:

@@ -301,7 +301,14 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """Average of every window of (N, C, L); see `avg_pool2d`."""
+    """Average of every window of (N, C, L); see `avg_pool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.avg_pool1d(mg.tensor([[[1.0, 3.0, 5.0, 7.0]]]), 2)
+    tensor([[[2., 6.]]])
+    """
     return _avg_pool(
         "avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None
     )
@@ -376,7 +383,14 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Average of every window of (N, C, D, H, W); see `avg_pool2d`."""
+    """Average of every window of (N, C, D, H, W); see `avg_pool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.avg_pool3d(mg.ones(1, 2, 4, 4, 4), 2).shape
+    (1, 2, 2, 2, 2)
+    """
     return _avg_pool(
         "avg_pool3d",
         3,
@@ -400,7 +414,14 @@ def max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Maximum of every window of (N, C, L); see `max_pool2d`."""
+    """Maximum of every window of (N, C, L); see `max_pool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.max_pool1d(mg.tensor([[[1.0, 3.0, 5.0, 7.0]]]), 2)
+    tensor([[[3., 7.]]])
+    """
     return _max_pool(
         "max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
@@ -466,7 +487,14 @@ def max_pool3d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Maximum of every window of (N, C, D, H, W); see `max_pool2d`."""
+    """Maximum of every window of (N, C, D, H, W); see `max_pool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.max_pool3d(mg.ones(1, 2, 4, 4, 4), 2).shape
+    (1, 2, 2, 2, 2)
+    """
     return _max_pool(
         "max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
     )
@@ -474,7 +502,14 @@ def max_pool3d(
 
 @operation("functional")
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Average (N, C, L) to `output_size`; see `adaptive_avg_pool2d`."""
+    """Average (N, C, L) to `output_size`; see `adaptive_avg_pool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.adaptive_avg_pool1d(mg.tensor([[[1.0, 3.0, 5.0]]]), 1)
+    tensor([[[3.]]])
+    """
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
@@ -506,23 +541,51 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 @operation("functional")
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """Average (N, C, D, H, W) to `output_size`; see `adaptive_avg_pool2d`."""
+    """Average (N, C, D, H, W) to `output_size`; see `adaptive_avg_pool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.adaptive_avg_pool3d(mg.ones(1, 2, 5, 5, 5), 2).shape
+    (1, 2, 2, 2, 2)
+    """
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 
 @operation("functional")
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maximum of (N, C, L) over the windows of `adaptive_avg_pool1d`."""
+    """Maximum of (N, C, L) over the windows of `adaptive_avg_pool1d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.adaptive_max_pool1d(mg.tensor([[[1.0, 3.0, 5.0]]]), 1)
+    tensor([[[5.]]])
+    """
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
 @operation("functional")
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maximum of (N, C, H, W) over the windows of `adaptive_avg_pool2d`."""
+    """Maximum of (N, C, H, W) over the windows of `adaptive_avg_pool2d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.adaptive_max_pool2d(mg.ones(1, 2, 5, 5), 2).shape
+    (1, 2, 2, 2)
+    """
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
 @operation("functional")
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maximum of (N, C, D, H, W) over the windows of `adaptive_avg_pool3d`."""
+    """Maximum of (N, C, D, H, W) over the windows of `adaptive_avg_pool3d`.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> mg.nn.functional.adaptive_max_pool3d(mg.ones(1, 2, 5, 5, 5), 2).shape
+    (1, 2, 2, 2, 2)
+    """
     return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
