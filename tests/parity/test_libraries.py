@@ -15,6 +15,7 @@ import pytest
 import minigrad as mg
 from minigrad import io, models
 from minigrad.cli import main
+from minigrad.models.weights.export import rename
 from tests.parity.procedural import image, weights
 
 SIZES: dict[str, Any] = {"depths": (1, 1, 2, 1), "dims": (8, 12, 16, 20), "num_classes": 10}
@@ -134,6 +135,85 @@ def test_sizes_of_timm() -> None:
         assert {k: v.shape for k, v in found.items()} == {
             k: tuple(v.shape) for k, v in theirs.state_dict().items()
         }, name
+
+
+RENAMED: list[tuple[str, Any, dict[str, Any]]] = [
+    ("facebook", models.ConvNeXt, {}),
+    ("facebook", models.ConvNeXtV2, {}),
+    ("dinov3", models.ConvNeXt, {"num_classes": 0}),
+    ("eupe", models.ConvNeXt, {"num_classes": 0}),
+    ("open_clip", models.ConvNeXt, {}),
+    ("open_clip", models.TimmConvNeXt, {"head_hidden_size": 12}),
+]
+
+
+@pytest.mark.needs("torch", "timm")
+@pytest.mark.parametrize(
+    ("naming", "kind", "options"), RENAMED, ids=[f"{n}-{k.__name__}" for n, k, _ in RENAMED]
+)
+def test_timm_renames_as_we_do(naming: str, kind: Any, options: dict[str, Any]) -> None:
+    """Its own reader of others' files gives what ours gives, key for key and bit for bit."""
+    library("timm")
+    import torch
+    from timm.models.convnext import ConvNeXt, checkpoint_filter_fn
+
+    model, x, _ = ours(kind, **options)
+    if naming == "open_clip":
+        model.head.bias.data = mg.zeros(10, dtype=mg.float64)  # it has none there
+    with mg.no_grad():
+        expected = model(mg.tensor(x)).numpy()
+    v2 = kind is models.ConvNeXtV2
+    hidden = {k: v for k, v in options.items() if k == "head_hidden_size"}
+    module = ConvNeXt(
+        depths=SIZES["depths"], dims=SIZES["dims"], num_classes=options.get("num_classes", 10),
+        use_grn=v2, ls_init_value=None if v2 else 1e-6, **hidden,
+    ).double().eval()  # fmt: skip
+    theirs = models.export_state_dict(model, naming)
+    if naming == "eupe":  # what training leaves in those files
+        theirs |= {"norms.2.weight": np.ones(16), "projectors.0.1.weight": np.ones((4, 20))}
+    if naming == "dinov3":  # timm drops the last norm's second name alone
+        theirs |= {"norms.3.weight": theirs["norm.weight"], "norms.3.bias": theirs["norm.bias"]}
+    renamed = checkpoint_filter_fn({k: torch.from_numpy(v) for k, v in theirs.items()}, module)
+    found = rename(theirs, "timm")
+    assert found.keys() == renamed.keys()
+    for name, tensor in renamed.items():
+        np.testing.assert_array_equal(found[name], tensor.numpy(), err_msg=name)
+    load_strictly(module, found)
+    np.testing.assert_allclose(logits(module, x), expected, rtol=0, atol=1e-9)
+    _, report = models.load_pretrained(model, theirs, strict=True)
+    assert report.naming == naming
+
+
+@pytest.mark.needs("torch", "timm", "open_clip")
+@pytest.mark.parametrize("proj", ["linear", "mlp"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_open_clip(proj: str, bias: bool) -> None:
+    """The image tower of CLIP: its weights come in, what goes out it takes strictly."""
+    library("timm")
+    open_clip = library("open_clip")
+    import torch
+
+    torch.manual_seed(0)
+    tower = {"timm_model_name": "convnext_atto", "timm_pool": "", "timm_proj": proj,
+             "timm_proj_bias": bias, "image_size": 64}  # fmt: skip
+    text = {"context_length": 4, "vocab_size": 9, "width": 8, "heads": 1, "layers": 1}
+    clip = open_clip.CLIP(12, tower, text).double().eval()
+    weights = {k: v.numpy() for k, v in clip.state_dict().items()}
+    model, report = models.load_pretrained(None, weights, dtype=mg.float64)
+    assert report.naming == "open_clip"
+    assert not report.missing
+    assert not [name for name in report.unexpected if name.startswith("visual.")]
+    x = image("x", (2, 3, 64, 64))
+    with mg.no_grad(), torch.no_grad():
+        expected = clip.encode_image(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(model(mg.tensor(x)), expected, rtol=0, atol=1e-9)
+    if not bias:
+        out = models.export_state_dict(model, "open_clip")
+        found = {name.removeprefix("visual."): array for name, array in out.items()}
+        tower = clip.visual.state_dict()  # whose linear layers are convolutions in this size
+        assert found.keys() == tower.keys()
+        for name, tensor in tower.items():
+            np.testing.assert_array_equal(found[name].reshape(tensor.shape), tensor.numpy())
 
 
 @pytest.mark.needs("torch", "torchvision")

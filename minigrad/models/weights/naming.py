@@ -213,7 +213,7 @@ class Naming:
             ours.setdefault(row.from_ours.write(fields), array)
         for row in self.rows:
             weight = ours.get(row.ours.removesuffix("bias") + "weight")
-            if not row.theirs and weight is not None:
+            if not row.theirs and weight is not None and row.ours not in ours:
                 ours[row.ours] = np.zeros(len(weight), weight.dtype)
         return ours, unknown
 

@@ -129,6 +129,10 @@ TIMM = Naming("timm", rows(TIMM_TABLE))
 TIMM_CONV_MLP = Naming("timm_conv_mlp", rows(TIMM_TABLE.replace("o i = o i", "o i = o i 1 1")))
 
 CLIP_TRUNK = [row for row in TIMM.rows if not row.ours.startswith(("pre_logits", "head"))]
+CLIP_TRUNK += rows(  # of towers that timm builds with linear layers as convolutions
+    "stages.{i}.{j}.pwconv{k}.weight  stages.{i}.blocks.{j}.mlp.fc{k}.weight  o i = o i 1 1",
+    written=False,
+)
 CLIP_MLP = Naming(
     "open_clip",
     prefixed("visual.trunk.", CLIP_TRUNK)
@@ -136,7 +140,8 @@ CLIP_MLP = Naming(
         pre_logits.*  visual.head.mlp.fc1.*
         head.weight   visual.head.mlp.fc2.weight
         head.bias     -
-    """),
+    """)
+    + rows("head.bias  visual.head.mlp.fc2.bias", written=False),
 )
 CLIP_PROJECTION = Naming(
     "open_clip",
@@ -144,7 +149,8 @@ CLIP_PROJECTION = Naming(
     + rows("""
         head.weight  visual.head.proj.weight
         head.bias    -
-    """),
+    """)
+    + rows("head.bias  visual.head.proj.bias", written=False),
 )
 
 # ---- torchvision, Hugging Face, mmpretrain ----------------------------------------------------
@@ -320,8 +326,8 @@ KERAS = Naming(  # Keras 3's own files: a layer's class, and how many of it were
 )
 
 NAMINGS = (
-    FACEBOOK, ISOTROPIC, DINOV3, EUPE, FCMAE, FCMAE_DENSE, TIMM, TIMM_CONV_MLP, CLIP_MLP,
-    CLIP_PROJECTION, TORCHVISION, *HUGGINGFACE, DINOV3_HF, MMPRETRAIN, KERAS_H5, KERAS, MEDNEXT,
+    FACEBOOK, ISOTROPIC, DINOV3, EUPE, FCMAE, FCMAE_DENSE, TIMM, TIMM_CONV_MLP, CLIP_PROJECTION,
+    CLIP_MLP, TORCHVISION, *HUGGINGFACE, DINOV3_HF, MMPRETRAIN, KERAS_H5, KERAS, MEDNEXT,
 )  # fmt: skip
 """In the order of preference where two know equally many keys."""
 

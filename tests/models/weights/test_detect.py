@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +13,14 @@ import pytest
 import minigrad as mg
 from minigrad import models
 from minigrad.errors import DataError, OptionError
+from minigrad.models.weights.describe import describe
 from minigrad.models.weights.detect import recognise
 from minigrad.models.weights.export import rename
 from minigrad.models.weights.layout import Layout
 from minigrad.models.weights.naming import Pattern
 from minigrad.models.weights.tables import NAMINGS, named
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 TINY: dict[str, Any] = {"depths": (1, 2), "dims": (8, 16), "num_classes": 3}
 PREFIXES = ["", "module.", "model.", "_orig_mod.", "backbone.", "encoder.", "module._orig_mod."]
 NAMES = ["facebook", "timm", "timm_conv_mlp", "torchvision", "huggingface", "keras", "keras_h5"]
@@ -97,16 +102,88 @@ def test_open_clip() -> None:
     )
     assert type(plain) is models.ConvNeXt
     assert plain.num_classes == 3
+    out = models.export_state_dict(plain, "open_clip")
+    assert [k for k in out if "visual.head" in k] == ["visual.head.proj.weight"]
+    biased = out | {"visual.head.proj.bias": np.full(3, 2.0)}
+    with_bias, _ = models.load_pretrained(None, biased, strict=True)
+    np.testing.assert_array_equal(with_bias.head.bias.numpy(force=True), np.full(3, 2.0))
 
 
-def test_mmpretrain() -> None:
-    model = tiny(2, depths=(1, 1, 1, 1), dims=(8, 8, 16, 16))
+@pytest.mark.parametrize("which", ["v1", "v1_conv", "v2", "v2_conv"])
+def test_mmpretrain(which: str) -> None:
+    """Keys and shapes are those of its own code."""
+    shapes = json.loads((GOLDEN / "mmpretrain.json").read_text())[which]
+    model = tiny(
+        1 + which.startswith("v2"), depths=(1, 1, 2, 1), dims=(8, 12, 16, 20), num_classes=10
+    )
     weights = models.export_state_dict(model, "mmpretrain")
-    assert weights["backbone.stages.0.0.grn.gamma"].shape == (32,)
-    assert "backbone.norm3.weight" in weights
-    conv = {k: v[..., None, None] if "pointwise" in k and v.ndim == 2 else v
-            for k, v in weights.items()}  # fmt: skip
-    assert models.load_pretrained(model, conv, strict=True)[1].naming == "mmpretrain"
+    assert weights.keys() == shapes.keys()
+    there = {name: array.reshape(shapes[name]) for name, array in weights.items()}
+    if "conv" not in which:
+        assert {name: list(array.shape) for name, array in weights.items()} == shapes
+    again, report = models.load_pretrained(None, there, strict=True)
+    assert (report.naming, report.complete) == ("mmpretrain", True)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name].numpy(), value.numpy())
+
+
+def test_maps_of_mmpretrain() -> None:
+    """A backbone of four maps has a norm for each, and no head: the last is the classifier's."""
+    shapes = json.loads((GOLDEN / "mmpretrain.json").read_text())["maps"]
+    rng = np.random.default_rng(0)
+    weights = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    model, report = models.load_pretrained(None, weights)
+    assert (report.naming, model.num_classes, model.dims) == ("mmpretrain", 0, (8, 12, 16, 20))
+    assert not report.missing
+    assert set(report.unexpected) == {
+        f"backbone.norm{i}.{leaf}" for i in range(3) for leaf in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize("variant", ["v1_tiny", "v1_small", "v1_base"])
+def test_detection_backbones_of_facebook(variant: str) -> None:
+    """Of Mask R-CNN's and UPerNet's checkpoints: all keys of the trunk, a norm for each map."""
+    sizes = json.loads(gzip.open(GOLDEN / "shapes.json.gz").read())[f"fb/{variant}"]
+    trunk = {name: shape for name, shape in sizes.items() if not name.startswith(("norm", "head"))}
+    dims = [trunk[f"stages.{i}.0.gamma"][0] for i in range(4)]
+    trunk |= {f"norm{i}.{leaf}": [dims[i]] for i in range(4) for leaf in ("weight", "bias")}
+    zeros = {f"backbone.{k}": np.broadcast_to(np.float32(0), shape) for k, shape in trunk.items()}
+    others = {"decode_head.conv_seg.weight": np.ones((150, 512, 1, 1)), "neck.lateral": np.ones(1)}
+    found = recognise({f"module.{k}": v for k, v in (zeros | others).items()})
+    assert (found.naming.name, found.prefix) == ("facebook", "module.backbone.")
+    assert {name: list(array.shape) for name, array in found.weights.items()} == trunk
+    assert found.unknown == [f"module.{name}" for name in others]
+    options = describe(found.weights)
+    assert list(options["dims"]) == dims
+    assert (options["num_classes"], sum(options["depths"])) == (0, 18 if "tiny" in variant else 36)
+
+
+def test_a_detection_backbone_fills_an_encoder() -> None:
+    source = tiny(depths=(1, 1, 2, 1), dims=(8, 12, 16, 20), num_classes=0)
+    state = {name: value.numpy() for name, value in source.state_dict().items()}
+    state = {f"backbone.{k}": v for k, v in state.items() if not k.startswith("norm.")}
+    state |= {
+        f"backbone.norm{i}.{leaf}": np.full(d, float(i))
+        for i, d in enumerate((8, 12, 16, 20))
+        for leaf in ("weight", "bias")
+    }
+    unet = models.UNet(tiny(depths=(1, 1, 2, 1), dims=(8, 12, 16, 20)), num_classes=2)
+    _, report = models.load_pretrained(unet, state)
+    assert sorted(report.loaded) == sorted(k.replace("backbone", "encoder") for k in state)
+    assert not report.unexpected
+    assert not [name for name in report.missing if name.startswith("encoder.")]
+    np.testing.assert_array_equal(unet.encoder.norm3.weight.numpy(force=True), np.full(20, 3.0))
+
+
+def test_eupe() -> None:
+    """What is left of its training is no part of the model; its export is DINOv3's."""
+    model = tiny(num_classes=0)
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    rest = {"norms.0.weight": np.ones(8), "projectors.dino.mlp.0.weight": np.ones((4, 16))}
+    again, report = models.load_pretrained(None, state | rest, strict=True)
+    assert (report.naming, report.complete) == ("eupe", True)
+    assert "non-commercial" in report.licence
+    assert models.export_state_dict(again, "eupe").keys() == state.keys()
 
 
 def test_keras_downloads_of_older_versions() -> None:
