@@ -1,4 +1,8 @@
-"""Models: ConvNeXt V1 and V2, and the registry that knows them by name."""
+"""Models: ConvNeXt V1 and V2, and the registry that knows them by name.
+
+No weights come with minigrad, and a top-1 beside a name is that of its authors' weights:
+`load_pretrained` reads them, in any library's naming.
+"""
 
 from minigrad.models.convnext import Block, ConvNeXt, ConvNeXtV2
 from minigrad.models.dinov3 import dinov3_features

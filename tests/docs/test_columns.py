@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+BUILT = {"_build", "node_modules"}
+PAGES = [p for p in sorted((ROOT / "docs").rglob("*.md")) if not BUILT & set(p.parts)]
 MODULES = sorted((ROOT / "minigrad").rglob("*.py"))
 WIDTH = 85
 FENCE = re.compile(
@@ -31,7 +32,7 @@ def examples(path: Path) -> Iterator[str]:
             yield from (line for line in text.splitlines() if re.match(r" *(>>>|\.\.\.) ", line))
 
 
-@pytest.mark.parametrize("path", [p for p in PAGES if "_build" not in p.parts], ids=name)
+@pytest.mark.parametrize("path", PAGES, ids=name)
 def test_code_of_a_page(path: Path) -> None:
     lines = [line for _, code in FENCE.findall(path.read_text()) for line in code.splitlines()]
     assert not [line for line in lines if len(line) > WIDTH]

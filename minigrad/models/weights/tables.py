@@ -254,8 +254,8 @@ def keras_order(path: str) -> tuple[int, int, int]:
 
     Examples
     --------
-    >>> names = ("net_head_dense", "net_stage_1_block_0_layernorm", "net_downsampling_block_0")
-    >>> sorted(names, key=keras_order)
+    >>> names = ["net_head_dense", "net_stage_1_block_0_layernorm"]
+    >>> sorted([*names, "net_downsampling_block_0"], key=keras_order)
     ['net_downsampling_block_0', 'net_stage_1_block_0_layernorm', 'net_head_dense']
     """
     group = path.partition("/")[0]
