@@ -32,7 +32,7 @@ settings.register_profile(
 )
 settings.load_profile("minigrad")
 
-PROGRAMS = {"bash", "g++"}
+PROGRAMS = {"bash", "g++", "git"}
 
 
 @pytest.hookimpl(wrapper=True)
