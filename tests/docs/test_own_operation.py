@@ -1,4 +1,4 @@
-"""The patch of lesson 13 still puts its operation into the house, and the page shows what is in it."""
+"""The patch of lesson 13 still puts its operation into the house; the page shows its lines."""
 
 from __future__ import annotations
 
