@@ -27,6 +27,7 @@ EXTRAS = (
     ("threadpoolctl", "threadpoolctl", "fast", "control of BLAS threads"),
     ("ml_dtypes", "ml_dtypes", "bfloat16", "the bfloat16 type"),
     ("onnx_ir", "onnx-ir", "onnx", "models as ONNX files"),
+    ("sphinx", "Sphinx", "docs", "the documentation, by minigrad docs in a clone"),
 )
 
 

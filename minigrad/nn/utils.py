@@ -21,7 +21,18 @@ __all__ = ["clip_grad_norm_", "clip_grad_value_", "evaluating"]
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Put every module into evaluation mode, and back as it was."""
+    """Put every module into evaluation mode, and back as it was.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> layer = mg.nn.Dropout(0.5)
+    >>> with evaluating(layer):
+    ...     layer.training
+    False
+    >>> layer.training
+    True
+    """
     before = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

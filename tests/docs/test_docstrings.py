@@ -47,7 +47,7 @@ NO_EXAMPLE = {  # what an example cannot show, or only with a file, a GPU or ano
     "neg remainder sub eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor logical_and "
     "logical_or logical_xor ceil floor trunc isfinite isinf isnan",
     "minigrad.data": "BrainTissue Split fashion_mnist mnist1d read_volume",
-    "minigrad.io": "Checkpoint building",
+    "minigrad.io": "Checkpoint building save_keras",
     "minigrad.train": "Progress load_checkpoint",
     "minigrad.runs": "Experiment Task Trained find_trained initial_sizes load_initial "
     "reconstructions",

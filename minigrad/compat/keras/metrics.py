@@ -63,6 +63,11 @@ def find_metrics(metrics: Sequence[str | Metric] | None, activation: str | None)
     ------
     OptionError
         If a name is unknown; the nearest is suggested.
+
+    Examples
+    --------
+    >>> list(find_metrics(["accuracy", "mse"], activation="softmax"))
+    ['accuracy', 'mse']
     """
     found: dict[str, Any] = {}
     for metric in metrics or ():

@@ -33,5 +33,11 @@ def set_global_policy(name: str) -> None:
 
 
 def global_policy() -> str:
-    """Return the name of the policy."""
+    """Return the name of the policy.
+
+    Examples
+    --------
+    >>> global_policy()
+    'float32'
+    """
     return _policy[0]

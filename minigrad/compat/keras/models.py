@@ -28,6 +28,17 @@ def load_model(path: Any) -> Model:
     ------
     DataError
         If the file is missing, damaged, or of another kind.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from minigrad.compat.dl_techniques import create_convnext_v2
+    >>> model = create_convnext_v2("cifar10", num_classes=3, input_shape=(8, 8, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.keras")
+    ...     model.save(path)
+    ...     load_model(path).output_shape
+    (None, 3)
     """
     model = saving.load(path)
     if not isinstance(model, Model):
