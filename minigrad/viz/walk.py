@@ -37,12 +37,21 @@ class Step:
 
 
 class Walk:
-    """The pictures of a pass forward and back; a notebook shows one at a time.
+    """The pictures of a pass forward and back; a notebook shows one at a time, paper all.
 
     Attributes
     ----------
     steps : list of SVG
+        A picture for each step.
     captions : list of str
+        What happens in it.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> shown = walk(mg.exp, x=0.0)
+    >>> shown.captions[-1], len(shown.steps)
+    ('back: exp hands on 1 to x', 4)
     """
 
     def __init__(self, captions: list[str], steps: list[SVG]) -> None:
