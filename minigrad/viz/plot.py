@@ -13,6 +13,7 @@ from minigrad.errors import OptionError, ShapeError
 from minigrad.modes import no_grad
 from minigrad.tensor import Tensor
 from minigrad.viz.axes import COLOURS, Axes, ticks_of
+from minigrad.viz.contours import crossings
 from minigrad.viz.svg import SVG, Canvas, png
 
 __all__ = ["Plot", "plot_svg"]
@@ -107,7 +108,6 @@ class Plot:
     def line(self, x: Any, y: Any, name: str = "") -> Plot:
         """Join the points (x, y) by a line; `name` stands in the key."""
         points, colour = self._points("line", x, y), self._next_colour()
-
         return self._add(lambda axes: axes.line(points.tolist(), colour), Entry(name, colour))
 
     def path(self, x: Any, y: Any, name: str = "") -> Plot:
@@ -118,8 +118,9 @@ class Plot:
             axes.line(points.tolist(), colour, width=1.5)
             for x, y in points[1:-1].tolist():
                 axes.dot(x, y, colour, radius=1.8)
-            for (x, y), fill in zip(points[[0, -1]].tolist(), ("none", None), strict=True):
-                axes.dot(x, y, colour, radius=4.5, fill=fill)
+            for end, fill in ((points[:1], "none"), (points[-1:], None)):
+                for x, y in end.tolist():
+                    axes.dot(x, y, colour, radius=4.5, fill=fill)
 
         return self._add(draw, Entry(name, colour))
 
@@ -227,7 +228,7 @@ class Plot:
             levels = [float(f"{level:.1e}") for level in np.nanquantile(surface, shares)]
         for number, level in enumerate(levels):
             strength = 0.25 + 0.65 * number / max(len(levels) - 1, 1)
-            ends = self._from_shares(*np.moveaxis(_crossings(surface, level), -1, 0))
+            ends = self._from_shares(*np.moveaxis(crossings(surface, level), -1, 0))
             outline = _outline(ends, strength)
             self._add(outline, Entry(f"{level:.3g}", "currentColor", strength))
         return self
@@ -296,12 +297,8 @@ class Plot:
         low, high = float(seen.min()), float(seen.max())
         log = "xy"[i] in self.log
         if i == 0 and high > low:  # a little room, so that nothing sits on the rim
-            share = 0.02 * (math.log(high / low) if log else high - low)
-            return (
-                (low / math.exp(share), high * math.exp(share))
-                if log
-                else (low - share, high + share)
-            )
+            room = (high / low) ** 0.02 if log else 0.02 * (high - low)
+            return (low / room, high * room) if log else (low - room, high + room)
         even = ticks_of(low, high, log)
         return even[0], even[-1]
 
@@ -350,38 +347,6 @@ def _outline(ends: Floats, strength: float) -> Draw:
                         stroke_opacity=strength)  # fmt: skip
 
     return draw
-
-
-def _crossings(surface: Floats, level: float) -> Floats:
-    """Return the segments (n, 2 ends, 2) along which a surface on a grid passes `level`.
-
-    Each square of the grid is two triangles, so that no case is in doubt: either no side of a
-    triangle is crossed or two are, those that meet at the corner which lies alone on its side.
-
-    Examples
-    --------
-    >>> _crossings(np.array([[0.0, 0.0], [1.0, 1.0]]), 0.25).tolist()
-    [[[0.0, 0.25], [0.25, 0.25]], [[0.25, 0.25], [1.0, 0.25]]]
-    """
-    rows, columns = surface.shape
-    index = np.arange(rows * columns).reshape(rows, columns)
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    corners = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, c, d), (b, d, a))])
-    values = surface.reshape(-1)[corners]
-    below = values < level
-    count = below.sum(1)
-    crossed = (count % 3 != 0) & np.isfinite(values).all(1)
-    corners, values, below, count = (v[crossed] for v in (corners, values, below, count))
-    alone = np.where(count == 1, below.argmax(1), below.argmin(1))
-    each = np.arange(len(alone))
-    places = np.stack([corners % columns / (columns - 1), corners // columns / (rows - 1)], axis=-1)
-    start, here = places[each, alone], values[each, alone]
-    ends = []
-    for step in (1, 2):
-        other = (alone + step) % 3
-        share = (level - here) / (values[each, other] - here)
-        ends.append(start + share[:, None] * (places[each, other] - start))
-    return np.stack(ends, axis=1)
 
 
 def _rows(key: Sequence[Entry], width: float) -> list[list[tuple[float, Entry]]]:

@@ -13,7 +13,8 @@ import pytest
 import minigrad as mg
 from minigrad.errors import MinigradError, OptionError, ShapeError
 from minigrad.viz import SVG, Plot, Row
-from minigrad.viz.plot import CONTOUR_SIDE, REGION_SIDE, _crossings
+from minigrad.viz.contours import crossings
+from minigrad.viz.plot import CONTOUR_SIDE, REGION_SIDE
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 FRAME = {"x": (0, 2), "y": (0, 1)}
@@ -67,6 +68,7 @@ def test_what_is_not_finite_is_left_out_and_the_frame_holds_the_rest() -> None:
 def test_a_plot_of_one_number_is_a_plot_and_of_nothing_is_refused() -> None:
     parse(Plot("one").line([1], [1]))
     parse(Plot("empty", **FRAME))
+    parse(Plot("lost", **FRAME).path([math.nan], [0]))
     with pytest.raises(OptionError, match="no point to draw; are the values finite"):
         Plot("no logarithm", log="y").line([1, 2], [0, -1]).svg()
 
@@ -124,7 +126,7 @@ def test_regions_are_pale_where_the_model_does_not_know() -> None:
 def test_contours_of_a_circle_lie_on_it() -> None:
     side = np.linspace(-1, 1, CONTOUR_SIDE)
     x, y = np.meshgrid(side, side)
-    ends = 2 * _crossings(x**2 + y**2, 0.5).reshape(-1, 2) - 1
+    ends = 2 * crossings(x**2 + y**2, 0.5).reshape(-1, 2) - 1
     np.testing.assert_allclose((ends**2).sum(1), 0.5, atol=2e-3)
     angles = np.sort(np.arctan2(ends[:, 1], ends[:, 0]))
     assert np.diff(angles).max() < 0.1  # all around
@@ -133,7 +135,7 @@ def test_contours_of_a_circle_lie_on_it() -> None:
 def test_contours_pass_by_what_is_not_a_number_and_name_their_levels() -> None:
     surface = np.arange(9.0).reshape(3, 3)
     surface[0, 0] = math.nan
-    assert np.isfinite(_crossings(surface, 3.5)).all()
+    assert np.isfinite(crossings(surface, 3.5)).all()
     root = parse(Plot("bowl", **FRAME).contours(lambda p: (p**2).sum(1), levels=[0.5, 2]))
     assert {"0.5", "2"} <= set(texts(root))
     root = parse(Plot("bowl", **FRAME).contours(lambda p: mg.tensor(p).sum(1), levels=4))
