@@ -6,11 +6,13 @@ stops the build.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from numpydoc.docscrape import NumpyDocString
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -40,6 +42,16 @@ PAGE = """\
 .. autofunction:: {name}
    :no-index:
 ```
+
+## Parameters
+
+Those of [ConvNeXt](../classes/ConvNeXt.md), but for `depths` and `dims`, which the name decides:
+
+{options}
+
+`pretrained` is a file of weights, a folder or a name on Hugging Face's hub.
+
+## Size
 
 | | |
 | --- | --- |
@@ -142,6 +154,20 @@ def parts(depths: tuple[int, ...], dims: tuple[int, ...], grn: bool, size: int) 
 
 
 @cache
+def options(grn: bool) -> str:
+    """Return the parameters that a named model takes, from the docstring of its class."""
+    listed = NumpyDocString(inspect.getdoc(models.ConvNeXt) or "")["Parameters"]
+    other = {"grn": True, "layer_scale_init_value": None} if grn else {}  # V2's defaults
+    return "\n".join(
+        f"- **{name}** (*{kind.partition('default')[0]}default {other[name]}*): {' '.join(text)}"
+        if name in other
+        else f"- **{name}** (*{kind}*): {' '.join(text)}"
+        for name, kind, text in listed
+        if name not in ("depths", "dims")
+    )
+
+
+@cache
 def facts(name: str) -> dict[str, Any]:
     """Return everything the page of a model says, after comparing it with the model."""
     with init.skip_random():
@@ -167,6 +193,7 @@ def facts(name: str) -> dict[str, Any]:
         "macs_224": sum(part.macs for part in at_224),
         "macs_384": sum(part.macs for part in parts(depths, dims, grn, 384)),
         "last": dims[-1],
+        "options": options(grn),
         "summary": SUMMARY.format(V2_BLOCK if grn else V1_BLOCK),
         "rows": "\n".join(
             f"| {p.name} | {f'{p.side} × {p.side}' if p.macs and p.name != 'head' else ''} "
