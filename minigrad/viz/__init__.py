@@ -13,7 +13,7 @@ from minigrad.viz.receptive_field import receptive_field, receptive_side
 from minigrad.viz.reconstructions import reconstructions_svg
 from minigrad.viz.summary import Summary, summary
 from minigrad.viz.svg import SVG, Row, save_png
-from minigrad.viz.walk import Walk, walk
+from minigrad.viz.walking import Walk, walk
 
 __all__ = [
     "SVG",
