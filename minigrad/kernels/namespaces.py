@@ -207,7 +207,7 @@ class NumPy(Arrays):
         return np.asarray(values, dtype)
 
     def add_up(self, places: Array, values: Array, size: int) -> Array:
-        return np.bincount(places, values, size)
+        return np.bincount(places.astype(np.intp, copy=False), values, size)
 
 
 _KINDS: dict[str, type[Namespace]] = {"numpy": NumPy, "cupy": CuPy}

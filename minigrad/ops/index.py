@@ -881,6 +881,7 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
         )
     if array.size and int(array.min()) < 0:
         raise RangeError(f"bincount: needs integers >= 0, found {int(array.min())}; shift them")
+    array = array.astype("intp", copy=False)  # a browser's has 32 bits
     if weights is None:
         return constant(get_xp(array).bincount(array, minlength=minlength))
     total = get_xp(array).bincount(array, weights.array, minlength)

@@ -87,7 +87,8 @@ class ConfusionMatrix:
                     f"ConfusionMatrix: {name} has class {values[wrong][0]}, but there are "
                     f"{self.classes}, 0 to {self.classes - 1}; mind ignore_index"
                 )
-        found = np.bincount(a * self.classes + b, minlength=self.classes**2)
+        pairs = (a * self.classes + b).astype(np.intp)
+        found = np.bincount(pairs, minlength=self.classes**2)
         self.matrix += found.reshape(self.classes, self.classes)
 
     def _chosen(self, scores: NDArray[Any]) -> NDArray[Any]:

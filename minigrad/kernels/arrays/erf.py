@@ -62,6 +62,6 @@ def _erf64(xp: Any, z: Array) -> Array:
         before, hermite = hermite, 2.0 * z0 * hermite - 2.0 * (n - 1) * before
         power = power * h * (-1.0 / (n + 1))
         series = series + hermite * power
-    place = xp.where(z == z, node + 96.0, 0.0).astype("int64")
+    place = xp.where(z == z, node + 96.0, 0.0).astype("intp")
     at_node = xp.take(xp.constant(_ERF_AT_NODES), place)
     return at_node + (2.0 / math.sqrt(math.pi)) * xp.exp(-z0 * z0) * series
