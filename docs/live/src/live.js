@@ -6,6 +6,9 @@ import { Python } from "./python.js";
 
 const LIVE = "div.cell:not(.tag_static):not(.tag_skip-execution)";
 
+const duration = (seconds) =>
+  seconds < 1 ? `${Math.round(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`;
+
 class Page {
   cells = [];
   #python = new Python(() => this.cells.forEach((cell) => (cell.ran = false)));
@@ -107,7 +110,7 @@ class Page {
     );
     if (this.#python.running) cell.ran = true;
     if (checked && !problem) await this.#check(cell);
-    return this.#ended(cell, problem, `${seconds?.toPrecision(2)} s`);
+    return this.#ended(cell, problem, duration(seconds));
   }
 
   #ended(cell, problem, words) {
