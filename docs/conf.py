@@ -35,6 +35,7 @@ extensions = [
     "house",
     "live",
     "notebooks",
+    "signatures",
     "source_links",
     "variant_pages",
 ]
@@ -62,6 +63,7 @@ autodoc_typehints = "none"  # numpydoc's Parameters sections say it in words, wi
 default_role = "py:obj"  # a name in single backquotes links to what it names
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+maximum_signature_line_length = 85  # a longer one gets a line per parameter
 
 # --- look --------------------------------------------------------------------------------------
 

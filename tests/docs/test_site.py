@@ -249,3 +249,13 @@ def test_every_name_of_another_system_has_a_page_with_an_example_that_runs(
 
 def _pages(extension: Callable[[str], Any]) -> dict[Path, str]:
     return dict(extension("class_pages").pages())
+
+
+@pytest.mark.needs("sphinx")
+def test_a_class_shows_what_it_takes(extension: Callable[[str], Any]) -> None:
+    show, models = extension("signatures").show, importlib.import_module("minigrad.models")
+    shown, _ = show(None, "class", "", models.ConvNeXt, None, "(*args, **kwargs)", None)
+    assert shown.startswith("(in_channels=3, num_classes=1000, depths=(3, 3, 9, 3), ")
+    assert "block=Block, initializer=trunc_normal_, " in shown
+    assert " at 0x" not in shown
+    assert show(None, "function", "", len, None, "(x)", None) is None
