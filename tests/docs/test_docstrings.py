@@ -51,7 +51,6 @@ NO_EXAMPLE = {  # what an example cannot show, or only with a file, a GPU or ano
     "minigrad.train": "Progress load_checkpoint",
     "minigrad.runs": "Experiment Task Trained find_trained initial_sizes load_initial "
     "reconstructions",
-    "minigrad.viz": "Walk",
     "minigrad.onnx": "Comparison",
     "minigrad.compat.keras.losses": "find_loss",
     "minigrad.compat.keras.optimizers": "Spec",
