@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from minigrad.runs.parts import OWN_SIZE
 __all__ = ["add_model_options", "add_shape_options", "chosen_model"]
 
 SIDES = {1: 224, 2: 224, 3: 64}  # by number of axes: a volume of 224 has eleven million voxels
+NEEDED = {"in_channels": 3, "spatial_dims": 2}  # of models that have no defaults of their own
 AXES = {1: "one number", 2: "one or two numbers", 3: "one or three numbers"}
-OF_A_NAME = ("encoder", "classes", "depths", "dims", "patch_size", "channels", "spatial_dims")
+OF_A_NAME = (
+    "weights", "encoder", "classes", "depths", "dims", "patch_size", "channels", "spatial_dims"
+)  # fmt: skip
 
 
 def add_model_options(
@@ -54,9 +58,10 @@ def add_shape_options(parser: argparse._ActionsContainer, side: int | None = Non
     add = parser.add_argument
     add("--encoder", metavar="MODEL",
         help="of a U-Net: convnext, convnextv2 or a name (default: convnext_tiny)")
-    add("--channels", type=int, metavar="N", help="of the images (default: 3)")
+    add("--channels", type=int, metavar="N",
+        help="of the images (default: the model's own number, mostly 3)")
     add("--spatial-dims", type=int, metavar="N", choices=(1, 2, 3),
-        help="1 for signals, 2 for images, 3 for volumes (default: 2)")
+        help="1 for signals, 2 for images, 3 for volumes (default: the model's own, mostly 2)")
     add("--size", type=int, nargs="+", metavar="N",
         help=f"side of the samples, or every one of them (default: {shown}; that of a run)")
     # fmt: on
@@ -67,14 +72,23 @@ def chosen_model(
 ) -> tuple[Module, tuple[int, ...], str]:
     """Return a model in evaluation mode, the shape (C, *spatial) of a sample, and its name.
 
-    A name that is known means the untrained model of that name; else it is the place of a run,
-    of whose model only the part that sees whole images may be asked for.
+    A name that is known means the untrained model of that name, or one for the weights that were
+    given; else it is the place of a run, of whose model only the part that sees whole images may be
+    asked for.
     """
+    given = [*(args.size or ()), *([] if args.channels is None else [args.channels])]
+    if min(given, default=1) < 1:
+        raise OptionError(f"--size and --channels must be 1 or more, got {given}")
     if args.model is None or (Path(args.model).exists() and not _is_known(args.model)):
         return _trained(args, trunk)
-    channels = 3 if args.channels is None else args.channels
-    shape = _shape(args, channels, args.spatial_dims or 2, args.side)
-    return _named(args, channels).to(args.device).eval(), shape, f"{args.model}, untrained"
+    model = _named(args)
+    channels = args.channels or getattr(model, "in_channels", NEEDED["in_channels"])
+    dims = args.spatial_dims or getattr(model, "spatial_dims", NEEDED["spatial_dims"])
+    return (
+        model.to(args.device).eval(),
+        _shape(args, channels, dims, args.side),
+        f"{args.model}, untrained",
+    )
 
 
 def _trained(args: argparse.Namespace, trunk: bool) -> tuple[Module, tuple[int, ...], str]:
@@ -99,28 +113,42 @@ def _is_known(name: str) -> bool:
         return False
 
 
-def _named(args: argparse.Namespace, channels: int) -> Module:
+def _named(args: argparse.Namespace) -> Module:
+    """Return a model by name, with weights and their `pretrained_report` if there are some."""
+    name, weights = args.model, vars(args).get("weights")
     sizes = vars(args).get("sizes", {})  # explain has none: a model's own
-    own = {name: getattr(args, name) or default for name, default in sizes.items()}
-    options: dict[str, Any] = {"in_channels": channels, "spatial_dims": args.spatial_dims or 2}
-    if vars(args).get("patch_size") is not None:
-        options["patch_size"] = args.patch_size
-    classes = {}
-    if vars(args).get("classes") is not None:
-        classes["num_classes"] = args.classes
-    if args.model.lower() in OWN_SIZE or not encoders_of(args.model):
-        if args.encoder is not None:
-            raise OptionError(f"--encoder is for a U-Net, which {args.model} is not")
-        return _convnext(args.model, own, options | classes)
-    encoder = _convnext(args.encoder or "convnext_tiny", own, options | {"num_classes": 0})
-    whole: dict[str, Any] = {"head_upsample": "auto", "pad": True}  # any size, and restored
-    return models.create_model(args.model, encoder=encoder, **whole, **classes)
+    given = {"in_channels": args.channels, "spatial_dims": args.spatial_dims}
+    given |= {key: vars(args).get(key) for key in ("patch_size", *sizes)}
+    options = {key: value for key, value in given.items() if value is not None}
+    classes = vars(args).get("classes")
+    own = {} if classes is None else {"num_classes": classes}
+    if name.lower() not in OWN_SIZE and encoders_of(name):
+        encoder = _convnext(args.encoder or "convnext_tiny", sizes, options | {"num_classes": 0})
+        whole: dict[str, Any] = {"head_upsample": "auto", "pad": True}  # any size, and restored
+        model = models.create_model(name, encoder=encoder, **whole, **own)
+        if weights is not None:
+            _, model.pretrained_report = models.load_pretrained(model, weights)
+    elif args.encoder is not None:
+        raise OptionError(f"--encoder is for a U-Net, which {name} is not")
+    elif weights is None:
+        model = _convnext(name, sizes, options | own)
+    else:  # what is not given is as the weights have it
+        known = None if name.lower() in OWN_SIZE else name
+        model, report = models.load_pretrained(known, weights, **options, **own)
+        model.pretrained_report = report
+    return model
 
 
-def _convnext(name: str, own: dict[str, Any], options: dict[str, Any]) -> Module:
+def _convnext(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> Module:
     if name.lower() in OWN_SIZE:
-        return OWN_SIZE[name.lower()](**own, **options)
-    return models.create_model(name, **find(name).fitting(options))
+        return OWN_SIZE[name.lower()](**sizes | options)
+    entry = find(name)
+    takes = inspect.signature(entry.build).parameters
+    empty = inspect.Parameter.empty
+    needed = {
+        key: value for key, value in NEEDED.items() if key in takes and takes[key].default is empty
+    }
+    return models.create_model(name, **needed | entry.fitting(options))
 
 
 def _shape(args: argparse.Namespace, channels: int, dims: int, side: int | None) -> tuple[int, ...]:
@@ -128,6 +156,4 @@ def _shape(args: argparse.Namespace, channels: int, dims: int, side: int | None)
     sides = args.size or [side or SIDES[dims]]
     if len(sides) not in (1, dims):
         raise OptionError(f"--size takes {AXES[dims]}, got {' '.join(map(str, sides))}")
-    if min(*sides, channels) < 1:
-        raise OptionError(f"--size and --channels must be 1 or more, got {sides}, {channels}")
     return channels, *(sides * dims if len(sides) == 1 else sides)

@@ -8,7 +8,7 @@ from minigrad import onnx
 from minigrad.cli.build import add_model_options, chosen_model
 from minigrad.errors import OptionError
 from minigrad.io import save_torch
-from minigrad.models import export_state_dict, load_pretrained
+from minigrad.models import export_state_dict
 from minigrad.models.weights.tables import NAMINGS
 from minigrad.nn import Module
 from minigrad.random import randn
@@ -32,7 +32,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="onnx: the whole model for any runtime; torch: weights that torch.load reads",
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="weights of a model by name, under any library's names"
+        "--weights",
+        metavar="FILE",
+        help="weights of a model by name, under any library's names; what is not given otherwise, "
+        "such as --classes, is as they have it",
     )
     parser.add_argument(
         "--naming",
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("--naming is for weights; it goes with --to torch")
     model, shape, name = chosen_model(args)
     if args.weights is not None:
-        model, _ = load_pretrained(model, args.weights)
+        print(getattr(model, "pretrained_report"))  # noqa: B009  (no module declares it)
         name = f"{args.model}, weights of {args.weights}"
     if args.to == "torch":
         _write_torch(model, args)

@@ -115,6 +115,8 @@ def _read(path: str | Path, select: str | None, index: bool = True) -> Checkpoin
         for begins, read in _KINDS:
             if begins(head) and (index or read is not _index):
                 return read(source, select)
+    if not head:
+        raise DataError(f"{path}: the file is empty; fetch it again")
     raise DataError(
         f"{path}: no checkpoint that is known, which are safetensors, PyTorch's files, Keras's "
         f"HDF5 and minigrad's ONNX; it begins with {brief(head[:16])}"

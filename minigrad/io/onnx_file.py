@@ -61,6 +61,8 @@ def read_weights(source: Source) -> Arrays:
     """
     arrays: Arrays = {}
     for tensor in read_onnx(source).graph.initializer:
+        if not isinstance(tensor.name, str):  # protobuf's way to say that it is no UTF-8
+            raise DataError(f"{source.path}: a weight's name is no text: {tensor.name[:80]!r}")
         if "/" in tensor.name:
             continue
         if tensor.name in arrays:
@@ -86,11 +88,12 @@ def _array(tensor: Any, path: Path) -> Any:
     name = place["location"]
     if name != f"{path.name}.data":  # as `minigrad.onnx.export` calls it; a path leads elsewhere
         raise DataError(f"{path}: its weights are in {name!r:.200}, expected {path.name}.data")
-    length = math.prod(tensor.dims) * dtype.itemsize
-    if int(place["length"]) != length:
+    offset, length = int(place["offset"]), math.prod(tensor.dims) * dtype.itemsize
+    if offset < 0 or int(place["length"]) != length:
         raise DataError(
-            f"{path}: {tensor.name!r:.200} has {place['length']:.40} bytes, not {length}"
+            f"{path}: {tensor.name!r:.200} has {place['length']:.40} bytes from byte {offset}, "
+            f"expected {length}"
         )
     with opened(path.with_name(name), mapped=True) as beside:
-        beside.seek(int(place["offset"]))
+        beside.seek(offset)
         return beside.array(dtype, tensor.dims)

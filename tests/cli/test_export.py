@@ -40,6 +40,31 @@ def test_weights_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     np.testing.assert_array_equal(found, theirs)
 
 
+@pytest.mark.needs("onnx_ir")
+def test_weights_decide_what_is_not_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a head of 1,000 classes that nobody has trained."""
+    weights, out = str(GOLDEN / "v2_timm.safetensors"), str(tmp_path / "a.onnx")
+    words = ["export", "convnextv2", out, "--to", "onnx", "--weights", weights, "--size", "32"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"70 weights of ConvNeXtV2 from {weights} (timm)\n  licence: ")
+    assert "drawn" not in said
+    assert onnx.load_weights(out)["head.weight"].shape == (10, 20)
+    assert main([*words, "--classes", "3"]) == 0
+    assert "drawn anew: head.weight, head.bias" in capsys.readouterr().out
+    assert main(["export", "convnext_tiny", out, "--to", "onnx", "--weights", weights]) == 2
+    assert "the weights are of another model than this ConvNeXt" in capsys.readouterr().err
+
+
+@pytest.mark.needs("onnx_ir")
+def test_a_model_of_volumes_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "a.onnx")
+    assert main(["export", "mednext_s", out, "--to", "onnx", "--size", "16"]) == 0
+    assert onnx.load_weights(out)["stem.weight"].shape == (32, 1, 1, 1, 1)
+
+
 def test_the_format_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "convnext", str(tmp_path / "a.onnx")]) == 2
     assert "--to" in capsys.readouterr().err

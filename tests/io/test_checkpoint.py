@@ -67,6 +67,9 @@ def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(b"GIF89a")
     with pytest.raises(DataError, match="no checkpoint that is known"):
         read_checkpoint(tmp_path / "a.pth")
+    (tmp_path / "a.pth").write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.pth: the file is empty; fetch it again"):
+        read_checkpoint(tmp_path / "a.pth")
 
 
 # --- several files, folders ----------------------------------------------------------------------

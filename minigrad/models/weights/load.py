@@ -46,6 +46,7 @@ _GRN = re.compile(r"(?:stages\.\d+|blocks|bottleneck)\.\d+\.grn[._]")
 _HEAD = re.compile(r"(head|out_\d+\.conv_out)\.(?:weight|bias)")
 STEMS = ("downsample_layers.0.0.weight", "stem.weight")  # whose input channels may differ
 SHOWN = 6
+NAMED = 1_000_000_000  # numbers; ConvNeXt V2-H has 660 million
 LARGER = 16  # times as many numbers a model may have as the file that it is built for
 SIZES = ("depths", "dims", "depth", "dim", "n_channels", "exp_r", "block_counts", "grn")
 
@@ -299,9 +300,11 @@ def build_with(
     given = {OTHER_NAMES.get(name, name) for name in options}
     found = loaded.options
     wanted = {n: found[n] for n in taken if n in found and n not in given} | dict(options)
-    # A file that describes its model cannot ask for one that is much larger than itself.
+    # A file that describes its model cannot ask for one that is much larger than itself, nor one
+    # that decides a few options of a named model for one that is larger than all of them.
     count = sum(array.size for array in loaded.weights.values())
-    limit = init.at_most(LARGER * count + 1_000_000) if taken else nullcontext()
+    own = NAMED if taken is TAKEN else 1_000_000
+    limit = init.at_most(LARGER * count + own) if taken else nullcontext()
     with limit, init.skip_random():  # all of it is overwritten, if nothing is missing
         model = build(**wanted)
     report, commit = prepare_weights(model, loaded, rules)
