@@ -16,7 +16,8 @@ PAGES = [p for p in sorted((ROOT / "docs").rglob("*.md")) if not BUILT & set(p.p
 MODULES = sorted((ROOT / "minigrad").rglob("*.py"))
 WIDTH = 85
 FENCE = re.compile(
-    r"^(`{3,})(?:python|pycon|bash|toml|elixir|text|\{code-cell\}.*)\n(.*?)^\1$", re.M | re.S
+    r"^(`{3,})(?:python|pycon|bash|toml|elixir|text|\{code-(?:cell|block)\}.*)\n(.*?)^\1$",
+    re.M | re.S,
 )
 
 

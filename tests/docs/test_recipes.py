@@ -29,7 +29,7 @@ def test_a_recipe_runs(page: Path, tmp_path: Path) -> None:
         if block["file"]:
             (tmp_path / block["file"]).write_text(block["text"])
             continue
-        for line in block["text"].splitlines():
+        for line in block["text"].replace("\\\n", " ").splitlines():
             program, *words = shlex.split(line)
             if program == "pip":
                 continue
