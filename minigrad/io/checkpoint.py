@@ -259,6 +259,11 @@ def _torch(source: Source, select: str | None) -> Checkpoint:
     selected = _default(source, state) if select is None else select
     for key in selected.split(".") if selected else ():
         part = part.get(key, {}) if type(part) is dict else {}
+    if part == {} and not any(type(value) is dict for value in state.values()):
+        raise DataError(
+            f"{source.path}: has no part {selected!r:.80}: it holds the tensors themselves; leave "
+            "select out"
+        )
     found = _walk(source, part)
     stored = {name: leaf for name, leaf in found.items() if isinstance(leaf, StoredTensor)}
     if not stored:

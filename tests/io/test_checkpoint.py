@@ -56,6 +56,9 @@ def test_parts_of_parts_are_asked_for(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.pth")
     found = read_checkpoint(tmp_path / "a.pth", select="net.weights")
     assert found.tensors["x"].tolist() == [0, 1, 2]
+    save_torch({"x": np.arange(3)}, tmp_path / "b.pth")
+    with pytest.raises(DataError, match=r"no part 'model': it holds the tensors themselves"):
+        read_checkpoint(tmp_path / "b.pth", select="model")
     save_torch({}, tmp_path / "b.pth")
     with pytest.raises(DataError, match=r"has tensors$"):
         read_checkpoint(tmp_path / "b.pth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import warnings
@@ -25,7 +26,7 @@ def library(name: str) -> Any:
     """Import a library; what it warns of is no fault of ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name in ("timm", "torchvision"):
+        if importlib.util.find_spec("torchvision"):  # others import it when it is there
             _complete_torchvision()
         return importlib.import_module(name)
 
@@ -250,6 +251,25 @@ def test_transformers(version: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(again(mg.tensor(x)), logits(module, x), rtol=0, atol=1e-9)
     trunk = getattr(transformers, f"{name}Model")(config)
     assert models.load_pretrained(again, trunk.state_dict())[1].naming == "huggingface"
+
+
+@pytest.mark.needs("torch", "transformers")
+@pytest.mark.parametrize("version", [1, 2], ids=["v1", "v2"])
+def test_backbones_of_transformers(version: int) -> None:
+    """With a norm for each map, which are a U-Net's."""
+    transformers = library("transformers")
+    name = "ConvNext" if version == 1 else "ConvNextV2"
+    config = getattr(transformers, f"{name}Config")(
+        depths=list(SIZES["depths"]), hidden_sizes=list(SIZES["dims"]),
+        out_features=[f"stage{i}" for i in (1, 2, 3, 4)],
+    )  # fmt: skip
+    module = getattr(transformers, f"{name}Backbone")(config)
+    kind = models.ConvNeXt if version == 1 else models.ConvNeXtV2
+    unet = models.UNet(kind(**SIZES), num_classes=2)
+    _, report = models.load_pretrained(unet, module.state_dict())
+    assert (report.naming, report.unexpected) == ("huggingface", ())
+    assert not [each for each in report.missing if each.startswith("encoder.")]
+    load_strictly(module, models.export_state_dict(unet, "huggingface"))
 
 
 @pytest.mark.needs("torch", "transformers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from minigrad.nn.module import Module
 
 __all__ = ["dialect", "export_state_dict", "from_fcmae", "rename"]
 
+_MAPS = re.compile(r"norm\d+\.\w+")  # norms of a backbone's maps
+
 
 def export_state_dict(
     model: Module, naming: str = "timm", *, name: str = "convnext"
@@ -27,7 +30,8 @@ def export_state_dict(
     Parameters
     ----------
     model : Module
-        A ConvNeXt, or a model around one: of a U-Net the encoder's weights are returned.
+        A ConvNeXt, or a model around one: of a U-Net the encoder's weights are returned, with the
+        norms of its maps only where the naming has them (facebook, huggingface).
     naming : str, default "timm"
         facebook, timm, timm_conv_mlp (as timm builds its atto to nano), torchvision, huggingface,
         keras (Keras 3's ``.weights.h5``), keras_h5 (the older one), open_clip, mmpretrain, dinov3,
@@ -59,7 +63,11 @@ def export_state_dict(
     names = own_names(model)
     state = model.state_dict()
     ours = {key: np.array(state[actual].cpu().numpy()) for key, actual in names.items()}
-    return dialect(naming, ours).to_theirs(ours, name)
+    trunk = {key: array for key, array in ours.items() if not _MAPS.fullmatch(key)}
+    table = dialect(naming, ours)
+    if trunk and table.unwritable(ours.keys() - trunk.keys()):
+        table, ours = dialect(naming, trunk), trunk
+    return table.to_theirs(ours, name)
 
 
 def rename(

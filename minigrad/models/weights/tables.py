@@ -183,6 +183,7 @@ HF_GRN = """
     stages.{i}.{j}.grn.gamma   encoder.stages.{i}.layers.{j}.grn.weight   * c = 1 1 1 c
     stages.{i}.{j}.grn.beta    encoder.stages.{i}.layers.{j}.grn.bias     * c = 1 1 1 c
 """
+HF_MAPS = "norm{i}.*  hidden_states_norms.stage{i+1}.*"
 HF_V1, HF_V2 = rows(HF_TABLE) + rows(HF_SCALE), rows(HF_TABLE) + rows(HF_GRN)
 CLASSIFIER = rows("head.*  classifier.*")
 HUGGINGFACE = tuple(
@@ -190,7 +191,7 @@ HUGGINGFACE = tuple(
     for table in (
         prefixed("convnext.", HF_V1) + CLASSIFIER,
         prefixed("convnextv2.", HF_V2) + CLASSIFIER,
-        HF_V1 + rows(HF_GRN),  # the bare model, and backbones
+        HF_V1 + rows(HF_GRN) + rows(HF_MAPS),  # the bare model, and backbones
     )
 )
 

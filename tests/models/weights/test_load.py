@@ -151,6 +151,23 @@ def test_a_unet_takes_its_encoder(tmp_path: Path) -> None:
     assert all("norm" in name for name in report.missing)
 
 
+@pytest.mark.parametrize("naming", ["facebook", "timm", "torchvision", "huggingface", "keras_h5"])
+def test_an_encoder_goes_out(naming: str) -> None:
+    """Under any names; the norms of its maps where there are names for them."""
+    sizes = {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 20)}
+    unet = models.UNet(models.ConvNeXt(**sizes), num_classes=2)
+    out = models.export_state_dict(unet, naming)
+    maps = [name for name in out if "norm3" in name or "hidden_states_norms.stage4" in name]
+    assert len(maps) == (2 if naming in ("facebook", "huggingface") else 0)
+    other = models.UNet(models.ConvNeXt(**sizes), num_classes=2)
+    _, report = models.load_pretrained(other, out)
+    assert (report.naming, report.unexpected) == (naming, ())
+    for name in report.loaded:
+        np.testing.assert_array_equal(
+            other.state_dict()[name].numpy(), unet.state_dict()[name].numpy()
+        )
+
+
 def test_the_report() -> None:
     _, report = models.load_pretrained(
         None, models.ConvNeXtV2(**TINY).state_dict(), in_channels=1, num_classes=2
