@@ -174,6 +174,9 @@ def build(
             raise OptionError(
                 f"export: example is a Tensor or a tuple of them, not {type(tensor).__name__}"
             )
+    listed = isinstance(dynamic, (tuple, list)) and all(type(axis) is int for axis in dynamic)
+    if not listed and not isinstance(dynamic, bool):
+        raise OptionError(f"export: dynamic is True, False or a tuple of axes, not {dynamic!r:.80}")
     shapes = [_shapes(tensor.shape, dynamic) for tensor in examples]
     first, second = (
         tuple(_like(tensor, pair[i], i) for tensor, pair in zip(examples, shapes, strict=True))

@@ -44,6 +44,8 @@ OPTIONS = [
     ("models.load_pretrained(None, {}, inflation='centre')", "OptionError", r"mean 'center'"),
     ("models.load_pretrained(None, {}, head_init_scale='1')", "OptionError",
      r"head_init_scale must be a number, got '1'"),
+    ("models.load_pretrained(None, {}, head_init_scale=float('nan'))", "OptionError",
+     r"head_init_scale must be finite, got nan"),
     ("models.load_pretrained(None, {}, select='model_ema')", "OptionError",
      r"select='model_ema' names a part of a file, but weights were given"),
     ("models.dinov3_features(nn.ReLU(), 3)", "OptionError",

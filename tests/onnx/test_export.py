@@ -407,6 +407,8 @@ def test_options(tmp_path: Path) -> None:
         mg.onnx.export(lambda x: x, tmp_path / "a.onnx", mg.ones(3))  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"got \(1, 4, 32, 32\)"):  # not the shape of a trace
         mg.onnx.export(models.ConvNeXt(**SMALL), tmp_path / "a.onnx", mg.ones(1, 4, 32, 32))
+    with pytest.raises(OptionError, match="dynamic is True, False or a tuple of axes, not 'batch'"):
+        mg.onnx.export(nn.ReLU(), tmp_path / "a.onnx", mg.ones(3), dynamic="batch")
     with pytest.raises(ShapeError, match="names an axis"):
         mg.onnx.export(nn.ReLU(), tmp_path / "a.onnx", mg.ones(3), dynamic=(1,))
     with pytest.raises(GraphError, match="returns a int"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
@@ -98,6 +99,8 @@ class Rules(NamedTuple):
         if self.inflation not in INFLATIONS:
             raise unknown("inflation", self.inflation, INFLATIONS)
         check_numbers("load_pretrained", head_init_scale=self.head_init_scale)
+        if not math.isfinite(self.head_init_scale):
+            raise OptionError(f"head_init_scale must be finite, got {self.head_init_scale}")
         return self
 
 
@@ -306,7 +309,10 @@ def build_with(
     own = NAMED if taken is TAKEN else 1_000_000
     limit = init.at_most(LARGER * count + own) if taken else nullcontext()
     with limit, init.skip_random():  # all of it is overwritten, if nothing is missing
-        model = build(**wanted)
+        try:
+            model = build(**wanted)
+        except OptionError:  # a model of another kind has no such option: it is refused below
+            model = build(**options)
     report, commit = prepare_weights(model, loaded, rules)
     if report.missing:
         model = build(**wanted)

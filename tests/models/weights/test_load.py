@@ -117,6 +117,19 @@ def test_v1_is_no_v2(version: int) -> None:
         models.load_pretrained(model, source.state_dict())
 
 
+def test_weights_of_another_kind_of_model_are_refused_as_that() -> None:
+    """Not for an option that they decide and that model does not have."""
+    convnext = models.ConvNeXt(**TINY).state_dict()
+    mednext = models.MedNeXt(1, 2, 2, 2, 3, block_counts=(1,) * 9, do_res=True, dim="2d")
+    for name, weights in (("mednext_s", convnext), ("convnext_atto", mednext.state_dict())):
+        with pytest.raises(StateError, match="the weights are of another model than this"):
+            models.load_pretrained(name, weights)
+        with pytest.raises(StateError, match="the weights are of another model than this"):
+            models.create_model(name, pretrained=weights)
+    with pytest.raises(OptionError, match="unknown MedNeXt option 'patch_size'"):
+        models.load_pretrained("mednext_s", mednext.state_dict(), patch_size=4)
+
+
 def test_half_precision_and_options() -> None:
     source = {
         k: v.numpy().astype(np.float16) for k, v in models.ConvNeXt(**TINY).state_dict().items()
