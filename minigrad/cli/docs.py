@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
             raise missing_extra(module, "docs")
     pages = Path(args.output) if args.output else docs / "_build" / "html"
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-j", "auto"]
-    if subprocess.run([*build, str(docs), str(pages)], check=False).returncode:
+    kept = docs / "_build" / "doctrees"  # for the next build; not to be published
+    if subprocess.run([*build, "-d", str(kept), str(docs), str(pages)], check=False).returncode:
         raise MinigradError("the pages could not be built; Sphinx says why above")
     print(f"built {pages / 'index.html'}")
     if not args.build_only:

@@ -259,3 +259,10 @@ def test_a_class_shows_what_it_takes(extension: Callable[[str], Any]) -> None:
     assert "block=Block, initializer=trunc_normal_, " in shown
     assert " at 0x" not in shown
     assert show(None, "function", "", len, None, "(x)", None) is None
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_outside_the_pages_lead_to_files(name: str) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", (ROOT / name).read_text())
+    assert targets or name != "README.md"
+    assert not [target for target in targets if not (ROOT / target).exists()]

@@ -41,7 +41,7 @@ class Identity(Module):
     --------
     >>> import minigrad as mg
     >>> x = mg.ones(2)
-    >>> Identity()(x) is x
+    >>> mg.nn.Identity()(x) is x
     True
     """
 
@@ -73,7 +73,7 @@ class ReLU(_InPlace):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReLU()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.ReLU()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([0., 0., 2.])
     """
 
@@ -87,7 +87,7 @@ class ReLU6(_InPlace):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReLU6()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.ReLU6()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([0., 0., 2.])
     """
 
@@ -101,7 +101,7 @@ class SELU(_InPlace):
     Examples
     --------
     >>> import minigrad as mg
-    >>> SELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.SELU()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-1.1113,  0.    ,  2.1014])
     """
 
@@ -115,7 +115,7 @@ class Hardswish(_InPlace):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Hardswish()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.Hardswish()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.3333,  0.    ,  1.6667])
     """
 
@@ -129,7 +129,7 @@ class Hardsigmoid(_InPlace):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Hardsigmoid()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.Hardsigmoid()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([0.3333, 0.5   , 0.8333])
     """
 
@@ -143,7 +143,7 @@ class Mish(_InPlace):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Mish()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.Mish()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.3034,  0.    ,  1.944 ])
     """
 
@@ -162,7 +162,7 @@ class GELU(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> GELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.GELU()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.1587,  0.    ,  1.9545])
     """
 
@@ -184,7 +184,7 @@ class SiLU(_InPlace):
     Examples
     --------
     >>> import minigrad as mg
-    >>> SiLU()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.SiLU()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.2689,  0.    ,  1.7616])
     """
 
@@ -198,7 +198,7 @@ class Sigmoid(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Sigmoid()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.Sigmoid()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([0.2689, 0.5   , 0.8808])
     """
 
@@ -212,7 +212,7 @@ class Tanh(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Tanh()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.Tanh()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.7616,  0.    ,  0.964 ])
     """
 
@@ -233,7 +233,7 @@ class Softplus(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Softplus()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.Softplus()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([0.3133, 0.6931, 2.1269])
     """
 
@@ -258,7 +258,7 @@ class LeakyReLU(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> LeakyReLU()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.LeakyReLU()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.01,  0.  ,  2.  ])
     """
 
@@ -283,7 +283,7 @@ class ELU(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.ELU()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.6321,  0.    ,  2.    ])
     """
 
@@ -303,7 +303,7 @@ class CELU(ELU):
     Examples
     --------
     >>> import minigrad as mg
-    >>> CELU()(mg.tensor([-1.0, 0.0, 2.0]))
+    >>> mg.nn.CELU()(mg.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.6321,  0.    ,  2.    ])
     """
 
@@ -322,7 +322,7 @@ class GLU(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> GLU()(mg.tensor([3.0, 5.0, 0.0, 100.0]))
+    >>> mg.nn.GLU()(mg.tensor([3.0, 5.0, 0.0, 100.0]))
     tensor([1.5, 5. ])
     """
 
@@ -389,7 +389,7 @@ class Softmax(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Softmax(-1)(mg.tensor([1.0, 1.0]))
+    >>> mg.nn.Softmax(-1)(mg.tensor([1.0, 1.0]))
     tensor([0.5, 0.5])
     """
 
@@ -414,7 +414,7 @@ class LogSoftmax(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> LogSoftmax(-1)(mg.zeros(2))
+    >>> mg.nn.LogSoftmax(-1)(mg.zeros(2))
     tensor([-0.6931, -0.6931])
     """
 

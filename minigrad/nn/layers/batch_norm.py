@@ -139,7 +139,7 @@ class BatchNorm1d(_BatchNorm):
     Examples
     --------
     >>> import minigrad as mg
-    >>> BatchNorm1d(3)(mg.randn(4, 3, 8)).shape
+    >>> mg.nn.BatchNorm1d(3)(mg.randn(4, 3, 8)).shape
     (4, 3, 8)
     """
 
@@ -188,7 +188,7 @@ class BatchNorm3d(_BatchNorm):
     Examples
     --------
     >>> import minigrad as mg
-    >>> BatchNorm3d(3)(mg.randn(4, 3, 4, 4, 4)).shape
+    >>> mg.nn.BatchNorm3d(3)(mg.randn(4, 3, 4, 4, 4)).shape
     (4, 3, 4, 4, 4)
     """
 
@@ -234,7 +234,7 @@ class InstanceNorm1d(_InstanceNorm):
     Examples
     --------
     >>> import minigrad as mg
-    >>> InstanceNorm1d(3)(mg.randn(4, 3, 8)).shape
+    >>> mg.nn.InstanceNorm1d(3)(mg.randn(4, 3, 8)).shape
     (4, 3, 8)
     """
 
@@ -264,7 +264,7 @@ class InstanceNorm2d(_InstanceNorm):
     Examples
     --------
     >>> import minigrad as mg
-    >>> InstanceNorm2d(3)(mg.randn(4, 3, 8, 8)).shape
+    >>> mg.nn.InstanceNorm2d(3)(mg.randn(4, 3, 8, 8)).shape
     (4, 3, 8, 8)
     """
 
@@ -277,7 +277,7 @@ class InstanceNorm3d(_InstanceNorm):
     Examples
     --------
     >>> import minigrad as mg
-    >>> InstanceNorm3d(3)(mg.randn(4, 3, 4, 4, 4)).shape
+    >>> mg.nn.InstanceNorm3d(3)(mg.randn(4, 3, 4, 4, 4)).shape
     (4, 3, 4, 4, 4)
     """
 

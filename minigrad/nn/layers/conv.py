@@ -95,7 +95,7 @@ class Conv1d(_Conv):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Conv1d(3, 8, kernel_size=3, padding=1)(mg.ones(1, 3, 8)).shape
+    >>> mg.nn.Conv1d(3, 8, kernel_size=3, padding=1)(mg.ones(1, 3, 8)).shape
     (1, 8, 8)
     """
 
@@ -145,7 +145,7 @@ class Conv3d(_Conv):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Conv3d(3, 8, kernel_size=3, padding=1)(mg.ones(1, 3, 4, 4, 4)).shape
+    >>> mg.nn.Conv3d(3, 8, kernel_size=3, padding=1)(mg.ones(1, 3, 4, 4, 4)).shape
     (1, 8, 4, 4, 4)
     """
 

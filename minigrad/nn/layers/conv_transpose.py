@@ -69,7 +69,7 @@ class ConvTranspose1d(_ConvTranspose):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ConvTranspose1d(3, 8, kernel_size=2, stride=2)(mg.ones(1, 3, 8)).shape
+    >>> mg.nn.ConvTranspose1d(3, 8, kernel_size=2, stride=2)(mg.ones(1, 3, 8)).shape
     (1, 8, 16)
     """
 
@@ -112,7 +112,8 @@ class ConvTranspose3d(_ConvTranspose):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ConvTranspose3d(3, 8, kernel_size=2, stride=2)(mg.ones(1, 3, 4, 4, 4)).shape
+    >>> layer = mg.nn.ConvTranspose3d(3, 8, kernel_size=2, stride=2)
+    >>> layer(mg.ones(1, 3, 4, 4, 4)).shape
     (1, 8, 8, 8, 8)
     """
 

@@ -69,7 +69,7 @@ class Dropout1d(_ChannelDropout):
     --------
     >>> import minigrad as mg
     >>> x = mg.ones(1, 3, 8)
-    >>> layer = Dropout1d(0.5).eval()
+    >>> layer = mg.nn.Dropout1d(0.5).eval()
     >>> mg.equal(layer(x), x)
     True
     """
@@ -84,7 +84,7 @@ class Dropout2d(_ChannelDropout):
     --------
     >>> import minigrad as mg
     >>> x = mg.ones(1, 3, 8, 8)
-    >>> layer = Dropout2d(0.5).eval()
+    >>> layer = mg.nn.Dropout2d(0.5).eval()
     >>> mg.equal(layer(x), x)
     True
     """
@@ -99,7 +99,7 @@ class Dropout3d(_ChannelDropout):
     --------
     >>> import minigrad as mg
     >>> x = mg.ones(1, 3, 4, 4, 4)
-    >>> layer = Dropout3d(0.5).eval()
+    >>> layer = mg.nn.Dropout3d(0.5).eval()
     >>> mg.equal(layer(x), x)
     True
     """

@@ -35,7 +35,7 @@ class GroupNorm(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> GroupNorm(2, 8)(mg.randn(2, 8, 4, 4)).shape
+    >>> mg.nn.GroupNorm(2, 8)(mg.randn(2, 8, 4, 4)).shape
     (2, 8, 4, 4)
     """
 

@@ -27,7 +27,7 @@ class LayerScale(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> LayerScale(2, 0.5)(mg.ones(1, 2))
+    >>> mg.nn.LayerScale(2, 0.5)(mg.ones(1, 2))
     tensor([[0.5, 0.5]], grad_fn=<mul>)
     """
 

@@ -92,7 +92,7 @@ class NLLLoss(_ClassLoss):
     Examples
     --------
     >>> import minigrad as mg
-    >>> NLLLoss()(mg.tensor([[-0.5, -1.0]]), mg.tensor([1]))
+    >>> mg.nn.NLLLoss()(mg.tensor([[-0.5, -1.0]]), mg.tensor([1]))
     tensor(1.)
     """
 
@@ -125,7 +125,7 @@ class BCELoss(_ClassLoss):
     Examples
     --------
     >>> import minigrad as mg
-    >>> BCELoss()(mg.tensor([0.5]), mg.tensor([1.0]))
+    >>> mg.nn.BCELoss()(mg.tensor([0.5]), mg.tensor([1.0]))
     tensor(0.6931)
     """
 
@@ -151,7 +151,7 @@ class BCEWithLogitsLoss(_ClassLoss):
     Examples
     --------
     >>> import minigrad as mg
-    >>> BCEWithLogitsLoss()(mg.zeros(1), mg.ones(1))
+    >>> mg.nn.BCEWithLogitsLoss()(mg.zeros(1), mg.ones(1))
     tensor(0.6931)
     """
 
@@ -182,7 +182,7 @@ class MSELoss(_Loss):
     Examples
     --------
     >>> import minigrad as mg
-    >>> MSELoss()(mg.tensor([1.0, 3.0]), mg.zeros(2))
+    >>> mg.nn.MSELoss()(mg.tensor([1.0, 3.0]), mg.zeros(2))
     tensor(5.)
     """
 
@@ -196,7 +196,7 @@ class L1Loss(_Loss):
     Examples
     --------
     >>> import minigrad as mg
-    >>> L1Loss()(mg.tensor([1.0, 4.0]), mg.zeros(2))
+    >>> mg.nn.L1Loss()(mg.tensor([1.0, 4.0]), mg.zeros(2))
     tensor(2.5)
     """
 
@@ -217,7 +217,7 @@ class SmoothL1Loss(_Loss):
     Examples
     --------
     >>> import minigrad as mg
-    >>> SmoothL1Loss()(mg.tensor([0.5, 3.0]), mg.zeros(2))
+    >>> mg.nn.SmoothL1Loss()(mg.tensor([0.5, 3.0]), mg.zeros(2))
     tensor(1.3125)
     """
 
@@ -312,7 +312,7 @@ class GeneralizedDiceLoss(_Loss):
     --------
     >>> import minigrad as mg
     >>> logits = mg.tensor([[[30.0, -30.0], [-30.0, 30.0]]])
-    >>> GeneralizedDiceLoss()(logits, mg.tensor([[0, 1]])) < 0.01
+    >>> mg.nn.GeneralizedDiceLoss()(logits, mg.tensor([[0, 1]])) < 0.01
     tensor(True)
     """
 

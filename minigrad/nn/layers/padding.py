@@ -72,7 +72,7 @@ class ConstantPad1d(_ConstantPad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ConstantPad1d((1, 2), 9.0)(mg.tensor([[[1.0, 2.0]]]))
+    >>> mg.nn.ConstantPad1d((1, 2), 9.0)(mg.tensor([[[1.0, 2.0]]]))
     tensor([[[9., 1., 2., 9., 9.]]])
     """
 
@@ -85,7 +85,7 @@ class ConstantPad2d(_ConstantPad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ConstantPad2d((1, 0, 0, 1), 9.0)(mg.tensor([[[[1.0]]]]))
+    >>> mg.nn.ConstantPad2d((1, 0, 0, 1), 9.0)(mg.tensor([[[[1.0]]]]))
     tensor([[[[9., 1.],
               [9., 9.]]]])
     """
@@ -99,7 +99,7 @@ class ConstantPad3d(_ConstantPad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ConstantPad3d(1, 9.0)(mg.ones(1, 2, 4, 4, 4)).shape
+    >>> mg.nn.ConstantPad3d(1, 9.0)(mg.ones(1, 2, 4, 4, 4)).shape
     (1, 2, 6, 6, 6)
     """
 
@@ -112,7 +112,7 @@ class ZeroPad1d(_ZeroPad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ZeroPad1d((1, 2))(mg.tensor([[[1.0, 2.0]]]))
+    >>> mg.nn.ZeroPad1d((1, 2))(mg.tensor([[[1.0, 2.0]]]))
     tensor([[[0., 1., 2., 0., 0.]]])
     """
 
@@ -125,7 +125,7 @@ class ZeroPad2d(_ZeroPad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ZeroPad2d((1, 0, 0, 1))(mg.tensor([[[[1.0]]]]))
+    >>> mg.nn.ZeroPad2d((1, 0, 0, 1))(mg.tensor([[[[1.0]]]]))
     tensor([[[[0., 1.],
               [0., 0.]]]])
     """
@@ -139,7 +139,7 @@ class ZeroPad3d(_ZeroPad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ZeroPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    >>> mg.nn.ZeroPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
     (1, 2, 6, 6, 6)
     """
 
@@ -152,7 +152,7 @@ class ReflectionPad1d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReflectionPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
+    >>> mg.nn.ReflectionPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
     tensor([[[3., 2., 1., 2., 3., 2., 1.]]])
     """
 
@@ -166,7 +166,7 @@ class ReflectionPad2d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReflectionPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    >>> mg.nn.ReflectionPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
     tensor([[[[4., 3., 4., 3.],
               [2., 1., 2., 1.],
               [4., 3., 4., 3.],
@@ -183,7 +183,7 @@ class ReflectionPad3d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReflectionPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    >>> mg.nn.ReflectionPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
     (1, 2, 6, 6, 6)
     """
 
@@ -197,7 +197,7 @@ class ReplicationPad1d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReplicationPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
+    >>> mg.nn.ReplicationPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
     tensor([[[1., 1., 1., 2., 3., 3., 3.]]])
     """
 
@@ -211,7 +211,7 @@ class ReplicationPad2d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReplicationPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    >>> mg.nn.ReplicationPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
     tensor([[[[1., 1., 2., 2.],
               [1., 1., 2., 2.],
               [3., 3., 4., 4.],
@@ -228,7 +228,7 @@ class ReplicationPad3d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> ReplicationPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    >>> mg.nn.ReplicationPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
     (1, 2, 6, 6, 6)
     """
 
@@ -242,7 +242,7 @@ class CircularPad1d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> CircularPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
+    >>> mg.nn.CircularPad1d(2)(mg.tensor([[[1.0, 2.0, 3.0]]]))
     tensor([[[2., 3., 1., 2., 3., 1., 2.]]])
     """
 
@@ -256,7 +256,7 @@ class CircularPad2d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> CircularPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    >>> mg.nn.CircularPad2d(1)(mg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
     tensor([[[[4., 3., 4., 3.],
               [2., 1., 2., 1.],
               [4., 3., 4., 3.],
@@ -273,7 +273,7 @@ class CircularPad3d(_Pad):
     Examples
     --------
     >>> import minigrad as mg
-    >>> CircularPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
+    >>> mg.nn.CircularPad3d(1)(mg.ones(1, 2, 4, 4, 4)).shape
     (1, 2, 6, 6, 6)
     """
 

@@ -67,7 +67,7 @@ class MaxPool1d(_MaxPool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> MaxPool1d(2)(mg.ones(1, 3, 8)).shape
+    >>> mg.nn.MaxPool1d(2)(mg.ones(1, 3, 8)).shape
     (1, 3, 4)
     """
 
@@ -107,7 +107,7 @@ class MaxPool3d(_MaxPool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> MaxPool3d(2)(mg.ones(1, 3, 4, 4, 4)).shape
+    >>> mg.nn.MaxPool3d(2)(mg.ones(1, 3, 4, 4, 4)).shape
     (1, 3, 2, 2, 2)
     """
 
@@ -150,7 +150,7 @@ class AvgPool1d(_AvgPool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AvgPool1d(2)(mg.ones(1, 3, 8)).shape
+    >>> mg.nn.AvgPool1d(2)(mg.ones(1, 3, 8)).shape
     (1, 3, 4)
     """
 
@@ -176,7 +176,7 @@ class AvgPool2d(_AvgPool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AvgPool2d(2)(mg.tensor([[[[1.0, 3.0], [5.0, 7.0]]]]))
+    >>> mg.nn.AvgPool2d(2)(mg.tensor([[[[1.0, 3.0], [5.0, 7.0]]]]))
     tensor([[[[4.]]]])
     """
 
@@ -189,7 +189,7 @@ class AvgPool3d(_AvgPool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AvgPool3d(2)(mg.ones(1, 3, 4, 4, 4)).shape
+    >>> mg.nn.AvgPool3d(2)(mg.ones(1, 3, 4, 4, 4)).shape
     (1, 3, 2, 2, 2)
     """
 
@@ -218,7 +218,7 @@ class AdaptiveAvgPool1d(_AdaptivePool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AdaptiveAvgPool1d(1)(mg.ones(1, 3, 8)).shape
+    >>> mg.nn.AdaptiveAvgPool1d(1)(mg.ones(1, 3, 8)).shape
     (1, 3, 1)
     """
 
@@ -249,7 +249,7 @@ class AdaptiveAvgPool3d(_AdaptivePool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AdaptiveAvgPool3d(1)(mg.ones(1, 3, 4, 4, 4)).shape
+    >>> mg.nn.AdaptiveAvgPool3d(1)(mg.ones(1, 3, 4, 4, 4)).shape
     (1, 3, 1, 1, 1)
     """
 
@@ -262,7 +262,7 @@ class AdaptiveMaxPool1d(_AdaptivePool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AdaptiveMaxPool1d(1)(mg.ones(1, 3, 8)).shape
+    >>> mg.nn.AdaptiveMaxPool1d(1)(mg.ones(1, 3, 8)).shape
     (1, 3, 1)
     """
 
@@ -275,7 +275,7 @@ class AdaptiveMaxPool2d(_AdaptivePool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AdaptiveMaxPool2d(1)(mg.ones(1, 3, 8, 8)).shape
+    >>> mg.nn.AdaptiveMaxPool2d(1)(mg.ones(1, 3, 8, 8)).shape
     (1, 3, 1, 1)
     """
 
@@ -288,7 +288,7 @@ class AdaptiveMaxPool3d(_AdaptivePool):
     Examples
     --------
     >>> import minigrad as mg
-    >>> AdaptiveMaxPool3d(1)(mg.ones(1, 3, 4, 4, 4)).shape
+    >>> mg.nn.AdaptiveMaxPool3d(1)(mg.ones(1, 3, 4, 4, 4)).shape
     (1, 3, 1, 1, 1)
     """
 

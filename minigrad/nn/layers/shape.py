@@ -52,7 +52,7 @@ class Unflatten(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> Unflatten(1, (2, 3))(mg.ones(4, 6)).shape
+    >>> mg.nn.Unflatten(1, (2, 3))(mg.ones(4, 6)).shape
     (4, 2, 3)
     """
 
@@ -119,7 +119,7 @@ class PixelShuffle(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> PixelShuffle(2)(mg.ones(1, 12, 4, 4)).shape
+    >>> mg.nn.PixelShuffle(2)(mg.ones(1, 12, 4, 4)).shape
     (1, 3, 8, 8)
     """
 
@@ -144,7 +144,7 @@ class PixelUnshuffle(Module):
     Examples
     --------
     >>> import minigrad as mg
-    >>> PixelUnshuffle(2)(mg.ones(1, 3, 8, 8)).shape
+    >>> mg.nn.PixelUnshuffle(2)(mg.ones(1, 3, 8, 8)).shape
     (1, 12, 4, 4)
     """
 
