@@ -31,6 +31,7 @@ METHODS = {
     "read_text": None,
     "load_file": None,
 }
+NO_READERS = {"os", "webbrowser"}  # what they open is looked at elsewhere, or by somebody else
 # Files that are ours, and files that are written. Everything else is a stranger's.
 OWN = {
     "minigrad.files",  # the door itself
@@ -72,8 +73,8 @@ def _opens(node: ast.AST) -> bool:
         case ast.Call(func=ast.Name(id=name)):
             return name in CALLS
         case ast.Call(func=ast.Attribute(attr=name, value=value)) if name in METHODS:
-            owners = METHODS[name]
-            return ast.unparse(value) != "os" and (owners is None or ast.unparse(value) in owners)
+            owner, owners = ast.unparse(value), METHODS[name]
+            return owner not in NO_READERS and (owners is None or owner in owners)
     return False
 
 
