@@ -261,6 +261,19 @@ def test_a_class_shows_what_it_takes(extension: Callable[[str], Any]) -> None:
     assert show(None, "function", "", len, None, "(x)", None) is None
 
 
+@pytest.mark.needs("sphinx", "numpydoc")
+def test_the_examples_of_a_named_model_run(
+    extension: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The largest would need gigabytes; all of them have the same page."""
+    variants = extension("variant_pages")
+    page = variants.PAGE.format(**variants.facts("convnextv2_atto"))
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
+    exec(compile(code, "convnextv2_atto.md", "exec"), {})
+    promised = re.findall(r"^print\(.*\)  # (.*)$", code, re.M)
+    assert capsys.readouterr().out.splitlines() == promised
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_links_outside_the_pages_lead_to_files(name: str) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", (ROOT / name).read_text())
