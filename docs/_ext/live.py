@@ -17,6 +17,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 
 def build(app: Sphinx) -> None:
-    """Put everything below _static/live, in folders named by what is in them."""
-    app.env.live = None  # the folder of the page's script
+    """Put what live pages load below _static/live, if that can be had."""
+    app.env.live = False
     if app.builder.format != "html":
         return
     if not shutil.which("npm"):
@@ -44,59 +45,55 @@ def build(app: Sphinx) -> None:
         return
     target = Path(app.outdir, "_static", "live")
     shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
     try:
-        app.env.live = assemble(target, app.config.live_pyodide, app.config.version)
+        assemble(target, app.config.live_pyodide, app.config.version)
+        app.env.live = True
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", None) or ""
         logger.warning("live cells: the pages stay static: %s\n%s", error, said)
 
 
-def assemble(target: Path, where: str, version: str) -> str:
-    """Fill a folder with all that live pages load; return the name of the script's own."""
-    hidden = SOURCE / "node_modules" / ".package-lock.json"
-    if not hidden.exists() or hidden.stat().st_mtime < newest("package-lock.json"):
-        command("npm", "ci", "--no-audit", "--no-fund", cwd=SOURCE)
+def assemble(target: Path, where: str, version: str) -> None:
+    """Fill a folder: the page's script, Python's side in a folder of its own, and Pyodide."""
+    installed, locked = SOURCE / "node_modules/.package-lock.json", SOURCE / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < locked.stat().st_mtime:
+        command("npm", "ci", "--no-audit", "--no-fund")
     lock = json.loads((PYODIDE / "pyodide-lock.json").read_text())
-    numpy = lock["packages"]["numpy"]
+    numpy, release = lock["packages"]["numpy"], lock["info"]["version"]
     if where == "local":
-        where = f"../pyodide-{lock['info']['version']}/"
-        folder = target / where[3:]
-        folder.mkdir(parents=True)
-        for name in RUNTIME:
-            shutil.copy(PYODIDE / name, folder)
-        shutil.copy(numpy_wheel(numpy, lock["info"]["version"]), folder)
+        where = f"../pyodide-{release}/"
+        files = [*(PYODIDE / name for name in RUNTIME), numpy_wheel(numpy, release)]
+        copy(files, target / f"pyodide-{release}")
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
-        shutil.copytree(SOURCE / "src", made, dirs_exist_ok=True, ignore=only(".py", ".css"))
-        command("npx", "esbuild", "src/live.js", "src/worker.js", f"--outdir={made}", "--bundle",
-                "--splitting", "--format=esm", "--minify", f"--define:PYODIDE={json.dumps(where)}",
-                cwd=SOURCE)  # fmt: skip
-        wheels = [minigrad_wheel(made, version), *copied(other_wheels(), made)]
+        bundle("worker.js", made, PYODIDE=where)
+        copy([SOURCE / "src" / "runner.py"], made)
+        wheels = [minigrad_wheel(made, version), *copy(other_wheels(), made)]
         lock["packages"] = {"numpy": numpy} | {w.name.split("-")[0]: entry(w) for w in wheels}
         lock["packages"]["hypothesis"]["depends"] = ["sortedcontainers"]
         (made / "lock.json").write_text(json.dumps(lock))
         name = digest(made)
-        shutil.copytree(made, target / name)
-    return name
+        copy(sorted(made.iterdir()), target / name)
+    bundle("live.js", target, FOLDER=name)
+    copy([SOURCE / "src" / "live.css"], target)
 
 
-def command(*words: str, cwd: Path) -> None:
-    """Run a program; what it says of a failure is in the error."""
-    subprocess.run(words, cwd=cwd, check=True, capture_output=True, text=True)
+def command(*words: str) -> None:
+    """Run a program in docs/live; what it says of a failure is in the error."""
+    subprocess.run(words, cwd=SOURCE, check=True, capture_output=True, text=True)
 
 
-def newest(*names: str) -> float:
-    """Return when the last changed of some files of docs/live was changed."""
-    return max((SOURCE / name).stat().st_mtime for name in names)
+def bundle(name: str, folder: Path, **constants: str) -> None:
+    """Write a script, with the modules that it imports and some constants, into a folder."""
+    defined = [f"--define:{key}={json.dumps(value)}" for key, value in constants.items()]
+    options = ["--bundle", "--splitting", "--format=esm", "--minify", f"--outdir={folder}"]
+    command("npx", "esbuild", f"src/{name}", *options, *defined)
 
 
-def only(*suffixes: str) -> Any:
-    """Return what makes `copytree` copy files with these endings alone."""
-    return lambda folder, names: [n for n in names if Path(n).suffix not in suffixes]
-
-
-def copied(files: list[Path], folder: Path) -> list[Path]:
+def copy(files: Iterable[Path], folder: Path) -> list[Path]:
     """Copy files into a folder, and return their new paths."""
+    folder.mkdir(exist_ok=True)
     return [Path(shutil.copy(file, folder)) for file in files]
 
 
@@ -157,8 +154,8 @@ def other_wheels() -> list[Path]:
     wanted = re.findall(r"^([\w-]+)==(\S+)", (SOURCE / "wheels.txt").read_text(), re.MULTILINE)
     names = [f"{name}-{version}-*.whl" for name, version in wanted]
     if not all(any(folder.glob(name)) for name in names):
-        command(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                "--require-hashes", "--dest", "wheels", "-r", "wheels.txt", cwd=SOURCE)  # fmt: skip
+        options = ["--quiet", "--no-deps", "--require-hashes", "--dest", "wheels"]
+        command(sys.executable, "-m", "pip", "download", *options, "-r", "wheels.txt")
     return [next(folder.glob(name)) for name in names]
 
 
@@ -184,8 +181,8 @@ def enliven(
     """Give the script to a page that has code cells."""
     cells = doctree.findall(nodes.container) if doctree and app.env.live else ()
     if any(cell.get("nb_element") == "cell_code" for cell in cells):
-        app.add_css_file(f"live/{app.env.live}/live.css")
-        app.add_js_file(f"live/{app.env.live}/live.js", type="module")
+        app.add_css_file("live/live.css")
+        app.add_js_file("live/live.js", type="module")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

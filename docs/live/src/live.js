@@ -110,12 +110,12 @@ class Page {
     );
     if (this.#python.running) cell.ran = true;
     if (checked && !problem) await this.#check(cell);
-    return this.#ended(cell, problem, duration(seconds));
+    return this.#ended(cell, problem, seconds);
   }
 
-  #ended(cell, problem, words) {
+  #ended(cell, problem, seconds) {
     cell.doing = "";
-    cell.status = problem || words;
+    cell.status = problem || duration(seconds);
     return !problem;
   }
 

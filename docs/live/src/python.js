@@ -1,4 +1,5 @@
 // The page's Python: a worker, started by the first Run, and anew after a Stop that had to end it.
+// Its script lies in FOLDER, named by what is in it: after a change nothing comes from a cache.
 
 const PATIENCE = 1500; // ms that an interrupted cell has, before its worker is ended
 
@@ -17,7 +18,7 @@ export class Python {
 
   // Resolves as `ask` does.
   start() {
-    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    const worker = new Worker(new URL(`${FOLDER}/worker.js`, import.meta.url), { type: "module" });
     this.worker = worker;
     this.signal = self.crossOriginIsolated ? new Uint8Array(new SharedArrayBuffer(1)) : null;
     worker.onmessage = ({ data }) => {

@@ -14,7 +14,7 @@ import { SITE } from "./site.mjs";
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const LIVE = join(SITE, "_static/live");
 const [runtime] = readdirSync(LIVE).filter((name) => name.startsWith("pyodide-"));
-const [shipped] = readdirSync(LIVE).filter((name) => !name.startsWith("pyodide-"));
+const [shipped] = readdirSync(LIVE).filter((name) => /^[0-9a-f]{12}$/.test(name));
 
 // What cannot run here, and why.
 const ENGINE = "tests/autograd/test_engine.py::";
