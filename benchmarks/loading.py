@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from benchmarks.machine import HERE, memory_now, memory_peak
 from benchmarks.options import parser
 from benchmarks.results import section
 from benchmarks.tables import report, say
-from benchmarks.turns import Others, clock_of, environment, middle, orders, python, timed
+from benchmarks.turns import clock_of, environment, middle, orders, python, timed
+from minigrad.errors import MinigradError, MissingExtra
 
 MODEL = "convnext_xlarge"
 LIBRARY, OURS, WHOLE = "safetensors", "load_pretrained", "minigrad.load"
@@ -75,8 +77,10 @@ def turn(peer: str, path: Path) -> dict[str, float]:
     words = python("benchmarks.loading", "--turn", peer, str(path))
     done = subprocess.run(
         words, env={**os.environ, **environment(1)}, cwd=HERE.parent,
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True,
     )  # fmt: skip
+    if done.returncode:
+        raise MinigradError(f"{peer} does not load {path}: {done.stderr[-1000:]}")
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
@@ -100,14 +104,12 @@ def measure(rounds: int, model: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         write(Path(folder), model)
         sizes = {file: Path(folder, file).stat().st_size / 1e6 for file in FILES}
-        watch = Others()
         for number, order in zip(range(-1, rounds), orders(taken), strict=False):
             say(f"round {number + 1} of {rounds}")
             for peer, file in order:
                 answer = turn(peer, Path(folder, file))
                 if number >= 0:
                     taken[peer, file].append(answer)
-        share = watch.share() if watch.known else None
     rows = []
     for (peer, file), turns in taken.items():
         seconds = [each["seconds"] for each in turns]
@@ -119,7 +121,7 @@ def measure(rounds: int, model: str) -> dict[str, Any]:
             "ratio": middle([a / b for a, b in zip(seconds, beside, strict=True)]),
             "grown": max(each["grown_mb"] for each in turns) * 1.048576 / sizes[file],
         })  # fmt: skip
-    return {"others": share, "rows": sorted(rows, key=lambda row: FILES.index(row["file"]))}
+    return {"rows": sorted(rows, key=lambda row: FILES.index(row["file"]))}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -132,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.turn:
         take(*args.turn)
         return
+    if find_spec("safetensors") is None:
+        raise MissingExtra("this compares with the safetensors library: pip install safetensors")
     taken = section("loading", f"loading --rounds {args.rounds}", model=args.model)
     report(f"loading {args.model}", taken | measure(args.rounds, args.model), args.json)
 

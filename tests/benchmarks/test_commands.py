@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from benchmarks import all as everything
-from benchmarks import peers, scaling
+from benchmarks import loading, peers, scaling
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.turns import middle
+from minigrad.errors import MinigradError
 
 
 def test_without_a_name_all_are_listed(capsys):
@@ -130,6 +131,21 @@ def test_overhead(capsys, tmp_path):
     rows = json.loads(file.read_text())["sections"]["overhead"]["rows"]
     assert rows[0]["peer"] == "minigrad"
     assert all(0 < row["forward"]["median"] for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("safetensors")
+def test_loading(capsys, tmp_path):
+    file = tmp_path / "cpu.json"
+    words = ["loading", "--model", "convnextv2_atto", "--rounds", "1", "--json", str(file)]
+    assert main(words) == 0
+    rows = json.loads(file.read_text())["sections"]["loading convnextv2_atto"]["rows"]
+    assert [(row["peer"], row["file"]) for row in rows if row["ratio"]["median"] != 1] == [
+        ("load_pretrained", "float32"), ("load_pretrained", "float16"), ("minigrad.load", "whole"),
+    ]  # fmt: skip
+    assert all(0 < row["grown"] < 10 for row in rows)
+    with pytest.raises(MinigradError, match=r"(?s)minigrad\.load does not load.*cannot be read"):
+        loading.turn("minigrad.load", tmp_path / "none")
 
 
 def test_all_records_every_step_and_can_go_on(capsys, tmp_path, monkeypatch):
