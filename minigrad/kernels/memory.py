@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["in_small_pages", "keep_freed_memory"]
+__all__ = ["bring", "in_small_pages", "keep_freed_memory"]
 
 # <malloc.h>, and how many bytes may wait. Blocks above 32 MB cannot be kept.
 _TRIM_THRESHOLD, _KEPT = -1, 1 << 30
@@ -34,8 +34,9 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, _KEPT))
 
 
-# <sys/mman.h>; NumPy asks for huge pages from this many bytes on.
-_NO_HUGE_PAGES, _HUGE, _PAGE = 15, 1 << 22, 1 << 12
+# <sys/mman.h>, and from how many bytes on it matters: NumPy asks for huge pages there.
+_NO_HUGE_PAGES, _POPULATE_WRITE, _LARGE = 15, 23, 1 << 22
+_PAGE = 1 << 12
 
 
 def in_small_pages(array: Any) -> None:
@@ -44,12 +45,22 @@ def in_small_pages(array: Any) -> None:
     Those are at hand. Huge ones, which NumPy asks for, the system may first have to make: in a
     virtual machine it took 2 to 3.5 s of processor time to fill 1.4 GB of them, and 0.8 s without.
     """
-    if not isinstance(array, np.ndarray) or array.nbytes < _HUGE:
+    _advise(array, _NO_HUGE_PAGES)
+
+
+def bring(array: Any) -> None:
+    """Have the system bring the memory that is about to be written in one request, not by pages."""
+    _advise(array, _POPULATE_WRITE)
+
+
+def _advise(array: Any, advice: int) -> None:
+    """Tell the system something about the memory of a large array; it need not listen."""
+    if not isinstance(array, np.ndarray) or array.nbytes < _LARGE or not array.flags.c_contiguous:
         return
     begin = -(-array.ctypes.data // _PAGE) * _PAGE
     end = (array.ctypes.data + array.nbytes) // _PAGE * _PAGE
     if (madvise := _madvise()) is not None:
-        madvise(begin, end - begin, _NO_HUGE_PAGES)
+        madvise(begin, end - begin, advice)
 
 
 @cache

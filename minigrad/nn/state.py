@@ -10,6 +10,7 @@ from minigrad.backend import CPU
 from minigrad.dtypes import is_floating
 from minigrad.errors import OptionError, StateError
 from minigrad.files import resident
+from minigrad.kernels.memory import bring
 from minigrad.loading import Entries, array_for, number_array
 from minigrad.modes import no_grad
 from minigrad.showing import table
@@ -149,6 +150,7 @@ def prepare(
         for name, array in kept.items():
             target = own[name]
             for rows in _pieces(array):
+                bring(target.array[rows])
                 with resident(array[rows]):  # a mapped file and its copy are never both in memory
                     part = array_for(owner, name, array[rows], target.dtype, target.device)
                     target[rows] = wrap(part)

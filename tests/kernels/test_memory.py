@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad.kernels.memory import in_small_pages
+from minigrad.kernels.memory import bring, in_small_pages
 
 CODE = """
 import resource
@@ -49,6 +49,9 @@ def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> N
 def test_small_pages_are_asked_for_without_a_change() -> None:
     for array in (np.empty(3 << 20, np.float32), np.empty(3), np.empty(0), "no array"):
         in_small_pages(array)
+        bring(array)
     array = np.arange(1 << 20)
     in_small_pages(array)
+    bring(array)
+    bring(array[::2])
     assert array.sum() == (1 << 19) * ((1 << 20) - 1)
