@@ -35,7 +35,7 @@ async function start({ signal }) {
 const actions = {
   start,
   async run({ code, name }) {
-    await python.loadPackagesFromImports(code);
+    await python.loadPackagesFromImports(code, { messageCallback: () => {} });
     return runner.get("run")(code, name);
   },
   check: ({ code, name }) => runner.get("check")(code, name),
