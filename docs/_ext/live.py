@@ -19,7 +19,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -40,37 +40,59 @@ def build(app: Sphinx) -> None:
     app.env.live = False
     if app.builder.format != "html":
         return
+    target = Path(app.outdir, "_static", "live")
+    shutil.rmtree(target, ignore_errors=True)
     if not shutil.which("npm"):
         logger.info("live cells: there is no npm here, so the pages stay static")
         return
-    target = Path(app.outdir, "_static", "live")
-    shutil.rmtree(target, ignore_errors=True)
+    try:
+        fetched = fetch(app.config.live_pyodide)
+    except (OSError, subprocess.CalledProcessError) as error:
+        logger.info("live cells: the pages stay static, for what they need cannot be fetched here")
+        logger.info("  %s", getattr(error, "stderr", None) or error)
+        return
     target.mkdir(parents=True)
     try:
-        assemble(target, app.config.live_pyodide, app.config.version)
+        assemble(target, fetched, app.config.live_pyodide, app.config.version)
         app.env.live = True
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", None) or ""
         logger.warning("live cells: the pages stay static: %s\n%s", error, said)
 
 
-def assemble(target: Path, where: str, version: str) -> None:
-    """Fill a folder: the page's script, Python's side in a folder of its own, and Pyodide."""
+class Fetched(NamedTuple):
+    """What does not come from this repository."""
+
+    lock: dict[str, Any]  # Pyodide's
+    numpy: Path | None  # NumPy's wheel, where it is served from here
+    others: list[Path]
+
+
+def fetch(where: str) -> Fetched:
+    """Install the npm packages and download the wheels, once."""
     installed, locked = SOURCE / "node_modules/.package-lock.json", SOURCE / "package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < locked.stat().st_mtime:
         command("npm", "ci", "--no-audit", "--no-fund")
     lock = json.loads((PYODIDE / "pyodide-lock.json").read_text())
     numpy, release = lock["packages"]["numpy"], lock["info"]["version"]
-    if where == "local":
-        where = f"../pyodide-{release}/"
-        files = [*(PYODIDE / name for name in RUNTIME), numpy_wheel(numpy, release)]
-        copy(files, target / f"pyodide-{release}")
+    wheel = numpy_wheel(numpy, release) if where == "local" else None
+    return Fetched(lock, wheel, other_wheels())
+
+
+def assemble(target: Path, fetched: Fetched, where: str, version: str) -> None:
+    """Fill a folder: the page's script, Python's side in a folder of its own, and Pyodide."""
+    lock = dict(fetched.lock)
+    if fetched.numpy:
+        folder = f"pyodide-{lock['info']['version']}"
+        where = f"../{folder}/"
+        copy([*(PYODIDE / name for name in RUNTIME), fetched.numpy], target / folder)
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
         bundle("worker.js", made, PYODIDE=where)
         copy([SOURCE / "src" / "runner.py"], made)
-        wheels = [minigrad_wheel(made, version), *copy(other_wheels(), made)]
-        lock["packages"] = {"numpy": numpy} | {w.name.split("-")[0]: entry(w) for w in wheels}
+        wheels = [minigrad_wheel(made, version), *copy(fetched.others, made)]
+        numpy = {"numpy": lock["packages"]["numpy"]}
+        lock["packages"] = numpy | {w.name.split("-")[0]: entry(w) for w in wheels}
         lock["packages"]["hypothesis"]["depends"] = ["sortedcontainers"]
         (made / "lock.json").write_text(json.dumps(lock))
         name = digest(made)
