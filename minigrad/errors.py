@@ -6,7 +6,6 @@ from the built-in exception that Python users would catch for the same mistake.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 __all__ = [
@@ -22,6 +21,7 @@ __all__ = [
     "StateError",
     "brief",
     "missing_extra",
+    "nearest",
     "unknown",
 ]
 
@@ -93,6 +93,19 @@ def brief(value: object) -> str:
     return text if len(text) <= LETTERS else f"{text[:LETTERS]} …"
 
 
+def nearest(name: str, choices: Iterable[str], count: int = 1, likeness: float = 0.6) -> list[str]:
+    """Return the choices that `name` may have been meant for, the most likely first.
+
+    Examples
+    --------
+    >>> nearest("wieght", ["weight", "bias"])
+    ['weight']
+    """
+    from difflib import get_close_matches  # a mistake can wait for it; `import minigrad` need not
+
+    return get_close_matches(name, list(choices), count, likeness)
+
+
 def unknown(
     kind: str, name: object, choices: Iterable[str], synonyms: Mapping[str, str] | None = None
 ) -> OptionError:
@@ -110,11 +123,11 @@ def unknown(
     names = sorted(choices)
     known = {choice: choice for choice in names} | dict(synonyms or {})
     asked = str(name).lower()[:LETTERS]
-    near = [known[n] for n in difflib.get_close_matches(asked, known, n=1)]
+    near = [known[n] for n in nearest(asked, known)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names)
     if len(names) > SHOWN:
-        nearest = difflib.get_close_matches(asked, names, n=SHOWN // 2, cutoff=0.0)
-        listed = f"{', '.join(sorted(nearest))}, … and {len(names) - len(nearest)} more"
+        some = nearest(asked, names, SHOWN // 2, likeness=0.0)
+        listed = f"{', '.join(sorted(some))}, … and {len(names) - len(some)} more"
     offer = f"choose from {listed}" if names else "there is none yet"
     return OptionError(f"unknown {kind} {brief(name)}{hint} ({offer})")

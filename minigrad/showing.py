@@ -6,13 +6,19 @@ Colours and fonts are those of the page, and whatever a user may have named is e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any
 
 __all__ = ["branch", "matrix", "table"]
 
 EDGE = 4  # rows and columns at either end of what is too large to be shown whole
 RULE = "border-bottom:1px solid currentColor"
+
+
+def escape(text: str) -> str:
+    """Return text with what HTML reads as its own written out."""
+    import html  # takes longer than all of this file, and a program may never show anything
+
+    return html.escape(text)
 
 
 def table(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from minigrad.backend import CPU
 from minigrad.dtypes import is_floating
-from minigrad.errors import OptionError, StateError
+from minigrad.errors import OptionError, StateError, nearest
 from minigrad.files import resident
 from minigrad.kernels.memory import bring
 from minigrad.loading import Entries, array_for, number_array
@@ -91,7 +90,7 @@ class LoadReport(_Keys):
         return [f"{kind}: {names}" for kind, names in kinds.items() if names]
 
     def _with_hint(self, name: object) -> str:
-        near = difflib.get_close_matches(str(name), self.missing_keys, n=1, cutoff=0.7)
+        near = nearest(str(name), self.missing_keys, likeness=0.7)
         return f"{name} (did you mean {near[0]}?)" if near else str(name)
 
     def __repr__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -12,7 +11,15 @@ import numpy as np
 
 from minigrad import dtypes, modes
 from minigrad.backend import get_xp
-from minigrad.errors import DTypeError, GraphError, OptionError, ShapeError, StateError, unknown
+from minigrad.errors import (
+    DTypeError,
+    GraphError,
+    OptionError,
+    ShapeError,
+    StateError,
+    nearest,
+    unknown,
+)
 from minigrad.files import resident
 from minigrad.kernels.arrays.lists import extent, is_changeable, overlap
 from minigrad.loading import Entries, array_for, integer, number, number_array
@@ -130,7 +137,7 @@ class Optimizer:
             raise OptionError(f"{self._name}: a parameter group is a dict with the key 'params'")
         known = ["params", *NOTES, *self.defaults]
         for key in group:
-            if key not in known and difflib.get_close_matches(str(key), known, 1, 0.85):
+            if key not in known and nearest(str(key), known, likeness=0.85):
                 raise unknown(f"{self._name} option", key, known)
         if isinstance(group["params"], (set, frozenset)):
             raise DTypeError(

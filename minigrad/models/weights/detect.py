@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import LETTERS, DataError
+from minigrad.errors import LETTERS, DataError, nearest
 from minigrad.models.weights.naming import Naming
 from minigrad.models.weights.tables import NAMINGS
 from minigrad.tensor import Tensor
@@ -128,7 +127,7 @@ def _unrecognised(arrays: Arrays, best: tuple[int, Naming, str] | None) -> DataE
     count, naming, prefix = best
     _, unknown = naming.to_ours(_without(prefix, arrays))
     rows = [row.theirs for row in naming.rows]
-    near = [(key, match) for key in unknown[:LIKELY] for match in get_close_matches(key, rows, 1)]
+    near = [(key, match) for key in unknown[:LIKELY] for match in nearest(key, rows)]
     hint = f" ({near[0][0]}: is it {near[0][1]}?)" if near else ""
     return DataError(
         f"no naming of ConvNeXt weights fits; the nearest, {naming.name!r}, knows {count} of "
