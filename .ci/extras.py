@@ -237,6 +237,7 @@ PROMISES: dict[str, Callable[[], None]] = {
     "hub": hub,
     "bfloat16": bfloat16,
     "fast": fast,
+    "keras": keras,
     "onnx": onnx,
     "docs": readme,
     "test": readme,
