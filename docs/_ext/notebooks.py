@@ -1,7 +1,8 @@
 """Give every page of code cells as a notebook too, with a link below its title.
 
 A notebook knows no directives: an exercise becomes a heading, a role its words. An exercise's check
-follows its start, and may fail without stopping the others; its solution is folded.
+follows its start, and may fail without stopping the others; its solution is folded. A teacher's
+note is a cell with a tag, as a solution is, so that a notebook can be handed out without both.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ DIRECTIVE = re.compile(
     r"^(`{3,}|:{3,})\{([\w-]+)\} *(.*)\n((?::[\w-]+:.*\n)*)((?:.*\n)*?)\1 *$", re.M
 )
 ROLE = re.compile(r"\{([\w:-]+)\}`([^`]+?)(?: *<[^`>]*>)?`")
+NOTE = re.compile(r"^(`{3,}|:{3,})\{teacher\}", re.M)
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s:]+)\)")
 HEADS = {"exercise": "**Exercise: {}**", "teacher": "**Teacher's note: {}**"}
 UNSEEN = ("toctree", "image", "figure", "include")
@@ -56,9 +58,20 @@ def plain(text: str) -> str:
     return LINK.sub(link, ROLE.sub(role, text))
 
 
+def apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return a cell, or what precedes its teacher's note, if anything, and the note."""
+    note = NOTE.search(cell.source) if cell.cell_type == "markdown" else None
+    if note is None:
+        return [cell]
+    before, after = cell.source[: note.start()].rstrip(), cell.source[note.start() :]
+    tagged = nbformat.v4.new_markdown_cell(after, metadata={"tags": ["teacher"]})
+    return [nbformat.v4.new_markdown_cell(before), tagged] if before else [tagged]
+
+
 def notebook(text: str) -> nbformat.NotebookNode:
     """Return the page as a notebook."""
     book = read_myst_markdown_notebook(text)
+    book.cells = [part for cell in book.cells for part in apart(cell)]
     for cell in book.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source)

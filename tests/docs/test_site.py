@@ -122,6 +122,8 @@ assert f(1) == 2, "one more"
 def f(x): return x + 1
 ```
 
+Next: another lesson.
+
 ````{teacher} 10 minutes
 Ask.
 ````
@@ -135,7 +137,7 @@ def test_a_page_as_a_notebook(extension: Callable[[str], Any]) -> None:
     assert not notebooks.is_notebook("# A title\n")
     book = notebooks.notebook(PAGE)
     nbformat.validate(book)
-    title, needs, start, check, solution, end = book.cells
+    title, needs, start, check, solution, end, note = book.cells
     assert title.source.startswith("# A title")
     assert "See the other page, a gradient and $x^2$." in title.source
     assert "**Exercise: A task**\n\nDo **this**." in title.source
@@ -143,7 +145,9 @@ def test_a_page_as_a_notebook(extension: Callable[[str], Any]) -> None:
     assert start.source == "def f(x): ..."
     assert check.metadata["tags"] == ["check", "raises-exception"]
     assert solution.metadata["jupyter"] == {"source_hidden": True}
-    assert end.source.startswith("**Teacher's note: 10 minutes**\n\nAsk.")
+    assert end.source == "Next: another lesson."
+    assert note.source.startswith("**Teacher's note: 10 minutes**\n\nAsk.")
+    assert note.metadata["tags"] == ["teacher"]
     assert "{" not in "".join(cell.source for cell in book.cells)
     assert notebooks.notebook(PAGE) == book, "drawn anew every time"
 
