@@ -317,10 +317,11 @@ def test_tensors_of_inference_mode_can_change_inside_it() -> None:
     ],
 )  # fmt: skip
 def test_an_operation_with_a_constant_does_not_keep_the_variable_alive(op: Any) -> None:
+    w = mg.ones(3, 3)
+    op(mg.ones(3, 3), w)  # compiles, and Numba's frames keep what they saw until a collection
     gc.disable()
     try:
         x = mg.ones(3, 3, requires_grad=True) * 1.0
-        w = mg.ones(3, 3)
         alive = weakref.ref(x)
         y = op(x, w)
         del x

@@ -16,7 +16,7 @@ from typing import Any
 
 import numba
 from numba.core import event
-from numba.np.ufunc.parallel import _launch_threads
+from numba.np.ufunc import parallel as numba_pool
 
 from minigrad.backend import use_kernels
 
@@ -30,8 +30,6 @@ OPTIONS: dict[str, Any] = {
     "error_model": "numpy",  # division by zero is no exception, or loops with one stay scalar
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
 }
-
-threads: Callable[[], int] = numba.get_num_threads
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -81,8 +79,18 @@ _pool = threading.RLock()
 @functools.cache
 def _pool_is_simple() -> bool:
     """Return True for Numba's own pool: two Python threads in it at once would end the process."""
-    _launch_threads()
+    numba_pool._launch_threads()
     return bool(numba.threading_layer() == "workqueue")
+
+
+def threads() -> int:
+    """Return how many threads a loop with ``prange`` has.
+
+    `numba.get_num_threads` takes a lock each time. An interrupt in there, Ctrl-C for one, may leave
+    it taken, and the next thread to ask would wait for ever. Here the pool's start alone takes it.
+    """
+    _pool_is_simple()
+    return int(numba_pool._get_num_threads())
 
 
 def _leave_the_pool() -> None:

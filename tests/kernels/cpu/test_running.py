@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from numba.np.ufunc import parallel as numba_pool
 
 import minigrad
 from minigrad import kernels
@@ -142,6 +143,21 @@ def test_a_forked_child_goes_on(layer: str) -> None:
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), ok)\n"
     )
     assert run(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
+
+
+def test_a_lock_that_an_interrupt_left_taken_stops_no_other_thread() -> None:
+    x, w = np.ones((1, 8, 8, 8), np.float32), np.ones((8, 8, 3, 3), np.float32)
+    done = threading.Event()
+
+    def convolve() -> None:
+        pick("conv", x)(x, w, None, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+        done.set()
+
+    convolve()
+    done.clear()
+    with numba_pool._backend_init_process_lock:  # as after Ctrl-C inside of numba.get_num_threads
+        threading.Thread(target=convolve, daemon=True).start()
+        assert done.wait(60)
 
 
 def test_simple_pool_with_several_python_threads() -> None:
