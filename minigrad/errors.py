@@ -93,7 +93,7 @@ def brief(value: object) -> str:
     return text if len(text) <= LETTERS else f"{text[:LETTERS]} …"
 
 
-def nearest(name: str, choices: Iterable[str], count: int = 1, likeness: float = 0.6) -> list[str]:
+def nearest(name: str, choices: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return the choices that `name` may have been meant for, the most likely first.
 
     Examples
@@ -103,7 +103,7 @@ def nearest(name: str, choices: Iterable[str], count: int = 1, likeness: float =
     """
     from difflib import get_close_matches  # a mistake can wait for it; `import minigrad` need not
 
-    return get_close_matches(name, list(choices), count, likeness)
+    return get_close_matches(name, list(choices), count, cutoff)
 
 
 def unknown(
@@ -127,7 +127,7 @@ def unknown(
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names)
     if len(names) > SHOWN:
-        some = nearest(asked, names, SHOWN // 2, likeness=0.0)
+        some = nearest(asked, names, SHOWN // 2, cutoff=0.0)
         listed = f"{', '.join(sorted(some))}, … and {len(names) - len(some)} more"
     offer = f"choose from {listed}" if names else "there is none yet"
     return OptionError(f"unknown {kind} {brief(name)}{hint} ({offer})")

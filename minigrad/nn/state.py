@@ -90,7 +90,7 @@ class LoadReport(_Keys):
         return [f"{kind}: {names}" for kind, names in kinds.items() if names]
 
     def _with_hint(self, name: object) -> str:
-        near = nearest(str(name), self.missing_keys, likeness=0.7)
+        near = nearest(str(name), self.missing_keys, cutoff=0.7)
         return f"{name} (did you mean {near[0]}?)" if near else str(name)
 
     def __repr__(self) -> str:

@@ -137,7 +137,7 @@ class Optimizer:
             raise OptionError(f"{self._name}: a parameter group is a dict with the key 'params'")
         known = ["params", *NOTES, *self.defaults]
         for key in group:
-            if key not in known and nearest(str(key), known, likeness=0.85):
+            if key not in known and nearest(str(key), known, cutoff=0.85):
                 raise unknown(f"{self._name} option", key, known)
         if isinstance(group["params"], (set, frozenset)):
             raise DTypeError(
