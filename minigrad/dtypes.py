@@ -91,8 +91,7 @@ def is_floating(dtype: DType) -> bool:
 
     Examples
     --------
-    >>> import minigrad as mg
-    >>> is_floating(mg.float16), is_floating(mg.int64)
+    >>> is_floating(np.dtype("float16")), is_floating(np.dtype("int64"))
     (True, False)
     """
     try:
