@@ -33,6 +33,7 @@ extensions = [
     "exercises",
     "figures",
     "house",
+    "levels",
     "live",
     "notebooks",
     "signatures",
