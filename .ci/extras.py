@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_GPU = "cuda"  # how the names of those begin
 # Its wheel for CUDA is not imported beside a PyTorch without; Keras wants a backend chosen first.
-UNTRIED = ("torchvision", "timm", "keras")
+UNTRIED = ("torchvision", "timm", "keras", "open_clip", "open_clip_train")
 
 
 def names() -> list[str]:
