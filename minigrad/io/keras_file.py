@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import DataError, missing_extra
+from minigrad.errors import DataError, OptionError, brief, missing_extra
 from minigrad.io.atomic import atomic_write
 
 __all__ = ["save_keras"]
@@ -31,11 +31,15 @@ def save_keras(arrays: Mapping[str, NDArray[Any]], path: str | Path) -> None:
 
     Raises
     ------
+    OptionError
+        If `arrays` is no mapping.
     DataError
         If the file cannot be written, or a name is no path.
     MissingExtra
         If h5py is not installed.
     """
+    if not isinstance(arrays, Mapping):
+        raise OptionError(f"save_keras: arrays is a dict of paths and arrays, not {brief(arrays)}")
     try:
         import h5py
     except ImportError:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import ShapeError
-from minigrad.tensor import Tensor
+from minigrad.errors import ShapeError, brief
+from minigrad.viz.given import numbers
 from minigrad.viz.svg import SVG, Canvas, png
 
 __all__ = ["images_svg"]
@@ -68,10 +68,10 @@ def images_svg(
     >>> images_svg(cams, under=digit).count("<image")
     3
     """
-    pictures = [_picture(image) for image in images]
+    pictures = _pictures(images)
     if not pictures:
         raise ShapeError("images_svg: there is no picture to draw")
-    grounds = [] if under is None else [_picture(image) for image in under]
+    grounds = [] if under is None else _pictures(under)
     if under is not None and len(grounds) != len(pictures):
         raise ShapeError(
             f"images_svg: {len(pictures)} images but {len(grounds)} pictures under them; there "
@@ -115,10 +115,19 @@ def images_svg(
     return canvas.svg()
 
 
+def _pictures(images: Any) -> list[NDArray[np.float64]]:
+    try:
+        each = list(images)
+    except TypeError:
+        raise ShapeError(
+            f"images_svg: pictures come as (N, H, W), (N, C, H, W) or a list, not {brief(images)}"
+        ) from None
+    return [_picture(image) for image in each]
+
+
 def _picture(image: Any) -> NDArray[np.float64]:
     """Return (H, W), or (3, H, W) in colour."""
-    raw = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
-    picture = np.asarray(raw, dtype=np.float64)
+    picture = numbers("images_svg: a picture", image)
     if picture.ndim == 3 and picture.shape[0] == 1:
         picture = picture[0]
     if not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[0] == 3)) or not picture.size:

@@ -50,7 +50,7 @@ def memory_svg(x: Tensor | NDArray[Any], title: str = "") -> SVG:
     >>> "shape (3, 2), strides (1, 3)" in drawing, drawing.count("<rect")
     (True, 12)
     """
-    array = to_device(x.array, "cpu") if isinstance(x, Tensor) else x
+    array = to_device(x.array, "cpu") if isinstance(x, Tensor) else np.asarray(x)
     if array.ndim not in (1, 2):
         raise ShapeError(f"memory_svg: x must have one or two axes, got shape {array.shape}")
     memory = _owner(array).ravel(order="K")

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import OptionError, ShapeError
+from minigrad.errors import OptionError, ShapeError, brief
+from minigrad.loading import check_numbers
 from minigrad.modes import no_grad
-from minigrad.tensor import Tensor
 from minigrad.viz.axes import COLOURS, Axes, ticks_of
 from minigrad.viz.contours import crossings
+from minigrad.viz.given import numbers
 from minigrad.viz.svg import SVG, Canvas, png
 
 __all__ = ["Plot", "plot_svg"]
@@ -91,13 +92,20 @@ class Plot:
         if not set(log) <= {"x", "y"}:
             raise OptionError(f"Plot: log names the axes, as in 'xy', got {log!r}")
         for name, limits in (("x", x), ("y", y)):
-            if limits is not None and not (
-                len(limits) == 2 and limits[0] < limits[1] and (name not in log or limits[0] > 0)
-            ):
+            if limits is None:
+                continue
+            ends = numbers(f"Plot: {name}", limits)
+            if not (ends.shape == (2,) and ends[0] < ends[1] and (name not in log or ends[0] > 0)):
                 raise OptionError(
                     f"Plot: {name} must be (low, high) with low < high, above 0 where the axis is "
                     f"logarithmic, got {limits}"
                 )
+        check_numbers("Plot", width=width, height=height)
+        if width <= LEFT + RIGHT or height <= TOP + BOTTOM + LABEL:
+            raise OptionError(
+                f"Plot: no room for a frame in {width} × {height} pixels; the axes need more than "
+                f"{LEFT + RIGHT} × {TOP + BOTTOM + LABEL}"
+            )
         self.title, self.limits, self.labels, self.log = title, (x, y), (xlabel, ylabel), log
         self.width, self.height = width, height
         self._draws: list[Draw] = []
@@ -149,7 +157,10 @@ class Plot:
             kinds, colours = np.zeros(len(points), np.int64), [self._next_colour()]
             keys = {0: name}
         else:
-            kinds, colours = _array(classes).astype(np.int64).reshape(-1), list(COLOURS)
+            given, colours = numbers("Plot.points: classes", classes).reshape(-1), list(COLOURS)
+            if not (given >= 0).all() or not (given == given.round()).all():
+                raise OptionError("Plot.points: classes must be whole numbers from 0 on")
+            kinds = given.astype(np.int64)
             if len(kinds) != len(points):
                 raise ShapeError(
                     f"Plot.points: {len(points)} points but {len(kinds)} classes; there must be "
@@ -178,7 +189,13 @@ class Plot:
         -------
         Plot
         """
-        said = self._ask("regions", f, REGION_SIDE).reshape(REGION_SIDE**2, -1)
+        said = self._ask("regions", f, REGION_SIDE)
+        if said.ndim not in (1, 2) or len(said) != REGION_SIDE**2:
+            raise ShapeError(
+                f"Plot.regions: f must return (N,) or (N, classes) for the N = {REGION_SIDE**2} "
+                f"points, got shape {said.shape}"
+            )
+        said = said.reshape(len(said), -1)
         if not (said.min() >= 0 and said.max() <= 1):
             raise OptionError(
                 "Plot.regions: f must return probabilities, between 0 and 1; these go from "
@@ -223,9 +240,12 @@ class Plot:
                 f"got shape {values.shape}"
             )
         surface = values.reshape(CONTOUR_SIDE, CONTOUR_SIDE)
+        if isinstance(levels, int) and levels < 1:
+            raise OptionError(f"Plot.contours: levels must be at least 1, got {levels}")
         if isinstance(levels, int):
             shares = (np.arange(levels) + 0.5) / levels
             levels = [float(f"{level:.1e}") for level in np.nanquantile(surface, shares)]
+        levels = numbers("Plot.contours: levels", levels).reshape(-1).tolist()
         for number, level in enumerate(levels):
             strength = 0.25 + 0.65 * number / max(len(levels) - 1, 1)
             ends = self._from_shares(*np.moveaxis(crossings(surface, level), -1, 0))
@@ -264,7 +284,8 @@ class Plot:
 
     def _points(self, method: str, x: Any, y: Any, keep: bool = False) -> Floats:
         """Return pairs (N, 2); those that are not finite only if `keep`."""
-        across, up = (_array(values).astype(np.float64).reshape(-1) for values in (x, y))
+        owner = f"Plot.{method}"
+        across, up = (numbers(f"{owner}: {n}", v).reshape(-1) for n, v in (("x", x), ("y", y)))
         if len(across) != len(up) or not len(across):
             raise ShapeError(
                 f"Plot.{method}: x has {len(across)} values and y has {len(up)}; there must be as "
@@ -313,6 +334,8 @@ class Plot:
 
     def _ask(self, method: str, f: Callable[[NDArray[np.float32]], Any], side: int) -> Floats:
         """Return what `f` says at side² points of the frame, from its lower left corner on."""
+        if not callable(f):
+            raise OptionError(f"Plot.{method}: f is a function of points (N, 2), not {brief(f)}")
         if None in self.limits:
             raise OptionError(
                 f"Plot.{method}: say what the frame shows, as in x=(-2, 2), y=(-2, 2)"
@@ -320,11 +343,7 @@ class Plot:
         shares = (np.arange(side) + 0.5) / side if method == "regions" else np.linspace(0, 1, side)
         grid = self._from_shares(*np.meshgrid(shares, shares)).reshape(-1, 2)
         with no_grad():
-            return _array(f(grid.astype(np.float32))).astype(np.float64)
-
-
-def _array(values: Any) -> NDArray[Any]:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+            return numbers(f"Plot.{method}: what f returns", f(grid.astype(np.float32)))
 
 
 def _mark(canvas: Canvas, x: float, y: float, kind: int, colour: str) -> None:
@@ -390,6 +409,9 @@ def plot_svg(
     >>> drawing.count("<polyline"), "here" in drawing
     (1, True)
     """
+    for what, given in (("lines", lines), ("dots", dots or {})):
+        if not isinstance(given, Mapping):
+            raise OptionError(f"plot_svg: {what} is a dict of names and (x, y), not {brief(given)}")
     plot = Plot(title, xlabel=x, ylabel=y, log=log, width=480, height=300)
     for name, xy in lines.items():
         plot.line(*xy, name)

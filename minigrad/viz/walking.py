@@ -12,8 +12,10 @@ import numpy as np
 
 from minigrad.autograd import tracing
 from minigrad.autograd.engine import backward
+from minigrad.errors import GraphError, OptionError, brief
 from minigrad.modes import enable_grad
 from minigrad.tensor import Tensor
+from minigrad.viz.given import numbers
 from minigrad.viz.graph import EDGE, Graph, curve, nodes_under, trace
 from minigrad.viz.layout import Layout, layered
 from minigrad.viz.svg import SVG, Canvas
@@ -115,10 +117,16 @@ def walk(function: Callable[..., Tensor], **inputs: Any) -> Walk:
     back: add hands on 1 to mul; 1 to x
     back: mul hands on 3 to x, which makes 4; 2 to y
     """
-    leaves = {name: _leaf(value) for name, value in inputs.items()}
+    if not callable(function):
+        raise OptionError(
+            f"walk: function computes a tensor from the inputs; not {brief(function)}"
+        )
+    leaves = {name: _leaf(name, value) for name, value in inputs.items()}
     given = tuple(leaves.values())
     with enable_grad():
         result, found = tracing.trace(lambda _: function(*given), given, keep=True)
+    if not isinstance(result, Tensor):
+        raise GraphError(f"walk: function must return a scalar tensor, got {brief(result)}")
     graph, nodes = trace(result, leaves), nodes_under(result)
     number = {id(node): i for i, node in enumerate(nodes)}
     values = {id(step.node): step.result for step in found.steps}
@@ -157,8 +165,9 @@ def walk(function: Callable[..., Tensor], **inputs: Any) -> Walk:
     return Walk([step.caption for step in steps], _pictures(graph, steps))
 
 
-def _leaf(value: Any) -> Tensor:
+def _leaf(name: str, value: Any) -> Tensor:
     """Return a leaf of our own: float32, unless the value is an array or a tensor of floats."""
+    numbers(f"walk: {name}", value)
     array = np.array(value.numpy(force=True) if isinstance(value, Tensor) else value)
     keep = array.dtype.kind == "f" and isinstance(value, (Tensor, np.ndarray))
     return Tensor(array if keep else array.astype(np.float32)).requires_grad_()
