@@ -19,7 +19,8 @@ from minigrad import modes
 from minigrad.autograd.anomaly import check_gradients
 from minigrad.autograd.arguments import check_grad, input_node, pair
 from minigrad.autograd.foreign import checked_gradients
-from minigrad.autograd.hooks import call_hooks
+from minigrad.autograd.hooks import call_hooks, hooked
+from minigrad.autograd.reach import last_uses, leading_to
 from minigrad.autograd.refusals import check_fit
 from minigrad.backend import add
 from minigrad.errors import GraphError
@@ -137,20 +138,26 @@ def run(
     inputs: list[Any] | None,
     retain_graph: bool | None,
     create_graph: bool,
+    hooks: bool = True,
 ) -> dict[Any, Any]:
     """Return {node: gradient} for the leaves under `roots`, or for the nodes `inputs` if given.
 
-    The gradients share no memory with one another or with the caller's.
+    The gradients share no memory with one another or with the caller's. Without `hooks` those of
+    `inputs` are not called: these are parts of gradients, and the pass around this one adds them.
 
     The walk has a context of its own, in which it sets its modes and NumPy's error handling. That
     is thrown away at the end, so there is nothing that an interrupt could leave changed.
     """
     retain = create_graph if retain_graph is None else retain_graph
-    return copy_context().run(walk, roots, inputs, retain, create_graph)
+    return copy_context().run(walk, roots, inputs, retain, create_graph, hooks)
 
 
 def walk(
-    roots: list[tuple[Tensor, Tensor]], inputs: list[Any] | None, retain: bool, create_graph: bool
+    roots: list[tuple[Tensor, Tensor]],
+    inputs: list[Any] | None,
+    retain: bool,
+    create_graph: bool,
+    hooks: bool,
 ) -> dict[Any, Any]:
     """Carry the gradients of the roots back along the edges: the chain rule, newest node first.
 
@@ -158,20 +165,22 @@ def walk(
     """
     anomaly = _set_modes(create_graph)
     asked = set(inputs or ())
-    useful = None if inputs is None else _leading_to(asked, [t._node for t, _ in roots])
+    starts = [t._node for t, _ in roots]
+    useful = None if inputs is None else leading_to(asked, starts)
+    last = last_uses(starts) if hooked and hooks else {}
     pending = _seeds(roots, useful, create_graph)
     order = sorted([(-node.seq, node) for node in pending if not node.is_leaf])  # a heap
     ours: set[Any] = set()  # nodes whose pending gradient is an array that nobody else sees
-    inner: dict[Any, Any] = {}
+    done: dict[Any, Any] = {}  # inner nodes that were asked for, leaves whose hooks were called
     while order:
         node = heappop(order)[1]
         g = pending.pop(node)
-        if node.hooks:
+        if node.hooks and (hooks or node not in asked):
             g = call_hooks(node.hooks, g, create_graph)
         parents = node.next
         if useful is not None:
             if node in asked:
-                inner[node] = g
+                done[node] = g
             parents = [p if p in useful else None for p in parents]
             if not any(parents):
                 continue
@@ -194,7 +203,11 @@ def walk(
                 ours.add(parent)
         if not retain:
             node.release()
-    return _finished(pending | inner, ours, create_graph)
+        if node in last:  # all has arrived at these leaves
+            done |= _hooked(last[node], pending, ours, create_graph)
+    if hooks:
+        done |= _hooked([node for node in pending if node.hooks], pending, ours, create_graph)
+    return _finished(pending | done, ours, create_graph)
 
 
 def _set_modes(create_graph: bool) -> int:
@@ -230,35 +243,24 @@ def _vjp(node: Any, g: Any, create_graph: bool, anomaly: int) -> tuple[Any, ...]
     return gradients  # type: ignore[no-any-return]
 
 
+def _hooked(
+    leaves: list[Any], pending: dict[Any, Any], ours: set[Any], create_graph: bool
+) -> dict[Any, Any]:
+    """Return what the hooks of leaves make of their gradients, which are no longer pending."""
+    ours.difference_update(leaves)  # a hook may have kept what it returns
+    waiting = {leaf: pending.pop(leaf) for leaf in leaves if leaf in pending}
+    return {leaf: call_hooks(leaf.hooks, g, create_graph) for leaf, g in waiting.items()}
+
+
 def _finished(found: dict[Any, Any], ours: set[Any], create_graph: bool) -> dict[Any, Any]:
     """Return the gradients as tensors, each on memory of its own; no view in another order."""
     for node, g in found.items():
-        hooked = node.hooks and node.is_leaf  # others had their turn before their backward
-        if hooked:
-            g = call_hooks(node.hooks, g, create_graph)
         if not create_graph:
-            if hooked or node not in ours or not (g.base is None or g.flags.c_contiguous):
+            if node not in ours or not (g.base is None or g.flags.c_contiguous):
                 g = g.copy()
             g = wrap(np.asarray(g) if isinstance(g, np.generic) else g)
         found[node] = g
     return found
-
-
-def _leading_to(inputs: set[Any], roots: list[Any]) -> set[Any]:
-    """Return the nodes below `roots` from which an input can be reached, inputs included."""
-    below: set[Any] = set()
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in below:
-            below.add(node)
-            stack.extend(() if node.is_leaf else node.next)
-    useful = set(inputs)
-    # oldest first: parents are decided already
-    for node in sorted([n for n in below if not n.is_leaf], key=lambda n: n.seq):
-        if not useful.isdisjoint(node.next):
-            useful.add(node)
-    return useful
 
 
 def _accumulate(t: Tensor, g: Tensor, create_graph: bool) -> None:

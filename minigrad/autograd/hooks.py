@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from minigrad import backend
 from minigrad.errors import GraphError
 from minigrad.tensor import Tensor, wrap
 
-__all__ = ["HookHandle", "call_hooks", "register_hook"]
+__all__ = ["HookHandle", "call_hooks", "hooked", "register_hook"]
+
+hooked: WeakSet[Any] = WeakSet()  # leaves with hooks: only then a pass looks for their last uses
 
 
 def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
     """Call ``hook(grad)`` when the gradient of `tensor` is known.
 
-    A hook that returns a tensor replaces the gradient.
+    That is as soon as all of it has arrived, while the backward pass still runs, for a leaf too. A
+    hook that returns a tensor replaces the gradient.
 
     Returns
     -------
@@ -46,14 +50,16 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Ho
         node.hooks = []
     own = hook if hasattr(hook, "keeps_grad_of") else partial(hook)  # one may be there twice
     node.hooks.append(own)
-    return HookHandle(node.hooks, own)
+    if node.is_leaf:
+        hooked.add(node)
+    return HookHandle(node.hooks, own, node)
 
 
 class HookHandle:
     """Removes a hook when called, by ``remove()``, or at the end of a ``with`` block."""
 
-    def __init__(self, hooks: list[Any], hook: Any) -> None:
-        self._hooks, self._hook = hooks, hook
+    def __init__(self, hooks: list[Any], hook: Any, node: Any = None) -> None:
+        self._hooks, self._hook, self._node = hooks, hook, node
 
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""
@@ -62,6 +68,8 @@ class HookHandle:
             if hook is self._hook:
                 del hooks[i]
                 break
+        if self._node is not None and not self._node.hooks:
+            hooked.discard(self._node)
 
     __call__ = remove
 

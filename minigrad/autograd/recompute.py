@@ -58,7 +58,8 @@ class Recompute(Function):
         out = copy_context().run(self.again, leaves)
         nodes = [x._node for x in leaves] + list(self.next[len(leaves) :])
         root = g if differentiable else wrap(g)
-        found = run([(out, root)], [n for n in nodes if n is not None], None, differentiable)
+        wanted = [n for n in nodes if n is not None]
+        found = run([(out, root)], wanted, None, differentiable, hooks=False)
         gradients = [None if n is None else found.get(n) for n in nodes]
         if differentiable:
             return tuple(gradients)

@@ -331,6 +331,17 @@ def test_leaf_hooks_run_once_on_the_whole_gradient():
     assert calls == [[5.0]]
 
 
+def test_a_leafs_hook_is_called_as_soon_as_all_of_its_gradient_is_there():
+    early, late = leaf(1.0), leaf(2.0)
+    seen = []
+    early.register_hook(lambda g: seen.append(("early", g.item())))
+    late.register_hook(lambda g: seen.append(("late", g.item())))
+    y = early * 3
+    y.register_hook(lambda g: seen.append(("between", g.item())))
+    (y * late + late).backward()
+    assert seen == [("late", 4.0), ("between", 2.0), ("early", 6.0)]
+
+
 def test_retain_grad_keeps_the_gradient_of_an_inner_tensor():
     x = leaf(1.0, 2.0)
     y = x * 3

@@ -97,3 +97,19 @@ def test_keyword_arguments():
         assert mg.autograd.checkpoint(f, x, scale=scale).item() == 30
     with pytest.raises(TypeError, match="scael"):
         mg.autograd.checkpoint(f, x, scael=scale)
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_hooks_see_whole_gradients_once(leaf):
+    """Of what the function reaches by itself, a leaf or an inner tensor, too."""
+    seen = []
+
+    def gradient(call):
+        w, x = (mg.tensor(v, requires_grad=True) for v in (3.0, 2.0))
+        inner = w if leaf else w * 1
+        inner.register_hook(lambda g: seen.append(g.item()) or 2 * g)
+        (call(lambda x: inner * x * x, x) + inner).backward()
+        return w.grad.item(), x.grad.item()
+
+    assert gradient(checkpoint) == gradient(lambda f, x: f(x)) == (10, 12)
+    assert seen == [5, 5]
