@@ -40,6 +40,7 @@ __all__ = [
     "kernels_in_use",
     "memory_info",
     "namespace",
+    "nccl",
     "new_stream",
     "quiet",
     "quietly",
@@ -354,6 +355,11 @@ def new_stream() -> Any:
     what the other was given so far.
     """
     return _cuda(Device("cuda")).cuda.Stream(non_blocking=True)
+
+
+def nccl() -> Any:
+    """Return CuPy's NCCL: sums over several GPUs."""
+    return _cuda(Device("cuda")).cuda.nccl
 
 
 class MemoryInfo(NamedTuple):

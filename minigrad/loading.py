@@ -147,7 +147,14 @@ def check_numbers(owner: str, **options: Any) -> None:
     """Refuse options that are not numbers, by their names."""
     for name, value in options.items():
         if number(value) is None:
-            raise OptionError(f"{owner}: {name} must be a number, got {value!r}")
+            raise OptionError(f"{owner}: {name} must be a number, got {brief(value)}")
+
+
+def check_switches(owner: str, **options: Any) -> None:
+    """Refuse options that are neither True nor False (nor 1 or 0), by their names."""
+    for name, value in options.items():
+        if not isinstance(value, int | np.bool_):
+            raise OptionError(f"{owner}: {name} must be True or False, got {brief(value)}")
 
 
 def integer(value: Any) -> int | None:

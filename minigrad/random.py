@@ -162,6 +162,22 @@ class Generator:
 
         return commit
 
+    def branch(self, number: int) -> Generator:
+        """Go on with stream `number` of those that begin at this place; 0 is the stream itself.
+
+        Examples
+        --------
+        >>> draws = [Generator(0).branch(i).random((2,)).tolist() for i in (0, 0, 1)]
+        >>> draws[0] == draws[1], draws[0] == draws[2]
+        (True, False)
+        """
+        if number:
+            state: Any = self._bits.state
+            state["state"]["key"][1] ^= np.uint64(number)
+            state["buffer_pos"], state["has_uint32"] = 4, 0  # what is left there is of this stream
+            self._bits.state = state
+        return self
+
     # ---- arrays -----------------------------------------------------------------------------
 
     def random(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> Array:

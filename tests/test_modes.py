@@ -177,7 +177,9 @@ def test_an_interrupt_at_any_point_leaves_no_trace(make: Callable[[], Callable[[
         assert seen() == FRESH
 
     leave_out = "__exit__" if make is _with else ""
-    assert interrupt_everywhere(make(), check, leave_out) > 10
+    work = make()
+    work()  # what is imported and compiled at the first call is not ours to mend
+    assert interrupt_everywhere(work, check, leave_out) > 10
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -23,6 +23,7 @@ from minigrad.autograd.tracing import note
 from minigrad.autograd.versions import InferenceVersion, link_view, versions_of
 from minigrad.dtypes import DType
 from minigrad.errors import ShapeError
+from minigrad.kernels import pick
 from minigrad.modes import ANOMALY, GRAD, INFERENCE, TRACE, current
 from minigrad.tensor import LeafNode, Tensor, wrap
 
@@ -58,8 +59,8 @@ class Function:
         Each array that `backward` returns is `g` itself or seen by nobody else, so that a leaf
         may keep it as its ``grad``; what may be a view is copied for it. An operation of yours has
         to say so, ours say where it is not so.
-    gpu_bfloat16 : bool
-        `forward` takes bfloat16 as it is on the GPU, where a kernel knows it.
+    bfloat16 : bool
+        `forward` gives bfloat16 as it is to kernels that know it.
     several_steps : bool
         `forward` would round float16 more than once: it too is computed in float32 and rounded.
     needs : tuple of bool
@@ -90,7 +91,7 @@ class Function:
     saves_output: ClassVar[bool] = False
     view: ClassVar[bool] = False
     any_dtype: ClassVar[bool] = False
-    gpu_bfloat16: ClassVar[bool] = False
+    bfloat16: ClassVar[bool] = False
     several_steps: ClassVar[bool] = False
     fresh: ClassVar[bool] = True
     is_leaf: ClassVar[bool] = False
@@ -176,8 +177,7 @@ class Function:
         """Return True if a two-byte array has to be computed with in float32."""
         if x.dtype.kind != "V":
             return self.several_steps and x.dtype.kind == "f"
-        on_gpu = x.__class__ is not np.ndarray
-        return not (self.any_dtype or self.view or (self.gpu_bfloat16 and on_gpu))
+        return not (self.any_dtype or self.view or self.bfloat16)
 
     def _in_float32(self, inputs: tuple[Any, ...]) -> Tensor:
         """Compute with float32 copies of two-byte floats and round the result."""
@@ -279,9 +279,7 @@ class Cast(Function):
 
     def forward(self, x: Any) -> Any:
         self.source = x.dtype
-        if self.dtype.itemsize == 2:  # what is too large for half precision becomes infinite
-            return backend.quiet(backend.astype, x, self.dtype)
-        return backend.astype(x, self.dtype)
+        return pick("cast", x)(x, self.dtype)
 
     def backward(self, g: Any) -> Any:
         return Cast(self.source)(g)

@@ -63,7 +63,8 @@ def _find(name: str, xp: Any) -> Callable[..., Any]:
     """Return the versions of a kernel as one: the first that takes the arguments does the work."""
     names = [name, SPECIAL[name]] if name in SPECIAL else [name]
     versions = [_plain(n, xp) for n in names]
-    versions += [version for n in names if (version := _compiled(n, xp))]
+    for kernel in filter(None, [_compiled(n, xp) for n in names]):
+        versions += [*getattr(kernel, "others", ()), kernel]
     return functools.reduce(lambda other, kernel: _either(kernel, other), versions)
 
 
@@ -107,10 +108,9 @@ def _compiled(name: str, xp: Any) -> Callable[..., Any] | None:
 def _compiled_file(file: str, namespace: str) -> Any:
     """Return the module with the compiled versions, or None where there is none to be used."""
     folder = _COMPILED.get(namespace)
-    if folder is None:
-        return None
-    if folder == "cpu" and kernels_in_use() == "reference":
+    if folder == "cpu":
         keep_freed_memory()
+    if folder is None or (folder == "cpu" and kernels_in_use() == "reference"):
         return None
     if not find_spec(f"{__name__}.{folder}") or not find_spec(f"{__name__}.{folder}.{file}"):
         return None

@@ -18,7 +18,8 @@ def declare(**facts: Any) -> Callable[[F], F]:
     **facts
         ``takes``, called with the arguments: whether the kernel can treat them. ``failures``,
         exceptions after which another version can. ``keeps``: whether it keeps what its gradient
-        needs. ``mixes``: whether it takes two-byte values beside parameters in float32.
+        needs. ``mixes``: the two-byte types that it takes beside parameters in float32. ``others``:
+        further versions, which are asked after it.
     """
 
     def note(kernel: F) -> F:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad.kernels.arrays.matmul import in_parts
-from minigrad.kernels.arrays.mlp import in_tiles
+from minigrad.kernels.arrays.mlp import in_tiles, widened
 from minigrad.kernels.arrays.running import elements, rows
 
 __all__ = ["FILES", "FILE_OF", "IN_FLOAT32", "LISTS", "QUIET", "SPECIAL", "WAYS", "written"]
@@ -24,10 +24,12 @@ FILES = {
         "group_norm": "group_norm group_norm_vjp",
         "layer_norm": "layer_norm layer_norm_vjp",
         "mlp": "mlp mlp_vjp",
+        "relu": "relu relu_vjp",
         "softmax": "softmax softmax_vjp log_softmax log_softmax_vjp",
     },
     "arrays": {
         "adam": "adam adam_flat",
+        "cast": "cast",
         "conv": "conv conv_input_grad conv_weight_grad",
         "depthwise_conv": "depthwise_conv depthwise_conv_input_grad depthwise_conv_weight_grad",
         "ema": "ema",
@@ -67,12 +69,14 @@ WAYS: dict[str, Callable[[Kernel], Kernel]] = {
     "layer_norm_vjp": rows(arrays=2, axes=1),
     "matmul": in_parts,
     "mlp": in_tiles,
+    "mlp_vjp": widened,
 }
 """How NumPy takes large arrays through a kernel, in pieces and by threads; others go in one go."""
 
 IN_FLOAT32 = {
-    *(WAYS.keys() - {"mlp"}),
+    *(WAYS.keys() - {"mlp", "mlp_vjp"}),
     *"batch_norm batch_norm_vjp softmax softmax_vjp log_softmax log_softmax_vjp".split(),
+    "scale_by_mask",
     *"conv conv_input_grad conv_weight_grad separable sum_columns".split(),
     *FILES["arrays"]["depthwise_conv"].split(),
 }

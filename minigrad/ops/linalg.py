@@ -32,7 +32,7 @@ def _rows(x: Any) -> Any:
 class MatMul(Function):
     """Matrix product over the last two axes; the leading ones broadcast."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     name = "matmul"
     saves = (0, 1)
     saves_for = (1, 0)

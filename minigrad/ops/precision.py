@@ -24,7 +24,7 @@ from minigrad.backend import device_of
 from minigrad.modes import GRAD, current
 from minigrad.tensor import Tensor
 
-__all__ = ["FLOAT32", "HALF", "RULES", "WIDEST", "full_precision", "obey"]
+__all__ = ["FLOAT32", "HALF", "RULES", "WIDEST", "half_of", "obey"]
 
 HALF, FLOAT32, WIDEST = "half", "float32", "widest"
 
@@ -52,10 +52,10 @@ def obey(name: str, *operands: Any) -> tuple[Any, ...]:
     return operands if narrow else tuple([_to(x, dtypes.float32, None) for x in operands])
 
 
-def full_precision(x: Any) -> bool:
-    """Return True unless `autocast` is on for the device of tensor `x`."""
+def half_of(x: Any) -> dtypes.DType | None:
+    """Return the half precision of `autocast` for the device of tensor `x`, or None outside."""
     casting = current().autocast
-    return casting is None or device_of(x.array).type not in casting.dtypes
+    return None if casting is None else casting.dtypes.get(device_of(x.array).type)
 
 
 def _counts(x: Any) -> bool:

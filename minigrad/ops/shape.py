@@ -16,7 +16,7 @@ import numpy as np
 from minigrad import dtypes
 from minigrad.autograd.node import Function, sum_to
 from minigrad.backend import get_xp
-from minigrad.errors import OptionError, ShapeError, unknown
+from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
 from minigrad.ops.arguments import (
     Dim,
     check_dim,
@@ -483,18 +483,31 @@ def repeat_interleave(
     output_size : int, optional
         The length that the axis will have; only checked.
 
+    Raises
+    ------
+    DTypeError
+        If `repeats` is a tensor of other numbers than integers.
+    ShapeError
+        If there is not one count for each element, or the axis does not get `output_size`.
+
     Examples
     --------
     >>> import minigrad as mg
-    >>> mg.repeat_interleave(mg.tensor([1, 2]), 2)
-    tensor([1, 1, 2, 2])
+    >>> mg.repeat_interleave(mg.tensor([1, 2]), mg.tensor([3, 1]))
+    tensor([1, 1, 1, 2])
     """
     x = check_tensor("repeat_interleave", x)
     if dim is None:
         x, dim = flatten(x), 0
     dim = check_dim("repeat_interleave", dim, x.ndim)
     x = x if x.ndim else Reshape((1,))(x)
-    times = repeats.array if isinstance(repeats, Tensor) else repeats
+    times: Any = repeats.array if isinstance(repeats, Tensor) else repeats
+    if hasattr(times, "dtype"):
+        if times.dtype.kind not in "iu":
+            raise DTypeError(
+                f"repeat_interleave: repeats must be integers, not {times.dtype}; use .long()"
+            )
+        times = times.astype("intp", copy=False)  # a browser's has 32 bits
     xp = get_xp(x.array)
     if xp.size(times) not in (1, x.shape[dim]) or xp.any(xp.less(times, 0)):
         raise ShapeError(

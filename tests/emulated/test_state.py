@@ -24,6 +24,10 @@ OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "nesterov": lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, 0.01, weight_decay=0.1),
     "adamw": lambda p: optim.AdamW(p, 0.01),
+    "lamb": lambda p: optim.Lamb(p, 0.01),
+    "lion": lambda p: optim.Lion(p, 1e-3),
+    "nadam": lambda p: optim.NAdam(p, 0.01),
+    "radam": lambda p: optim.RAdam(p, 0.01),
 }
 SCHEDULES: dict[str, Callable[[Any], optim.LRScheduler]] = {
     "cosine": lambda o: optim.CosineAnnealingLR(o, 5),

@@ -71,7 +71,7 @@ class Maker:
 
 def _conv(m: Maker, groups: int = 1) -> tuple[Any, ...]:
     around = ((1, 1), ((1, 1), (0, 1)), (1, 1))
-    return m(2, 4 * groups, 6, 5), m.plain(8, 4, 3, 3), m.plain(8), *around, groups
+    return m(2, 16 * groups, 6, 10), m.plain(8, 16, 3, 3), m.plain(8), *around, groups
 
 
 _BACK = ((1, 1), ((1, 1), (1, 1)), (1, 1))
@@ -137,9 +137,10 @@ ROWS: dict[str, Callable[[Maker], tuple[Any, ...]] | None] = {
     "group_norm_vjp": lambda m: (m.plain(3, 5, 6), m(3, 5, 6), m.plain(6), 2, 1e-5),
     "grn": lambda m: (m(3, 5, 6), m.plain(6), m.plain(6), 1e-6),
     "grn_vjp": lambda m: (m.plain(3, 5, 6), m(3, 5, 6), m.plain(6), 1e-6),
+    "cast": lambda m: (m(5000), np.dtype(np.float32)),
     "conv": _conv,
-    "conv_input_grad": lambda m: (m(2, 8, 6, 5), m.plain(8, 4, 3, 3), (6, 5), *_BACK, 1),
-    "conv_weight_grad": lambda m: (m(2, 8, 6, 5), m(2, 4, 6, 5), (3, 3), *_BACK, 1),
+    "conv_input_grad": lambda m: (m(2, 16, 6, 10), m.plain(16, 4, 3, 3), (6, 10), *_BACK, 1),
+    "conv_weight_grad": lambda m: (m(2, 8, 6, 10), m(2, 16, 6, 10), (3, 3), *_BACK, 1),
     "depthwise_conv": lambda m: (m(2, 16, 9, 8), m.plain(16, 1, 7, 7), m.plain(16), *_SEVEN),
     "depthwise_conv_input_grad": lambda m: (m(2, 16, 9, 8), m.plain(16, 1, 7, 7), (9, 8), *_SEVEN),
     "depthwise_conv_weight_grad": lambda m: (  # a NaN gradient meets the zeros around the image
@@ -157,6 +158,8 @@ ROWS: dict[str, Callable[[Maker], tuple[Any, ...]] | None] = {
     "gelu_tanh": lambda m: (m(30),),
     "gelu_tanh_vjp": lambda m: (m.plain(30), m(30)),
     "matmul": lambda m: (m(37, 19), m(19, 45)),
+    "relu": lambda m: (m(9000),),
+    "relu_vjp": lambda m: (m(9000), m(9000)),
     "mlp": lambda m: (m(2, 3, 3, 6), m(2, 3, 3, 6), _parameters(m, bool(m.rng.integers(2)))),
     "mlp_vjp": lambda m: (m.plain(2, 3, 3, 6), m(2, 3, 3, 6), _parameters(m, False)),
     "max_pool": lambda m: (m(2, 8, 6, 5), (_windows(6), _windows(5))),

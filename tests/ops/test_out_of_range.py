@@ -188,3 +188,11 @@ def test_numpys_byte_scalars_are_numbers() -> None:
     assert mg.arange(3)[np.uint8(2)].item() == 2
     with pytest.raises(RangeError):
         mg.arange(3)[np.uint8(3)]
+
+
+def test_counts_have_64_bits_where_an_index_has_fewer() -> None:
+    """In a browser's Python NumPy counts in 32 bits."""
+    counts = mg.tensor([2, 0, 1], dtype=mg.int64)
+    assert mg.repeat_interleave(mg.tensor([5, 6, 7]), counts).tolist() == [5, 5, 7]
+    with pytest.raises(DTypeError, match="repeats must be integers, not float32"):
+        mg.repeat_interleave(mg.tensor([5, 6, 7]), counts.float())

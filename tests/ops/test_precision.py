@@ -227,14 +227,18 @@ def test_a_whole_model_is_close_to_float32_and_its_gradients_are_float32(
         assert np.abs(g.numpy() - h.numpy()).max() <= 0.03 * np.abs(g.numpy()).max() + 1e-6
 
 
-def test_the_block_under_autocast_is_its_layers_one_by_one() -> None:
+def test_the_block_under_autocast_is_as_near_to_float32_as_its_layers_one_by_one() -> None:
+    """The fused half rounds less often than the layers do, so it need not be equal to them."""
+    mg.manual_seed(0)
     block = models.convnext.Block(8, layer_scale_init_value=None, grn=True)
     x = mg.randn(2, 8, 9, 9)
+    exact = block(x)
     with mg.autocast("cpu", "bfloat16"):
         y = block(x)
         z = block.dwconv(x).movedim(1, -1)
         z = block.pwconv2(block.grn(mg.gelu(block.pwconv1(block.norm(z)))))
-    np.testing.assert_array_equal(y.detach(), (x + z.movedim(-1, 1)).detach())
+    fused, layers = ((t - exact).square().mean().item() for t in (y, x + z.movedim(-1, 1)))
+    assert fused <= layers < 1e-4
 
 
 # ---- the region -----------------------------------------------------------------------------

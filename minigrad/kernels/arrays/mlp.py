@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.kernels.arrays.running import widen
 from minigrad.kernels.threads import run_tasks
 
-__all__ = ["in_tiles"]
+__all__ = ["in_tiles", "widened"]
 
 Array = Any
 
@@ -38,6 +39,7 @@ def in_tiles(mlp: Callable[..., tuple[Array, None]]) -> Callable[..., tuple[Arra
         grn_eps: float = 1e-6,
         keep: bool = True,
     ) -> tuple[Array, None]:
+        x, skip, p, factor = map(widen, (x, skip, p, factor))
         if not x.size:
             return mlp(xp, x, skip, p, factor, eps, grn_eps)
         y = np.empty(x.shape, np.result_type(x, skip, p.w1))
@@ -59,5 +61,15 @@ def in_tiles(mlp: Callable[..., tuple[Array, None]]) -> Callable[..., tuple[Arra
 
         run_tasks(tile, range(0, len(x), step))
         return y, None
+
+    return run
+
+
+def widened(mlp_vjp: Callable[..., Any]) -> Callable[..., Any]:
+    """Compute the gradients in float32."""
+
+    @functools.wraps(mlp_vjp)
+    def run(xp: Any, *args: Any) -> Any:
+        return mlp_vjp(xp, *map(widen, args))
 
     return run

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.kernels.threads import alone, run_tasks
 
-__all__ = ["chunks", "elements", "in_float32", "rows", "sum_rows", "unit_of"]
+__all__ = ["chunks", "elements", "in_float32", "rows", "sum_rows", "unit_of", "widen"]
 
 Array = Any
 Kernel = Callable[..., Any]
@@ -32,7 +32,7 @@ def in_float32(kernel: Kernel) -> Kernel:
     def run(xp: Any, x: Array, *args: Any) -> Any:
         if not _is_narrow(x):
             return kernel(xp, x, *args)
-        results = kernel(xp, _widen(x), *map(_widen, args))
+        results = kernel(xp, widen(x), *map(widen, args))
         if isinstance(results, tuple):
             return tuple(_narrow(r, x.dtype) for r in results)
         return _narrow(results, x.dtype)
@@ -66,14 +66,14 @@ def rows(arrays: int, axes: int) -> Callable[[Kernel], Kernel]:
             lead = x.shape[: x.ndim - axes]
             count = math.prod(lead)
             split = [a.reshape(count, *a.shape[len(lead) :]) for a in args[:arrays]]
-            shared = [_widen(a) for a in args[arrays:]] if narrow else args[arrays:]
+            shared = [widen(a) for a in args[arrays:]] if narrow else args[arrays:]
             step = max(1, BLOCK * count // size)
             out: Array = None
 
             def block(start: int) -> list[Array | None]:
                 nonlocal out
                 part = [a[start : start + step] for a in split]
-                results = formula(xp, *(map(_widen, part) if narrow else part), *shared)
+                results = formula(xp, *(map(widen, part) if narrow else part), *shared)
                 first, *more = results if isinstance(results, tuple) else (results,)
                 if out is None:
                     out = np.empty((count, *first.shape[1:]), x.dtype)
@@ -149,7 +149,10 @@ def _is_narrow(value: Any) -> bool:
     return dtype is not None and dtype.itemsize == 2 and dtype.kind in "fV"
 
 
-def _widen(value: Any) -> Any:
+def widen(value: Any) -> Any:
+    """Return two-byte floats, also those in a tuple, as float32."""
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(map(widen, value))
     return value.astype(np.float32) if _is_narrow(value) else value
 
 

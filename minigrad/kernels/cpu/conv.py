@@ -1,9 +1,8 @@
 """Convolution as matrix products, and its two gradients: the stem and the downsampling.
 
-With a small weight, reordered from (channel, tap) to (tap, channel), a channels-last image is a
-matrix as it lies, line by line: the windows of neighbouring results overlap in memory. Elsewhere
-windows are gathered to rows, and a tile of rows is multiplied while it is in the cache, with large
-weights tap by tap. A photo of three channels, in planes, is read as it is, rows (channel, tap).
+Small weights meet a channels-last image line by line, as `conv_lines` explains. Elsewhere windows
+are gathered to rows, and a tile of rows is multiplied while it is in the cache. A photo of three
+channels, in planes, is read as it is, rows (channel, tap).
 Arguments are those of `minigrad.kernels.arrays.conv`, which does the work where there are groups.
 """
 
@@ -27,7 +26,6 @@ from minigrad.kernels.arrays.conv import (
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
-    channels_last,
     contiguous,
     empty,
     spatial,
@@ -36,7 +34,17 @@ from minigrad.kernels.cpu.arrays import (
     volume,
 )
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
-from minigrad.kernels.cpu.gemm import Matrix, Strided, multiply, transpose
+from minigrad.kernels.cpu.conv_lines import convolve_lines, correlate_lines
+from minigrad.kernels.cpu.gemm import (
+    PACKED,
+    Matrix,
+    Strided,
+    multiply,
+    pack_row,
+    transpose,
+    transpose_block,
+)
+from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.simd import copy_short
 from minigrad.kernels.cpu.windows import Axis, axes, position, source
 
@@ -46,11 +54,14 @@ Ints = Sequence[int]
 
 TILE_BYTES = 1 << 18  # of a tile of rows
 SLAB_BYTES = 1 << 23  # of the rows gathered at a time for a large weight's gradient
+NEAR_BYTES = 1 << 19  # of a weight that stays in the cache while lines of the image pass
 SMALL_BYTES = 1 << 18  # of a small weight: each of MOST_PARTS parts of the rows sums up its own
 MOST_PARTS = 8
+FEW_RESULTS = 64  # for which turning a large weight would take longer than the product
 PLANE_CHANNELS = 16  # below which an image in planes is read as it is
 THIN_CHANNELS = 64  # below which channels are not worth a product of their own
 LINE = 8  # results side by side that are worth one
+PACKED_ROWS = 64  # of the weight in one task
 
 
 def _fits(x: Array, w: Array, bias: Array | None, *steps: Any) -> bool:
@@ -79,20 +90,41 @@ def conv(
     y = empty((len(x), *out, channels), x.dtype)
     start = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
     planes = _in_planes(x)
-    whole = planes or x.shape[1] < THIN_CHANNELS or w.nbytes <= SMALL_BYTES
-    turned = empty(w.size, x.dtype)
-    transpose(turned, contiguous(channels_last(w) if whole and not planes else w).reshape(-1, row))
-    image, windows = _image(x, planes), axes(x.shape[2:], out, kernel, stride, padding, dilation)
+    windows = axes(x.shape[2:], out, kernel, stride, padding, dilation)
+    whole = planes or x.shape[1] < THIN_CHANNELS or w.nbytes <= NEAR_BYTES
     if whole and _is_matrix(planes, windows[2]):
-        _conv_by_lines(y.reshape(-1), image, turned, start, *windows)
-    else:
-        taps = 1 if whole else math.prod(kernel)
-        memory = empty((threads(), _tile(row, x.dtype, y.size // channels), row), x.dtype)
-        turned = turned.reshape(row // taps, taps, channels)
-        _conv(y.reshape(-1), image, turned, start, *windows, planes, memory)
-        if met_zeros(first_pixel(y), w):
+        if not convolve_lines(y.reshape(-1), _image(x, planes), w, start, windows):
             return NotImplemented
+        return channels_first(y)
+    if not whole and y.size <= FEW_RESULTS * channels:
+        products = _few_results(x, w, len(x) * math.prod(out), windows)
+        np.add(products.T.reshape(y.shape), start, out=y)
+    else:
+        packed = _packed(contiguous(w).reshape(channels, row), 1 if planes else math.prod(kernel))
+        memory = empty((threads(), _tile(row, x.dtype, y.size // channels), row), x.dtype)
+        _conv(y.reshape(-1), _image(x, planes), packed, start, *windows, planes, memory)
+    if met_zeros(first_pixel(y), w):
+        return NotImplemented
     return channels_first(y)
+
+
+def _packed(w: Array, taps: int) -> Array:
+    """Return the weight (O, C * taps) as rows (tap, channel), in panels."""
+    channels, row = w.shape
+    packed = empty(w.size, w.dtype)
+    _pack(packed, w, taps, empty((threads(), min(PACKED_ROWS, row) * channels), w.dtype))
+    return packed
+
+
+def _few_results(x: Array, w: Array, count: int, windows: tuple[Axis, Axis, Axis]) -> Array:
+    """Return the results (O, count): the weight, as it lies, read once, times few windows."""
+    channels, inner, *kernel = w.shape
+    taps, row = math.prod(kernel), math.prod(w.shape[1:])
+    rows, turned = empty((count, row), x.dtype), empty(count * row, x.dtype)
+    _gather_all(rows, volume(x), 0, count, *windows, False)
+    transpose(turned, rows)
+    columns = contiguous(turned.reshape(taps, inner, count).swapaxes(0, 1))
+    return matmul(contiguous(w).reshape(channels, row), columns.reshape(row, count))
 
 
 def _fits_input_grad(
@@ -160,7 +192,7 @@ def conv_weight_grad(
     small = rows and channels * row * g.itemsize <= SMALL_BYTES
     if small and _is_matrix(planes, windows[2]):
         sums = empty((min(MOST_PARTS, rows // windows[2].out), channels * row), g.dtype)
-        _weight_grad_by_lines(sums, g, image, *windows)
+        correlate_lines(sums, g, image, windows)
         gw = sums.sum(axis=0)
     elif small:
         sums = empty((min(MOST_PARTS, rows), channels * row), g.dtype)
@@ -281,11 +313,26 @@ def _gather_all(rows, x, first, count, depth, height, width, planes):  # type: i
 
 
 @parallel
+def _pack(b, w, taps, memory):  # type: ignore[no-untyped-def]
+    channels, row = w.shape
+    inner, panels = row // taps, Matrix(b, 0, PACKED)
+    for task in prange(-(-row // PACKED_ROWS)):
+        first = task * PACKED_ROWS
+        count = min(PACKED_ROWS, row - first)
+        own = memory[get_thread_id()]
+        source = Matrix(w.reshape(-1), first, row)
+        transpose_block(Matrix(own, 0, channels), source, channels, count)
+        for i in range(count):
+            c, tap = (first + i) // taps, (first + i) % taps
+            pack_row(panels, tap * inner + c, row, own[i * channels : (i + 1) * channels])
+
+
+@parallel
 def _conv(y, x, w, bias, depth, height, width, planes, memory):  # type: ignore[no-untyped-def]
-    """Gather and multiply tiles of rows, in one product or tap by tap; w is (inner, taps, C)."""
-    inner, taps, channels = w.shape
+    """Gather and multiply tiles of rows; w is packed."""
     _, tile, row = memory.shape
-    results, flat_w = y.size // channels, w.reshape(-1)
+    channels = w.size // row
+    results = y.size // channels
     for task in prange(-(-results // tile)):
         rows = Matrix(memory[get_thread_id()].reshape(-1), 0, row)
         first = task * tile
@@ -293,67 +340,8 @@ def _conv(y, x, w, bias, depth, height, width, planes, memory):  # type: ignore[
         _gather_some(rows, x, first, count, (depth, height, width), planes)
         for i in range(first, first + count):
             copy_short(y, i * channels, bias, 0, channels)
-        for tap in range(taps):
-            multiply(
-                Matrix(y, first * channels, channels), Matrix(rows.data, tap * inner, row),
-                Matrix(flat_w, tap * channels, taps * channels), (count, inner, channels), True,
-            )  # fmt: skip
-
-
-@compiled
-def _inside(axis):  # type: ignore[no-untyped-def]
-    """Return the first and the end of the results of a line whose windows are all inside."""
-    begin = min(axis.out, max(0, -(-axis.low // axis.stride)))
-    end = (axis.size + axis.low - axis.kernel) // axis.stride + 1
-    return begin, max(begin, min(axis.out, end))
-
-
-@compiled
-def _run(number, begin, end, axis):  # type: ignore[no-untyped-def]
-    """Return the first result of a run, how many there are, and which taps are inside the line.
-
-    Run 0 are the results whose windows are all inside; each of the others is one at an edge.
-    """
-    if number == 0:
-        return begin, end - begin, 0, axis.kernel
-    v = number - 1 if number <= begin else number - 1 + end - begin
-    from_w = v * axis.stride - axis.low
-    return v, 1, max(0, -from_w), min(axis.kernel, axis.size - from_w)
-
-
-@parallel
-def _conv_by_lines(y, x, w, bias, depth, height, width):  # type: ignore[no-untyped-def]
-    """Multiply line by line, without copies: neighbouring windows overlap where they lie.
-
-    The part of a window that is in one line of the image is in one piece, and the next result's
-    begins `stride` pixels on: the rows of a matrix, one for each line of the filter.
-    """
-    channels, inner = bias.size, x.shape[4]
-    pixels, step = x.reshape(-1), width.stride * inner
-    begin, end = _inside(width)
-    runs = 1 + width.out - (end - begin)
-    for task in prange(y.size // (width.out * channels)):
-        axes = depth, height, width
-        n, d, h, _ = position(task * width.out, axes)
-        at = task * width.out * channels
-        for v in range(width.out):
-            copy_short(y, at + v * channels, bias, 0, channels)
-        for i in range(depth.kernel):
-            for j in range(height.kernel):
-                line = _line(n, d, h, i, j, axes)
-                if line < 0:
-                    continue
-                start = (line * width.size - width.low) * inner
-                taps = (i * height.kernel + j) * width.kernel
-                for number in range(runs):
-                    v, count, lo, hi = _run(number, begin, end, width)
-                    if lo < hi:
-                        multiply(
-                            Matrix(y, at + v * channels, channels),
-                            Matrix(pixels, start + v * step + lo * inner, step),
-                            Matrix(w, (taps + lo) * inner * channels, channels),
-                            (count, (hi - lo) * inner, channels), True,
-                        )  # fmt: skip
+        to = Matrix(y, first * channels, channels)
+        multiply(to, rows, Matrix(w, 0, PACKED), (count, row, channels), True)
 
 
 @parallel
@@ -414,38 +402,3 @@ def _weight_grad_in_parts(sums, g, x, depth, height, width, planes, memory):  # 
             _gather_some(rows, x, first, count, (depth, height, width), planes)
             slopes = Strided(g, first * channels, 1, channels)
             multiply(total, slopes, rows, (channels, count, row), first > begin)
-
-
-@parallel
-def _weight_grad_by_lines(sums, g, x, depth, height, width):  # type: ignore[no-untyped-def]
-    """Give every part of the lines its own ``g.T @ windows``, as `_conv_by_lines` has them."""
-    inner = x.shape[4]
-    row = depth.kernel * height.kernel * width.kernel * inner
-    channels = sums.shape[1] // row
-    pixels, step = x.reshape(-1), width.stride * inner
-    begin, end = _inside(width)
-    runs = 1 + width.out - (end - begin)
-    lines = g.size // channels // width.out
-    for part in prange(len(sums)):
-        axes = depth, height, width
-        total = sums[part]
-        total[:] = 0
-        for own in range(part * lines // len(sums), (part + 1) * lines // len(sums)):
-            n, d, h, _ = position(own * width.out, axes)
-            at = own * width.out * channels
-            for i in range(depth.kernel):
-                for j in range(height.kernel):
-                    line = _line(n, d, h, i, j, axes)
-                    if line < 0:
-                        continue
-                    start = (line * width.size - width.low) * inner
-                    taps = (i * height.kernel + j) * width.kernel
-                    for number in range(runs):
-                        v, count, lo, hi = _run(number, begin, end, width)
-                        if lo < hi:
-                            multiply(
-                                Matrix(total, (taps + lo) * inner, row),
-                                Strided(g, at + v * channels, 1, channels),
-                                Matrix(pixels, start + v * step + lo * inner, step),
-                                (channels, count, (hi - lo) * inner), True,
-                            )  # fmt: skip

@@ -7,7 +7,7 @@ from numba import get_thread_id, prange
 
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, takes
 from minigrad.kernels.cpu.compile import in_order, parallel, threads
-from minigrad.kernels.cpu.softmax import TILE, exp_of_row
+from minigrad.kernels.cpu.softmax import TILE, exp_of_rows, rows_of
 
 __all__ = ["cross_entropy", "cross_entropy_vjp"]
 
@@ -21,11 +21,12 @@ def _surprise(x, most, log_total):  # type: ignore[no-untyped-def]
 @parallel
 def _cross_entropy(y, x, q, memory):  # type: ignore[no-untyped-def]
     for tile in prange(-(-len(x) // TILE)):
-        own = memory[get_thread_id()]
-        for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
+        first, end = rows_of(tile, x)
+        own = memory[get_thread_id(), : end - first]
+        maxima, sums = exp_of_rows(own, x[first:end])
+        for m in range(first, end):
             row, weight = x[m], q[m]
-            most, total = exp_of_row(own, row)
-            log_total = np.log(total)
+            most, log_total = maxima[m - first], np.log(sums[m - first])
             loss = x.dtype.type(0)
             for c in range(row.size):  # a class of weight 0 counts 0 even where its logit is -inf
                 if weight[c] != 0:
@@ -36,13 +37,14 @@ def _cross_entropy(y, x, q, memory):  # type: ignore[no-untyped-def]
 @parallel
 def _cross_entropy_vjp(gx, g, x, q):  # type: ignore[no-untyped-def]
     for tile in prange(-(-len(x) // TILE)):
-        for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
+        first, end = rows_of(tile, x)
+        _, sums = exp_of_rows(gx[first:end], x[first:end])
+        for m in range(first, end):
             target, weight = gx[m], q[m]
-            _, total = exp_of_row(target, x[m])
             mass = x.dtype.type(0)
             for c in range(weight.size):
                 mass += weight[c]
-            share = mass / total
+            share = mass / sums[m - first]
             for c in range(weight.size):  # a row of weight 0 gets 0 even where its logits are NaN
                 p = target[c] * share if mass != 0 else x.dtype.type(0)
                 target[c] = g[m, 0] * (p - weight[c])
@@ -53,7 +55,8 @@ def cross_entropy(x: Array, q: Array) -> Array:
     """Loss of every row, (rows, 1): ``-sum(q * log_softmax(x))``."""
     y = np.empty((len(x), 1), x.dtype)
     if x.size:
-        _cross_entropy(y, contiguous(x), contiguous(q), empty((threads(), x.shape[1]), x.dtype))
+        memory = empty((threads(), TILE, x.shape[1]), x.dtype)
+        _cross_entropy(y, contiguous(x), contiguous(q), memory)
     return y
 
 

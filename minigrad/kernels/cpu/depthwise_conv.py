@@ -34,10 +34,13 @@ from minigrad.kernels.cpu.arrays import (
     contiguous,
     empty,
     lanes,
+    narrowed,
     spatial,
     takes,
     volume,
+    widened,
 )
+from minigrad.kernels.cpu.bfloat16 import bits, working_type
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gemm import Matrix, transpose_block
 from minigrad.kernels.cpu.simd import (
@@ -58,6 +61,7 @@ Ints = Sequence[int]
 
 VECTORS = 2  # of channels, in one task
 BUFFER_SIZE = 1 << 17  # elements of a thread's buffer, about: half a megabyte in float32
+WIDE = 128  # numbers that a plain loop goes through at a time, about
 MOST_PARTS = 32  # partial sums of the weight's gradient, whatever the number of threads
 
 _TWICE = REGISTERS >= 32
@@ -73,7 +77,7 @@ def _fits(x: Array, w: Array, bias: Array | None, *steps: Any) -> bool:
     )
 
 
-@takes(_fits)
+@takes(_fits, bfloat16=True)
 def depthwise_conv(
     x: Array,
     w: Array,
@@ -88,7 +92,7 @@ def depthwise_conv(
     return _convolve(x, w, False, bias, out, stride, padding, dilation)
 
 
-@takes(fits=lambda g, w, *steps: _fits(g, w, None, *steps))
+@takes(lambda g, w, *steps: _fits(g, w, None, *steps), bfloat16=True)
 def depthwise_conv_input_grad(
     g: Array,
     w: Array,
@@ -100,11 +104,11 @@ def depthwise_conv_input_grad(
 ) -> Array:
     """Gradient with respect to x of spatial `size`."""
     if any(s > 1 for s in stride):
-        gx = empty((len(g), *size, g.shape[1]), g.dtype)
+        gx = empty((len(g), *size, g.shape[1]), working_type(g.dtype))
         gx[...] = 0
         windows = axes(size, g.shape[2:], w.shape[2:], stride, padding, dilation)
-        _scatter(spatial(gx), volume(g), _taps(w), *windows)
-        return channels_first(gx)
+        _scatter(spatial(gx), volume(widened(g)), _taps(widened(w)), *windows)
+        return channels_first(narrowed(gx, g.dtype))
     around = flipped_padding(size, g.shape[2:], w.shape[2:], padding, dilation)
     return _convolve(g, w, True, None, size, stride, around, dilation)
 
@@ -112,7 +116,8 @@ def depthwise_conv_input_grad(
 @takes(
     lambda g, x, *steps: (
         steps[-1:] == x.shape[1:2] and g.ndim == x.ndim and g.shape[:2] == x.shape[:2]
-    )
+    ),
+    bfloat16=True,
 )
 def depthwise_conv_weight_grad(
     g: Array,
@@ -125,20 +130,23 @@ def depthwise_conv_weight_grad(
 ) -> Array:
     """Gradient with respect to w of spatial size `kernel`."""
     windows = axes(x.shape[2:], g.shape[2:], kernel, stride, padding, dilation)
+    dtype = working_type(x.dtype)
     x, g = volume(x), volume(g)
     taps, channels = math.prod(kernel), x.shape[-1]
-    cut = _cut(channels, x.dtype, *windows)
+    cut = _cut(channels, dtype, *windows)
     if cut is not None:
         items = g.shape[0] * g.shape[1] * -(-g.shape[2] // cut.strip)
-        parts = empty((min(MOST_PARTS, items), taps, channels), x.dtype)
-        _correlate_seven(parts, g, x, cut, empty((threads(), cut.scratch), x.dtype))
+        parts = empty((min(MOST_PARTS, items), taps, channels), dtype)
+        _correlate_seven(parts, bits(g), bits(x), cut, empty((threads(), cut.scratch), dtype))
     else:
-        parts = empty((min(MOST_PARTS, math.prod(g.shape[:3])), taps, channels), x.dtype)
-        _correlate_plain(parts, g, x, *windows)
+        wide = channels * _beside(channels, windows[2])
+        parts = empty((min(MOST_PARTS, math.prod(g.shape[:3])), taps, wide), dtype)
+        _correlate_plain(parts, widened(g), widened(x), *windows)
+        parts = parts.reshape(-1, taps, wide // channels, channels).sum(axis=2)
     gw = parts.sum(axis=0)
     if not finite(gw):  # zeros around image and gradient may have met what is not
         return NotImplemented
-    return np.ascontiguousarray(gw.T).reshape(channels, 1, *kernel)
+    return narrowed(np.ascontiguousarray(gw.T), x.dtype).reshape(channels, 1, *kernel)
 
 
 def _convolve(
@@ -152,17 +160,21 @@ def _convolve(
     dilation: Ints,
 ) -> Array:
     """Convolve with w, or with w back to front."""
-    channels = x.shape[1]
-    bias = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
+    dtype, channels = working_type(x.dtype), x.shape[1]
+    bias = np.zeros(channels, dtype) if bias is None else contiguous(widened(bias))
     windows = axes(x.shape[2:], out, w.shape[2:], stride, padding, dilation)
-    cut = _cut(channels, x.dtype, *windows)
-    x = volume(x)
-    y = empty((len(x), *(axis.out for axis in windows), channels), x.dtype)
+    cut = _cut(channels, dtype, *windows)
+    x, w = volume(x), widened(w)
+    size = (len(x), *(axis.out for axis in windows), channels)
     if cut is not None:
-        row, scratch = contiguous(w).reshape(-1), empty((threads(), cut.scratch), x.dtype)
-        _convolve_seven(y, x, row, flipped, bias, cut, scratch)
-    if cut is None or met_zeros(first_pixel(y), w):
-        _convolve_plain(y, x, _taps(flip(w) if flipped else w), bias, *windows)
+        y = empty(size, x.dtype)
+        row, scratch = contiguous(w).reshape(-1), empty((threads(), cut.scratch), dtype)
+        _convolve_seven(bits(y), bits(x), row, flipped, bias, cut, scratch)
+    if cut is None or met_zeros(widened(first_pixel(y)), w):
+        y = empty(size, dtype)
+        factors = np.tile(_taps(flip(w) if flipped else w), _beside(channels, windows[2]))
+        _convolve_plain(y, widened(x), factors, bias, *windows)
+        y = narrowed(y, x.dtype)
     return channels_first(y.reshape(len(x), *out, channels))
 
 
@@ -196,6 +208,11 @@ def _cut(channels: int, dtype: np.dtype, depth: Axis, height: Axis, width: Axis)
     return _Cut(*filter_size, *low, strip, end * lanes(dtype))
 
 
+def _beside(channels: int, width: Axis) -> int:
+    """Return how many pixels side by side the plain loops take for one, of few channels each."""
+    return max(1, min(WIDE // channels, width.out)) if width.stride == 1 and channels else 1
+
+
 def _taps(w: Array) -> Array:
     """Return the weight (C, 1, *kernel) as contiguous (taps, C)."""
     return np.ascontiguousarray(w.reshape(len(w), math.prod(w.shape[1:])).T)
@@ -224,7 +241,7 @@ def _fill(buffer, x, corner, c, box):  # type: ignore[no-untyped-def]
     _, depth, height, width, channels = x.shape
     n, d, h, left = corner
     planes, rows, columns = box
-    lane = VECTOR_BYTES // x.itemsize
+    lane = VECTOR_BYTES // buffer.itemsize
     before = min(columns, max(0, left))
     skipped = max(0, -left)
     inside = max(0, min(width - skipped, columns - before))
@@ -253,7 +270,7 @@ def _convolve_row(y, width, bias, x, w, spare, filter_size):  # type: ignore[no-
     """
     to, y0, step = y
     memory, x0, plane, row = x
-    lane = VECTOR_BYTES // to.itemsize
+    lane = VECTOR_BYTES // memory.itemsize
     column = 0
     while _TWICE and column + 2 * COLUMNS <= width:
         here = memory, x0 + column * lane, plane, row
@@ -274,7 +291,7 @@ def _convolve_seven(y, x, w, flipped, bias, cut, scratch):  # type: ignore[no-un
     batch, depth, height, width, channels = y.shape
     planes, filter_rows = cut.planes, cut.rows
     taps = planes * filter_rows * TAPS
-    lane = VECTOR_BYTES // y.itemsize
+    lane = VECTOR_BYTES // scratch.itemsize
     group = VECTORS * lane
     groups, strips = -(-channels // group), -(-height // cut.strip)
     for task in prange(batch * depth * strips * groups):
@@ -308,7 +325,7 @@ def _correlate_seven(parts, g, x, cut, scratch):  # type: ignore[no-untyped-def]
     batch, depth, height, width, channels = g.shape
     planes, filter_rows, strip = cut.planes, cut.rows, cut.strip
     taps = planes * filter_rows * TAPS
-    lane = VECTOR_BYTES // x.itemsize
+    lane = VECTOR_BYTES // scratch.itemsize
     group = VECTORS * lane
     groups, strips = -(-channels // group), -(-height // strip)
     items = batch * depth * strips
@@ -354,9 +371,25 @@ def _tap(tap, height, width):  # type: ignore[no-untyped-def]
     return rest // height.kernel, rest % height.kernel, k
 
 
+@compiled
+def _met(width, tap):  # type: ignore[no-untyped-def]
+    """Return the first result that meets a tap inside of its line, and their end."""
+    shift, stride = tap * width.dilation - width.low, width.stride
+    begin = max(0, -(shift // stride))
+    return begin, max(begin, min(width.out, (width.size - 1 - shift) // stride + 1))
+
+
+@compiled
+def _add_products(y, x, factor):  # type: ignore[no-untyped-def]
+    for i in range(y.size):
+        y[i] += x[i] * factor[i]
+
+
 @parallel
 def _convolve_plain(y, x, taps, bias, depth, height, width):  # type: ignore[no-untyped-def]
-    channels = bias.size
+    """Multiply as many pixels at a time as the factors of a tap are repeated for."""
+    channels, beside = bias.size, taps.shape[1] // bias.size
+    results, pixels = y.reshape(-1), x.reshape(-1)
     for task in prange(len(y) * depth.out * height.out):
         rest, h = task // height.out, task % height.out
         n, d = rest // depth.out, rest % depth.out
@@ -366,13 +399,13 @@ def _convolve_plain(y, x, taps, bias, depth, height, width):  # type: ignore[no-
             i, j, k = _tap(tap, height, width)
             from_d, from_h = source(depth, d, i), source(height, h, j)
             if 0 <= from_d < depth.size and 0 <= from_h < height.size:
-                factor = taps[tap]
-                for w in range(width.out):
-                    from_w = source(width, w, k)
-                    if 0 <= from_w < width.size:
-                        pixel, target = x[n, from_d, from_h, from_w], y[n, d, h, w]
-                        for c in range(channels):
-                            target[c] += pixel[c] * factor[c]
+                line = ((n * depth.size + from_d) * height.size + from_h) * width.size
+                begin, end = _met(width, k)
+                for w in range(begin, end, beside):
+                    size = min(beside, end - w) * channels
+                    to = (task * width.out + w) * channels
+                    at = (line + source(width, w, k)) * channels
+                    _add_products(results[to : to + size], pixels[at : at + size], taps[tap])
 
 
 @parallel
@@ -401,7 +434,10 @@ def _scatter(gx, g, taps, depth, height, width):  # type: ignore[no-untyped-def]
 
 @parallel
 def _correlate_plain(parts, g, x, depth, height, width):  # type: ignore[no-untyped-def]
-    channels = parts.shape[2]
+    """Sum up for as many pixels at a time as a part has room for."""
+    channels = x.shape[4]
+    beside = parts.shape[2] // channels
+    slopes, pixels = g.reshape(-1), x.reshape(-1)
     items = len(g) * depth.out * height.out
     for part in prange(len(parts)):
         parts[part] = 0
@@ -412,10 +448,11 @@ def _correlate_plain(parts, g, x, depth, height, width):  # type: ignore[no-unty
                 i, j, k = _tap(tap, height, width)
                 from_d, from_h = source(depth, d, i), source(height, h, j)
                 if 0 <= from_d < depth.size and 0 <= from_h < height.size:
-                    total = parts[part, tap]
-                    for w in range(width.out):
-                        from_w = source(width, w, k)
-                        if 0 <= from_w < width.size:
-                            pixel, slope = x[n, from_d, from_h, from_w], g[n, d, h, w]
-                            for c in range(channels):
-                                total[c] += pixel[c] * slope[c]
+                    line = ((n * depth.size + from_d) * height.size + from_h) * width.size
+                    begin, end = _met(width, k)
+                    for w in range(begin, end, beside):
+                        size = min(beside, end - w) * channels
+                        to = (item * width.out + w) * channels
+                        at = (line + source(width, w, k)) * channels
+                        total = parts[part, tap, :size]
+                        _add_products(total, pixels[at : at + size], slopes[to : to + size])

@@ -20,7 +20,7 @@ from numba import prange, types
 from numba.extending import overload
 
 from minigrad.kernels.cpu.arrays import Array, flat, takes
-from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel
+from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel, whole_vectors
 
 __all__ = ["gelu", "gelu_vjp", "normal"]
 
@@ -91,12 +91,14 @@ def _normal(x: Any) -> Any:
 
 @compiled
 def _gelu_of(y, x):  # type: ignore[no-untyped-def]
+    whole_vectors()
     for i in range(x.size):
         y[i] = x[i] * normal(x[i])[0]
 
 
 @compiled
 def _gelu_vjp_of(y, x, g):  # type: ignore[no-untyped-def]
+    whole_vectors()
     for i in range(x.size):
         cdf, density = normal(x[i])
         near = min(max(x[i], x.dtype.type(-40)), x.dtype.type(40))  # beyond, density is 0

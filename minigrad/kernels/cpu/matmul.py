@@ -6,12 +6,25 @@ have no core. A task is a block of the result, in rows where there are many, els
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from numba import prange
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes, takes
+from minigrad.kernels.cpu import tiles
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, in_float32, lanes, takes
+from minigrad.kernels.cpu.bfloat16 import is_bfloat16
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.cpu.gemm import PACKED, Matrix, Strided, dot, multiply, pack, panel_width
-from minigrad.kernels.cpu.simd import VECTOR_BYTES
+from minigrad.kernels.cpu.gemm import (
+    PACKED,
+    Matrix,
+    Strided,
+    dot,
+    multiply,
+    pack,
+    pack_transposed,
+)
+from minigrad.kernels.cpu.matmul_tiles import product
 
 __all__ = ["matmul"]
 
@@ -33,20 +46,15 @@ def _block(task, n):  # type: ignore[no-untyped-def]
 @parallel
 def _pack(b, y, turned, n, depth):  # type: ignore[no-untyped-def]
     """Pack y, or y transposed, in blocks of columns."""
-    lane = VECTOR_BYTES // y.itemsize
     for task in prange(max(1, n // BLOCK_COLUMNS)):
         _, first, width = _block(task, n)
         packed = Matrix(b, first * depth, PACKED)
         j = 0
         while j < width:
             if turned:
-                j += pack(packed, Matrix(y, first * depth, depth), depth, width, j)
+                j += pack_transposed(packed, Matrix(y, first * depth, depth), depth, width, j)
             else:
-                wide, at = panel_width(width - j, lane), (first + j) * depth
-                for k in range(depth):
-                    source = k * n + first + j
-                    b[at + k * wide : at + (k + 1) * wide] = y[source : source + wide]
-                j += wide
+                j += pack(packed, Matrix(y, first, n), depth, width, j)
 
 
 @parallel
@@ -87,7 +95,21 @@ def _fits(x: Array, y: Array) -> bool:
     return x.ndim == y.ndim == 2 and x.shape[1] == len(y)  # type: ignore[no-any-return]
 
 
-@takes(_fits)
+def _on_tiles(matmul: Callable[..., Array]) -> Callable[..., Array]:
+    """Return `matmul` for bfloat16: on tiles where there are some, else in float32."""
+    wide = in_float32(matmul)
+
+    @functools.wraps(matmul)
+    def run(x: Array, y: Array) -> Array:
+        worth = len(x) * y.size >= FEW_PRODUCTS and len(x) > 1
+        if worth and tiles.why_none() is None and is_bfloat16(x.dtype) and x.dtype == y.dtype:
+            return product(x, y)
+        return wide(x, y)
+
+    return run
+
+
+@takes(_fits, widening=_on_tiles)
 def matmul(x: Array, y: Array) -> Array:
     """``x @ y``."""
     (m, depth), n = x.shape, y.shape[1]

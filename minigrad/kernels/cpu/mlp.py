@@ -31,7 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backend import finite
+from minigrad.kernels.cpu import mlp_mixed
 from minigrad.kernels.cpu.arrays import Array, empty, takes
+from minigrad.kernels.cpu.bfloat16 import is_bfloat16
+from minigrad.kernels.cpu.gemm import transpose
 from minigrad.kernels.cpu.grn import Response
 from minigrad.kernels.cpu.mlp_backward import (
     Left,
@@ -41,9 +44,10 @@ from minigrad.kernels.cpu.mlp_backward import (
     scale_gradient,
     weight_gradients,
 )
-from minigrad.kernels.cpu.mlp_few_rows import MOST_ROWS, forward_few
+from minigrad.kernels.cpu.mlp_few_rows import MOST_ROWS, few_hidden, few_rest
 from minigrad.kernels.cpu.mlp_forward import forward, forward_hidden, forward_rest
 from minigrad.kernels.cpu.mlp_plan import Hidden, Rows, Slab, complete, cut, packed
+from minigrad.kernels.cpu.tasks import Tasks
 from minigrad.kernels.formulas.mlp import Weights
 
 __all__ = ["Saved", "mlp", "mlp_vjp"]
@@ -63,17 +67,25 @@ def _fits(x: Array, p: Weights, factor: Array | None) -> bool:
     row, wide = x.shape[-1:], p.w1.shape[:1]
     shapes = (row, row, wide + row, wide, row + wide, row, row, wide, wide)
     return all(
-        a is None or (a.shape == shape and a.dtype == x.dtype)
+        a is None or (a.shape == shape and _has_type(a, x))
         for a, shape in zip((*p, factor), (*shapes, x.shape[:1]), strict=True)
     )
+
+
+def _has_type(a: Array, x: Array) -> bool:
+    """Return whether a has the type of x, or float32 beside bfloat16."""
+    return bool(a.dtype == x.dtype or (a.dtype == np.float32 and is_bfloat16(x.dtype)))
 
 
 # ---- forward ------------------------------------------------------------------------------------
 
 
 @takes(
-    lambda x, skip, p, factor=None, *_, **__: skip.shape == x.shape and _fits(x, p, factor),
+    lambda x, skip, p, factor=None, *_, **__: (
+        skip.shape == x.shape and _has_type(skip, x) and _fits(x, p, factor)
+    ),
     keeps=True,
+    widening=mlp_mixed.forward,
 )
 def mlp(
     x: Array,
@@ -115,33 +127,44 @@ def mlp(
     if not count:
         return y, saved
     rows = Rows.of(x, skip, y, stats, factor, eps)
-    if grn:
+    if not keep and count <= MOST_ROWS:
+        _forward_few(rows, p, squares, grn_eps)
+    elif grn:
         _forward_with_grn(rows, p, saved, grn_eps)
-        if not finite(squares):  # the formula squares in a smaller unit
-            return NotImplemented  # type: ignore[no-any-return]
-    elif not keep and count <= MOST_ROWS:
-        forward_few(rows, p)
     else:
         *_, tile, chunk = cut(rows, columns, whole_samples=False)[0]
         slab = Slab(0, 1, count, tile, chunk)
         memory = slab.memory(x.shape[-1], dtype)
-        forward(rows, kept, keep, packed(p, slab.chunk), slab, memory)
+        forward(rows, kept, keep, packed(p, slab.chunk, True), slab, memory, Tasks.new())
+    if grn and not finite(squares):  # the formula squares in a smaller unit
+        return NotImplemented  # type: ignore[no-any-return]
     return y, saved
+
+
+def _forward_few(rows: Rows, p: Weights, squares: Array | None, eps: float) -> None:
+    """Take few rows all the way, or as far as numbers are finite; without GRN no gain has rows."""
+    gain = sums = empty((0, p.b1.size), rows.x.dtype) if squares is None else squares
+    hidden = few_hidden(rows, p, sums)
+    if squares is not None:
+        if not finite(squares):
+            return
+        gain = Response.of(squares, p.grn_weight, eps).gain
+    few_rest(rows, p, hidden, gain)
 
 
 def _forward_with_grn(rows: Rows, p: Weights, saved: Saved, eps: float) -> None:
     """Take whole samples to h, for the sums over positions, and then to the end."""
     dtype, columns = rows.x.dtype, p.b1.size
     slabs = cut(rows, columns, whole_samples=True)
-    p, memory = packed(p, slabs[0].chunk), slabs[0].memory(p.b2.size, dtype)
-    spare = _spare(saved, slabs, columns)
+    p, memory = packed(p, slabs[0].chunk, True), slabs[0].memory(p.b2.size, dtype)
+    spare, keep = _spare(saved, slabs, columns), saved.hidden is not None
     for slab in slabs:
-        hidden, sums = _hidden(saved, slab, spare), slab.sums(columns, dtype=dtype)
-        forward_hidden(hidden, sums, rows, False, p, slab, memory)
+        hidden, sums = _hidden(saved, slab, spare), empty((slab.parts, columns), dtype)
+        forward_hidden(hidden, sums, rows, False, keep, p, slab, memory, Tasks.new())
         squares = _squares(saved, slab)
         squares[...] = sums.reshape(slab.samples, -1, columns).sum(axis=1)
         gain = Response.of(squares, p.grn_weight, eps).gain
-        forward_rest(rows, hidden, gain, p, slab, memory)
+        forward_rest(rows, hidden, gain, keep, p, slab, memory, Tasks.new())
 
 
 def _spare(saved: Saved, slabs: tuple[Slab, ...], columns: int) -> Array:
@@ -168,7 +191,10 @@ def _squares(saved: Saved, slab: Slab) -> Array:
 
 
 @takes(
-    fits=lambda g, x, p, saved=None, factor=None, *_: g.shape == x.shape and _fits(x, p, factor),
+    lambda g, x, p, saved=None, factor=None, *_: (
+        g.shape == x.shape and _has_type(g, x) and _fits(x, p, factor)
+    ),
+    widening=mlp_mixed.backward,
 )
 def mlp_vjp(
     g: Array,
@@ -201,27 +227,33 @@ def _gradients(rows: Rows, parameters: Weights, saved: Saved, eps: float) -> Wei
     slabs = cut(rows, hidden, whole_samples=grn)
     memory, cuts = slabs[0].memory(channels, dtype), pieces(hidden, slabs[0].chunk)
     spare = _spare(saved, slabs, hidden)
-    again = packed(p, slabs[0].chunk) if saved.hidden is None else None
-    left = Left.empty(max(slab.rows for slab in slabs), channels, hidden, dtype)
-    gw1, gw2 = empty((hidden, channels), dtype), empty((channels, hidden), dtype)
+    again = packed(p, slabs[0].chunk, True) if saved.hidden is None else None
+    back = packed(p, slabs[0].chunk, False)
+    turned, gw1 = empty((channels, hidden), dtype), empty((hidden, channels), dtype)
+    gw2 = empty((channels, hidden), dtype)
     total, to_grn = np.zeros(hidden + 3 * channels, dtype), np.zeros((2, hidden), dtype)
     gain, slope = np.ones((1, hidden), dtype), np.zeros((1, hidden), dtype)
+    most = max(slab.rows for slab in slabs)
+    left = Left.empty(most, channels, hidden, dtype)
+    to_z = empty(most * hidden if grn else 0, dtype)
     for slab in slabs:
-        h = _hidden(saved, slab, spare)
+        h, gz = _hidden(saved, slab, spare), Hidden(to_z, slab.rows, 0)
         if again is not None:
-            forward_hidden(h, slab.sums(hidden, dtype=dtype), rows, True, again, slab, memory)
+            sums = empty((slab.parts, hidden), dtype)
+            forward_hidden(h, sums, rows, True, True, again, slab, memory, Tasks.new())
         if grn:
-            sums = slab.sums(2, hidden, dtype=dtype)
-            backward_hidden(left.gh, sums, rows, h, p, slab, memory)
-            to_z, product = sums.reshape(slab.samples, -1, 2, hidden).sum(axis=1).swapaxes(0, 1)
+            sums = empty((slab.parts, 2, hidden), dtype)
+            backward_hidden(gz, sums, rows, h, back, slab, memory, Tasks.new())
+            g_z, product = sums.reshape(slab.samples, -1, 2, hidden).sum(axis=1).swapaxes(0, 1)
             response = Response.of(_squares(saved, slab), p.grn_weight, eps)
             gain, slope = response.gain, response.slope(product, p.grn_weight)
             to_grn[0] += (product * (response.norm * response.share)).sum(axis=0)
-            to_grn[1] += to_z.sum(axis=0)
-        sums = slab.sums(hidden + 3 * channels, dtype=dtype)
-        backward(left, sums, rows, h, (grn, gain, slope), p, slab, memory)
+            to_grn[1] += g_z.sum(axis=0)
+        sums = empty((slab.tasks, hidden + 3 * channels), dtype)
+        backward(left, sums, rows, h, gz, (grn, gain, slope), back, slab, memory, Tasks.new())
         total += sums.sum(axis=0)
-        weight_gradients(gw1, gw2, cuts, left, slab.rows, slab.first > 0)
+        weight_gradients(turned, gw2, cuts, left, slab.rows, slab.first > 0, Tasks.new())
+    transpose(gw1.reshape(-1), turned)
     gscale = np.zeros(channels, dtype)
     scale_gradient(gw2, gscale, p.w2.reshape(gw2.shape), p.scale)
     ends = [hidden, hidden + channels, hidden + 2 * channels]

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
-from minigrad.kernels.cpu.arrays import Array, empty
+from minigrad.kernels.cpu.arrays import Array, empty, lanes
 from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.cpu.gemm import Matrix, Strided, multiply
+from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply, transpose_block
 from minigrad.kernels.cpu.layer_norm import gradient_of_row
-from minigrad.kernels.cpu.mlp_plan import place, tile_of, workspace
-from minigrad.kernels.cpu.mlp_steps import gelu, gelu_gradient, norm, row, scaled
+from minigrad.kernels.cpu.mlp_plan import place, tasks_of, tile_of, workspace
+from minigrad.kernels.cpu.mlp_steps import below, gelu, gelu_gradient, norm, row, scaled
+from minigrad.kernels.cpu.simd import VECTOR_BYTES
+from minigrad.kernels.cpu.tasks import take
 
 __all__ = ["Left", "backward", "backward_hidden", "pieces", "scale_gradient", "weight_gradients"]
 
@@ -21,41 +23,53 @@ PIECE_COLUMNS = 96  # hidden ones whose weights get their gradients in one task
 
 
 class Left(NamedTuple):
-    """What the rows of a slab leave to the gradients of the weights."""
+    """What the rows of a slab leave to the gradients of the weights, as products like it best."""
 
-    gh: Array  # gradient of h, chunk by chunk
-    z: Array  # what the second weight multiplies, chunk by chunk
-    normed: Array  # what the first weight multiplies
-    branch: Array  # gradient of the result, times the factor
+    gh: Array  # gradient of h, packed
+    z: Array  # what the second weight multiplies, packed
+    normed: Array  # what the first weight multiplies, transposed
+    branch: Array  # gradient of the result, times the factor, transposed
 
     @classmethod
     def empty(cls, rows: int, channels: int, hidden: int, dtype: np.dtype) -> Left:
         """Return memory for so many rows."""
-        return cls(*(empty(rows * width, dtype) for width in (hidden, hidden, channels, channels)))
+        sizes = rows * hidden, (rows + lanes(dtype)) * channels
+        return cls(*(empty(size, dtype) for size in sizes for _ in range(2)))
+
+
+@compiled
+def _transposed(values, at, rows):  # type: ignore[no-untyped-def]
+    """Return the transposed matrix of a slab from its column `at` on."""
+    return Matrix(values, at, rows + VECTOR_BYTES // values.itemsize)
 
 
 @parallel
-def backward_hidden(gz, sums, rows, hidden, p, slab, memory):  # type: ignore[no-untyped-def]
-    """Take tiles back to the gradient of z; sum it up, and its product with gelu(h)."""
+def backward_hidden(gz, sums, rows, hidden, p, slab, memory, tasks):  # type: ignore[no-untyped-def]
+    """Take tiles back to the gradient of z; sum up its parts, and their products with gelu(h)."""
     channels, size = p.b2.size, p.b1.size
-    slab_rows = slab.samples * slab.positions
-    for task in prange(len(sums)):
-        _, at, count = tile_of(slab, task)
-        g, _, a = workspace(memory[get_thread_id()], count, channels, slab.chunk)
-        scaled(g, rows, slab.first + at, count, p.scale)
-        for k in range(0, size, slab.chunk):
-            width = min(slab.chunk, size - k)
-            slopes = Matrix(gz, k * slab_rows + at * width, width)
-            multiply(slopes, g, Matrix(p.w2, k, size), (count, channels, width), False)
-            gelu(a, place(hidden, k, at, width), count, p.b1[k : k + width])
-            total, product = sums[task, 0, k : k + width], sums[task, 1, k : k + width]
-            total[:] = 0
-            product[:] = 0
-            for i in range(count):
-                value, slope = row(a, i, width), row(slopes, i, width)
-                for j in range(width):
-                    total[j] += slope[j]
-                    product[j] += slope[j] * value[j]
+    for _thread in prange(tasks.threads):
+        task = take(tasks)
+        while task < tasks_of(slab):
+            tile = tile_of(slab, task)
+            at, count = tile.at, tile.samples * tile.length
+            g, _, a = workspace(memory[get_thread_id()], count, channels, slab.chunk)
+            scaled(g, rows, slab.first + at, count, p.scale)
+            for k in range(0, size, slab.chunk):
+                width = min(slab.chunk, size - k)
+                slopes, w2 = place(gz, k, at, width), Matrix(p.w2, k * channels, PACKED)
+                multiply(slopes, g, w2, (count, channels, width), False)
+                gelu(a, place(hidden, k, at, width), count, p.b1[k : k + width])
+                for n in range(tile.samples):
+                    own = sums[tile.part + n]
+                    total, product = own[0, k : k + width], own[1, k : k + width]
+                    total[:] = 0
+                    product[:] = 0
+                    for i in range(n * tile.length, (n + 1) * tile.length):
+                        value, slope = row(a, i, width), row(slopes, i, width)
+                        for j in range(width):
+                            total[j] += slope[j]
+                            product[j] += slope[j] * value[j]
+            task = take(tasks)
 
 
 @compiled
@@ -65,8 +79,8 @@ def _copy(y, x, count, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _back_through_norm(gy, rows, left, m, at, count, p, total):  # type: ignore[no-untyped-def]
-    """Write the gradient of x, and add to those of the norm's parameters and of b2."""
+def _back_through_norm(branch, gy, rows, m, count, p, total):  # type: ignore[no-untyped-def]
+    """Write the gradients of x and of the branch; add to those of the norm's parameters and b2."""
     channels = p.b2.size
     to_weight, to_bias = total[:channels], total[channels : 2 * channels]
     to_branch = total[2 * channels :]
@@ -77,72 +91,90 @@ def _back_through_norm(gy, rows, left, m, at, count, p, total):  # type: ignore[
             rows.out[here], row(gy, i, channels), rows.x[here], mean, scale, p.norm_weight,
             to_weight, to_bias,
         )  # fmt: skip
-        target = left.branch[(at + i) * channels : (at + i + 1) * channels]
-        source, f = rows.given[here], rows.factor[(m + i) // rows.length]
+        target, source = row(branch, i, channels), rows.given[here]
+        f = rows.factor[(m + i) // rows.length]
         for c in range(channels):
             target[c] = source[c] * f
             to_branch[c] += target[c]
 
 
+@compiled
+def _tile_back(task, left, total, rows, hidden, given, grn, p, slab, own):  # type: ignore[no-untyped-def]
+    channels, size, slab_rows = p.b2.size, p.b1.size, slab.samples * slab.positions
+    known, gain, slope = grn
+    tile = tile_of(slab, task)
+    at, count = tile.at, tile.samples * tile.length
+    m = slab.first + at
+    g, gy, gz = workspace(own, count, channels, slab.chunk)
+    total[:] = 0
+    norm(g, rows, m, count, p, True)
+    transpose_block(_transposed(left.normed, at, slab_rows), g, count, channels)
+    scaled(g, rows, m, count, p.scale)
+    for k in range(0, size, slab.chunk):
+        width = min(slab.chunk, size - k)
+        columns = slice(k, k + width)
+        w1, w2 = Matrix(p.w1, k * channels, PACKED), Matrix(p.w2, k * channels, PACKED)
+        if known:
+            _copy(gz, place(given, k, at, width), count, width)
+        else:
+            multiply(gz, g, w2, (count, channels, width), False)
+        for i in range(tile.samples):
+            n, below_here = tile.sample + i, i * tile.length
+            response = gain[n, columns], p.grn_bias[columns], slope[n, columns]
+            gelu_gradient(
+                Matrix(left.z, k * slab_rows, PACKED), Matrix(left.gh, k * slab_rows, PACKED),
+                at + below_here, slab_rows, place(hidden, k, at + below_here, width),
+                below(gz, below_here), tile.length, p.b1[columns], response, total[columns],
+                own[own.size - slab.chunk :],
+            )  # fmt: skip
+        multiply(gy, gz, w1, (count, width, channels), k > 0)
+    _back_through_norm(g, gy, rows, m, count, p, total[size:])
+    transpose_block(_transposed(left.branch, at, slab_rows), g, count, channels)
+
+
 @parallel
-def backward(left, sums, rows, hidden, grn, p, slab, memory):  # type: ignore[no-untyped-def]
+def backward(left, sums, rows, hidden, given, grn, p, slab, memory, tasks):  # type: ignore[no-untyped-def]
     """Take tiles all the way back, and leave what the gradients of the weights need.
 
-    `grn`: whether there is one, its gain and its slope; ``left.gh`` holds the gradient of z then.
+    `grn`: whether there is one, its gain and its slope; `given` is the gradient of z then.
     """
-    channels, size = p.b2.size, p.b1.size
-    slab_rows = slab.samples * slab.positions
-    known, gain, slope = grn
-    for task in prange(len(sums)):
-        n, at, count = tile_of(slab, task)
-        m = slab.first + at
-        g, gy, gz = workspace(memory[get_thread_id()], count, channels, slab.chunk)
-        total = sums[task]
-        total[:] = 0
-        norm(Matrix(left.normed, at * channels, channels), rows, m, count, p, True)
-        scaled(g, rows, m, count, p.scale)
-        for k in range(0, size, slab.chunk):
-            width = min(slab.chunk, size - k)
-            columns = slice(k, k + width)
-            start = k * slab_rows + at * width
-            z, gh = Matrix(left.z, start, width), Matrix(left.gh, start, width)
-            if known:
-                _copy(gz, gh, count, width)
-            else:
-                multiply(gz, g, Matrix(p.w2, k, size), (count, channels, width), False)
-            response = gain[n, columns], p.grn_bias[columns], slope[n, columns]
-            h = place(hidden, k, at, width)
-            gelu_gradient(z, gh, h, gz, count, p.b1[columns], response, total[columns])
-            w1 = Matrix(p.w1, k * channels, channels)
-            multiply(gy, gh, w1, (count, width, channels), k > 0)
-        _back_through_norm(gy, rows, left, m, at, count, p, total[size:])
+    for _thread in prange(tasks.threads):
+        task = take(tasks)
+        while task < tasks_of(slab):
+            own = memory[get_thread_id()]
+            _tile_back(task, left, sums[task], rows, hidden, given, grn, p, slab, own)
+            task = take(tasks)
 
 
 @parallel
-def weight_gradients(gw1, gw2, cuts, left, rows, add):  # type: ignore[no-untyped-def]
-    """``gw2 = branch.T @ z`` and ``gw1 = gh.T @ normed`` over so many rows; see `pieces`."""
-    hidden, channels = gw1.shape
-    to1, to2 = gw1.reshape(-1), gw2.reshape(-1)
-    for task in prange(len(cuts)):
-        j, width, k, chunk = cuts[task]
-        at = k * rows + j - k
-        z, branch = Matrix(left.z, at, chunk), Strided(left.branch, 0, 1, channels)
-        multiply(Matrix(to2, j, hidden), branch, z, (channels, rows, width), add)
-        gh, normed = Strided(left.gh, at, 1, chunk), Matrix(left.normed, 0, channels)
-        multiply(Matrix(to1, j * channels, channels), gh, normed, (width, rows, channels), add)
+def weight_gradients(gw1, gw2, cuts, left, rows, add, tasks):  # type: ignore[no-untyped-def]
+    """``gw1 = normed.T @ gh``, transposed then, and ``gw2 = branch.T @ z`` over so many rows.
+
+    Both are (C, hidden); see `pieces` for the cuts.
+    """
+    channels, hidden = gw1.shape
+    for _thread in prange(tasks.threads):
+        task = take(tasks)
+        while task < 2 * len(cuts):
+            j, width = cuts[task // 2]
+            first = task % 2 == 0
+            to = Matrix((gw1 if first else gw2).reshape(-1), j, hidden)
+            a = _transposed(left.normed if first else left.branch, 0, rows)
+            b = Matrix(left.gh if first else left.z, j * rows, PACKED)
+            multiply(to, a, b, (channels, rows, width), add)
+            task = take(tasks)
 
 
 @functools.lru_cache(maxsize=64)
 def pieces(hidden: int, chunk: int) -> Array:
-    """Cut the hidden columns for `weight_gradients`: first, width; first, width of the chunk."""
-    return np.array(
-        [
-            (j, min(PIECE_COLUMNS, k + width - j), k, width)
-            for k in range(0, hidden, chunk)
-            for width in (min(chunk, hidden - k),)
-            for j in range(k, k + width, PIECE_COLUMNS)
-        ]
-    )
+    """Cut the hidden columns between panels: first, width; the last of a chunk is wider."""
+    cuts = []
+    for k in range(0, hidden, chunk):
+        width = min(chunk, hidden - k)
+        starts = range(k, k + max(1, width // PIECE_COLUMNS) * PIECE_COLUMNS, PIECE_COLUMNS)
+        ends = [*starts[1:], k + width]
+        cuts += [(j, end - j) for j, end in zip(starts, ends, strict=True)]
+    return np.array(cuts)
 
 
 @parallel

@@ -1,24 +1,27 @@
 """Forward with positions in the lanes, for few rows, where packing weights would cost most.
 
 ``h.T = w1 @ norm(x).T`` and ``y.T = w2 @ z.T`` take the weights as they are, each number once. A
-task has some of the hidden columns; what they add to the result goes to a part of its own. A few
-positions that would leave most lanes of a vector empty are inner products instead.
+task has some of the hidden columns; between the two GRN learns from all of them how it responds.
+What a task's columns add to the result goes to a part of its own. A few positions that would leave
+most lanes of a vector empty are inner products instead.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from numba import get_thread_id, prange
 
-from minigrad.kernels.cpu.arrays import empty, lanes
-from minigrad.kernels.cpu.compile import compiled, parallel, threads
+from minigrad.kernels.cpu.arrays import Array, empty, lanes
+from minigrad.kernels.cpu.compile import compiled, parallel, threads, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
 from minigrad.kernels.cpu.gemm import Matrix, dot, multiply, transpose_block
 from minigrad.kernels.cpu.mlp_plan import Rows
-from minigrad.kernels.cpu.mlp_steps import norm
+from minigrad.kernels.cpu.mlp_steps import gelu_in_place, norm
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.formulas.mlp import Weights
 
-__all__ = ["MOST_ROWS", "forward_few"]
+__all__ = ["MOST_ROWS", "few_hidden", "few_rest"]
 
 MOST_ROWS = 256  # that are few
 MOST_PARTS = 8  # of the hidden columns
@@ -26,18 +29,37 @@ PART_COLUMNS = 384  # of a part, about
 WEIGHT_ROWS = 48  # of a weight that stay in the cache
 
 
-def forward_few(rows: Rows, p: Weights) -> None:
-    """Write the result to ``rows.out``."""
-    dtype, channels, hidden = rows.x.dtype, p.b2.size, p.b1.size
-    count = max(1, min(MOST_PARTS, hidden // PART_COLUMNS))
-    width = max(-(-hidden // count), 2 * lanes(dtype))
-    memory = empty((threads(), width * max(len(rows.stats), channels)), dtype)
-    turned, parts = empty(rows.x.size, dtype), empty((count, rows.x.size), dtype)
-    _forward(rows, p, turned, parts, memory)
+class Turned(NamedTuple):
+    """Hidden values, transposed: (H, whole) with positions in the lanes, then (rest, H)."""
+
+    values: Array
+    whole: int
 
 
-@compiled
-def _in_lanes(count, lane):  # type: ignore[no-untyped-def]
+def few_hidden(rows: Rows, p: Weights, squares: Array) -> Turned:
+    """Return ``gelu(h)``, and in `squares` (samples, H), if it has rows, its sums of squares."""
+    dtype, channels, count = rows.x.dtype, p.b2.size, len(rows.stats)
+    turned = empty(count * channels, dtype)
+    hidden = Turned(empty(count * p.b1.size, dtype), _in_lanes(count, lanes(dtype)))
+    memory = empty((threads(), lanes(dtype) * channels), dtype)
+    _hidden(hidden, squares, rows, p, turned, _parts(p), memory)
+    return hidden
+
+
+def few_rest(rows: Rows, p: Weights, hidden: Turned, gain: Array) -> None:
+    """Write the result to ``rows.out``; `gain` (samples, H) is GRN's and may have no rows."""
+    dtype, count = rows.x.dtype, _parts(p)
+    parts = empty((count, rows.x.size), dtype)
+    memory = empty((threads(), 2 * lanes(dtype) * len(rows.stats)), dtype)
+    _rest(hidden, gain, rows, p, parts, memory)
+
+
+def _parts(p: Weights) -> int:
+    """Return into how many parts the hidden columns are cut."""
+    return max(1, min(MOST_PARTS, len(p.b1) // PART_COLUMNS))
+
+
+def _in_lanes(count: int, lane: int) -> int:
     """Return how many of the rows go into lanes; the others are inner products."""
     if count < lane or count % lane <= lane // 4:
         return count - count % lane
@@ -59,43 +81,100 @@ def _norm_turned(turned, whole, rows, m, p, own):  # type: ignore[no-untyped-def
 
 @compiled
 def _gelu_of(row, bias):  # type: ignore[no-untyped-def]
+    whole_vectors()
     for i in range(row.size):
         value = row[i] + bias
         row[i] = value * normal(value)[0]
 
 
 @compiled
-def _add_columns(total, turned, whole, p, columns, own):  # type: ignore[no-untyped-def]
-    """Write what `columns` (first, width) of the hidden ones add to the result, transposed."""
-    first, width = columns
-    channels, size = p.b2.size, p.b1.size
-    count = total.size // channels
-    rest, aside = turned[whole * channels :], own[width * whole :]
-    for j in range(0, width, WEIGHT_ROWS):
-        high = min(WEIGHT_ROWS, width - j)
-        at = (first + j) * channels
+def _respond(row, gain, shift):  # type: ignore[no-untyped-def]
+    for i in range(row.size):
+        row[i] = row[i] * gain + shift
+
+
+@compiled
+def _of_sample(hidden, j, n, length):  # type: ignore[no-untyped-def]
+    """Return the values of hidden column j that sample n has in lanes."""
+    at = j * hidden.whole
+    begin, end = min(n * length, hidden.whole), min((n + 1) * length, hidden.whole)
+    return hidden.values[at + begin : at + end]
+
+
+@compiled
+def _columns_of(part, parts, size):  # type: ignore[no-untyped-def]
+    return part * size // parts, (part + 1) * size // parts
+
+
+@compiled
+def _make_columns(hidden, turned, rows, p, columns):  # type: ignore[no-untyped-def]
+    """Write ``gelu(h)`` of the hidden `columns`, from the first to the end."""
+    first, end = columns
+    channels, size, count = p.b2.size, p.b1.size, len(rows.stats)
+    values, whole = hidden.values, hidden.whole
+    rest, aside = turned[whole * channels :], values[size * whole :]
+    for j in range(first, end, WEIGHT_ROWS):
+        high = min(WEIGHT_ROWS, end - j)
         multiply(
-            Matrix(own, j * whole, whole), Matrix(p.w1, at, channels),
+            Matrix(values, j * whole, whole), Matrix(p.w1, j * channels, channels),
             Matrix(turned, 0, whole), (high, channels, whole), False,
         )  # fmt: skip
-        for i in range(high):
-            _gelu_of(own[(j + i) * whole : (j + i + 1) * whole], p.b1[first + j + i])
-            weight = p.w1[at + i * channels : at + (i + 1) * channels]
+        for i in range(j, j + high):
+            _gelu_of(values[i * whole : (i + 1) * whole], p.b1[i])
+            weight = p.w1[i * channels : (i + 1) * channels]
             for m in range(count - whole):
-                value = dot(weight, rest[m * channels : (m + 1) * channels])
-                value += p.b1[first + j + i]
-                aside[m * width + j + i] = value * normal(value)[0]
+                aside[m * size + i] = dot(weight, rest[m * channels : (m + 1) * channels])
+    if count > whole:
+        gelu_in_place(Matrix(aside, first, size), count - whole, p.b1[first:end])
+
+
+@compiled
+def _sum_squares(squares, hidden, rows, columns):  # type: ignore[no-untyped-def]
+    samples, size = squares.shape
+    first, end = columns
+    aside = hidden.values[size * hidden.whole :]
+    for n in range(samples):
+        for j in range(first, end):
+            row = _of_sample(hidden, j, n, rows.length)
+            squares[n, j] = dot(row, row)
+    for m in range(hidden.whole, len(rows.stats)):
+        for j in range(first, end):
+            value = aside[(m - hidden.whole) * size + j]
+            squares[m // rows.length, j] += value * value
+
+
+@compiled
+def _apply_gain(hidden, gain, rows, p, columns):  # type: ignore[no-untyped-def]
+    samples, size = gain.shape
+    first, end = columns
+    aside = hidden.values[size * hidden.whole :]
+    for n in range(samples):
+        for j in range(first, end):
+            _respond(_of_sample(hidden, j, n, rows.length), gain[n, j], p.grn_bias[j])
+    for m in range(hidden.whole, len(rows.stats)):
+        for j in range(first, end):
+            at, n = (m - hidden.whole) * size + j, m // rows.length
+            aside[at] = aside[at] * gain[n, j] + p.grn_bias[j]
+
+
+@compiled
+def _add_columns(total, hidden, p, columns):  # type: ignore[no-untyped-def]
+    """Write what the hidden `columns` add to the result, transposed."""
+    first, end = columns
+    channels, size, width = p.b2.size, p.b1.size, end - first
+    count, whole = total.size // channels, hidden.whole
+    aside = hidden.values[size * whole :]
     for c in range(0, channels, WEIGHT_ROWS):
         high = min(WEIGHT_ROWS, channels - c)
         at = c * size + first
         multiply(
             Matrix(total, c * count, count), Matrix(p.w2, at, size),
-            Matrix(own, 0, whole), (high, width, whole), False,
+            Matrix(hidden.values, first * whole, whole), (high, width, whole), False,
         )  # fmt: skip
         for i in range(high):
             weight = p.w2[at + i * size : at + i * size + width]
             for m in range(count - whole):
-                value = dot(weight, aside[m * width : (m + 1) * width])
+                value = dot(weight, aside[m * size + first : m * size + end])
                 total[(c + i) * count + whole + m] = value
 
 
@@ -122,15 +201,24 @@ def _sum_up(rows, parts, c, p, own):  # type: ignore[no-untyped-def]
 
 
 @parallel
-def _forward(rows, p, turned, parts, memory):  # type: ignore[no-untyped-def]
-    channels, size, count = p.b2.size, p.b1.size, len(rows.stats)
-    lane = VECTOR_BYTES // turned.itemsize
-    whole = _in_lanes(count, lane)
+def _hidden(hidden, squares, rows, p, turned, parts, memory):  # type: ignore[no-untyped-def]
+    count, lane = len(rows.stats), VECTOR_BYTES // turned.itemsize
     for task in prange(-(-count // lane)):
-        _norm_turned(turned, whole, rows, task * lane, p, memory[get_thread_id()])
+        _norm_turned(turned, hidden.whole, rows, task * lane, p, memory[get_thread_id()])
+    for part in prange(parts):
+        columns = _columns_of(part, parts, p.b1.size)
+        _make_columns(hidden, turned, rows, p, columns)
+        if len(squares):
+            _sum_squares(squares, hidden, rows, columns)
+
+
+@parallel
+def _rest(hidden, gain, rows, p, parts, memory):  # type: ignore[no-untyped-def]
+    channels, lane = p.b2.size, VECTOR_BYTES // parts.itemsize
     for part in prange(len(parts)):
-        first = part * size // len(parts)
-        columns = first, (part + 1) * size // len(parts) - first
-        _add_columns(parts[part], turned, whole, p, columns, memory[get_thread_id()])
+        columns = _columns_of(part, len(parts), p.b1.size)
+        if len(gain):
+            _apply_gain(hidden, gain, rows, p, columns)
+        _add_columns(parts[part], hidden, p, columns)
     for task in prange(-(-channels // lane)):
         _sum_up(rows, parts, task * lane, p, memory[get_thread_id()])

@@ -14,11 +14,22 @@ from numba import prange
 
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
-from minigrad.kernels.cpu.gemm import PACKED, VECTORS, Matrix, pack
+from minigrad.kernels.cpu.gemm import PACKED, VECTORS, Matrix, pack, pack_transposed
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.formulas.mlp import Weights
 
-__all__ = ["Hidden", "Rows", "Slab", "complete", "cut", "packed", "place", "tile_of", "workspace"]
+__all__ = [
+    "Hidden",
+    "Rows",
+    "Slab",
+    "complete",
+    "cut",
+    "packed",
+    "place",
+    "tasks_of",
+    "tile_of",
+    "workspace",
+]
 
 CHUNK_COLUMNS = 384  # hidden columns at a time
 TILE_BYTES = 15 << 16  # of a tile and its chunks: a little less than a cache of 1 MiB
@@ -50,7 +61,8 @@ class Rows(NamedTuple):
 class Slab(NamedTuple):
     """Rows worked on together: `samples` times `positions` rows from `first` on.
 
-    They are cut into tiles of `tile` rows, and hidden columns into chunks of `chunk`.
+    They are cut into tiles of at most `tile` rows, and hidden columns into chunks of `chunk`. A
+    tile has some samples or, where one alone has more rows, a part of one.
     """
 
     first: int
@@ -63,14 +75,41 @@ class Slab(NamedTuple):
     def rows(self) -> int:
         return self.samples * self.positions
 
-    def sums(self, *size: int, dtype: np.dtype) -> Array:
-        """Return memory for sums over the rows of every tile."""
-        return empty((self.samples * -(-self.positions // self.tile), *size), dtype)
+    @property
+    def tasks(self) -> int:
+        """How many tiles there are."""
+        return _tasks(self)
+
+    @property
+    def parts(self) -> int:
+        """How many parts the samples have in all, each in one tile."""
+        return self.samples * -(-self.positions // self.tile)
 
     def memory(self, channels: int, dtype: np.dtype) -> Array:
-        """Return what `workspace` needs, for every thread."""
+        """Return what `workspace` needs, and a row of a chunk, for every thread."""
         pad = lanes(dtype)
-        return empty((threads(), self.tile * (2 * (channels + pad) + self.chunk + pad)), dtype)
+        size = self.tile * (2 * (channels + pad) + self.chunk + pad)
+        return empty((threads(), size + self.chunk), dtype)
+
+
+def _tasks(slab: Slab) -> int:
+    together = slab.tile // slab.positions
+    if together > 0:
+        return -(-slab.samples // together)
+    return slab.samples * -(-slab.positions // slab.tile)
+
+
+tasks_of = compiled(_tasks)
+
+
+class Tile(NamedTuple):
+    """The rows of one task: `length` of each of its samples, one part of each."""
+
+    part: int  # number of the first part, and of the first sample
+    sample: int
+    samples: int
+    at: int  # the first row, counted in the slab
+    length: int
 
 
 class Hidden(NamedTuple):
@@ -105,10 +144,17 @@ def _cut(
         positions = -(-count // max(1, -(-count // most)))
         sizes = [(m, 1, min(positions, count - m)) for m in range(0, count, positions)]
     largest = max(8, TILE_BYTES // ((2 * channels + chunk) * itemsize))
-    tiles = -(-positions // largest)
-    tiles = -(-tiles // 4) * 4 if tiles > 1 else 2  # even, so that cores get equal shares
-    tile = max(8, -(-positions // tiles))
+    tile = _tile(sizes[0][1] * positions, largest)
+    if tile < positions:
+        tile = _tile(positions, largest)
     return tuple([Slab(*size, tile, chunk) for size in sizes])
+
+
+def _tile(rows: int, largest: int) -> int:
+    """Return how many rows a tile has; tiles are even in number, so that cores get equal shares."""
+    tiles = -(-rows // largest)
+    tiles = -(-tiles // 4) * 4 if tiles > 1 else 2
+    return max(8, -(-rows // tiles))
 
 
 # ---- the parameters -----------------------------------------------------------------------------
@@ -130,29 +176,29 @@ def _neutral(channels: int, hidden: int, dtype: np.dtype) -> tuple[Array, Array,
     return np.ones(channels, dtype), np.zeros(hidden, dtype), np.zeros(hidden, dtype)
 
 
-def packed(p: Weights, chunk: int) -> Weights:
-    """Pack both weights transposed, one matrix per chunk of hidden columns."""
+def packed(p: Weights, chunk: int, transposed: bool) -> Weights:
+    """Pack both weights, one matrix per chunk of hidden columns; forward has them transposed."""
     w1, w2 = empty(p.w1.size, p.w1.dtype), empty(p.w2.size, p.w2.dtype)
-    _pack(w1, w2, p.w1, p.w2, p.b1.size, chunk)
+    _pack(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed)
     return p._replace(w1=w1, w2=w2)
 
 
 @parallel
-def _pack(p1, p2, w1, w2, hidden, chunk):  # type: ignore[no-untyped-def]
+def _pack(p1, p2, w1, w2, hidden, chunk, transposed):  # type: ignore[no-untyped-def]
     channels = w1.size // hidden
     chunks = -(-hidden // chunk)
     for task in prange(2 * chunks):
         k = task // 2 * chunk
         width = min(chunk, hidden - k)
-        at, j = k * channels, 0
-        if task % 2:
-            while j < channels:
-                to, source = Matrix(p2, at, PACKED), Matrix(w2, k, hidden)
-                j += pack(to, source, width, channels, j)
-        else:
-            while j < width:
-                to, source = Matrix(p1, at, PACKED), Matrix(w1, at, channels)
-                j += pack(to, source, channels, width, j)
+        first, at, j = task % 2 == 0, k * channels, 0
+        to = Matrix(p1 if first else p2, at, PACKED)
+        source = Matrix(w1, at, channels) if first else Matrix(w2, k, hidden)
+        depth, n = (channels, width) if first == transposed else (width, channels)
+        while j < n:
+            if transposed:
+                j += pack_transposed(to, source, depth, n, j)
+            else:
+                j += pack(to, source, depth, n, j)
 
 
 # ---- tiles, inside a loop -----------------------------------------------------------------------
@@ -160,10 +206,16 @@ def _pack(p1, p2, w1, w2, hidden, chunk):  # type: ignore[no-untyped-def]
 
 @compiled
 def tile_of(slab, task):  # type: ignore[no-untyped-def]
-    """Return the sample of a task, its first row, counted in the slab, and how many it has."""
-    tiles = -(-slab.positions // slab.tile)
-    n, at = task // tiles, task % tiles * slab.tile
-    return n, n * slab.positions + at, min(slab.tile, slab.positions - at)
+    """Return the tile of a task."""
+    together = slab.tile // slab.positions
+    if together > 0:
+        n = task * together
+        some = min(together, slab.samples - n)
+        return Tile(n, n, some, n * slab.positions, slab.positions)
+    parts = -(-slab.positions // slab.tile)
+    n, at = task // parts, task % parts * slab.tile
+    length = min(slab.tile, slab.positions - at)
+    return Tile(task, n, 1, n * slab.positions + at, length)
 
 
 @compiled

@@ -5,11 +5,23 @@
 
 from __future__ import annotations
 
-from minigrad.kernels.cpu.compile import compiled
+from minigrad.kernels.cpu.compile import compiled, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
+from minigrad.kernels.cpu.gemm import Matrix, pack_row
 from minigrad.kernels.cpu.layer_norm import normalize_row, statistics
 
-__all__ = ["gelu", "gelu_gradient", "gelu_in_place", "norm", "residual", "respond", "row", "scaled"]
+__all__ = [
+    "activated",
+    "below",
+    "gelu",
+    "gelu_gradient",
+    "gelu_in_place",
+    "norm",
+    "residual",
+    "respond",
+    "row",
+    "scaled",
+]
 
 
 @compiled
@@ -17,6 +29,12 @@ def row(matrix, i, width):  # type: ignore[no-untyped-def]
     """Return row i of a matrix."""
     at = matrix.start + i * matrix.row
     return matrix.data[at : at + width]
+
+
+@compiled
+def below(matrix, i):  # type: ignore[no-untyped-def]
+    """Return the rows of a matrix from row i on."""
+    return Matrix(matrix.data, matrix.start + i * matrix.row, matrix.row)
 
 
 @compiled
@@ -35,6 +53,7 @@ def norm(y, rows, m, count, p, known):  # type: ignore[no-untyped-def]
 @compiled
 def gelu(z, h, count, bias):  # type: ignore[no-untyped-def]
     """``z = gelu(h + bias)``."""
+    whole_vectors()
     for i in range(count):
         source, target = row(h, i, bias.size), row(z, i, bias.size)
         for j in range(bias.size):
@@ -45,11 +64,22 @@ def gelu(z, h, count, bias):  # type: ignore[no-untyped-def]
 @compiled
 def gelu_in_place(z, count, bias):  # type: ignore[no-untyped-def]
     """``z = gelu(z + bias)``; `gelu` of one array twice, which could overlap, would stay scalar."""
+    whole_vectors()
     for i in range(count):
         target = row(z, i, bias.size)
         for j in range(bias.size):
             value = target[j] + bias[j]
             target[j] = value * normal(value)[0]
+
+
+@compiled
+def activated(z, h, count, bias, keep):  # type: ignore[no-untyped-def]
+    """Return ``gelu(h + bias)``, which takes the place of h if that is not to be kept."""
+    if keep:
+        gelu(z, h, count, bias)
+        return z
+    gelu_in_place(h, count, bias)
+    return h
 
 
 @compiled
@@ -87,20 +117,25 @@ def scaled(y, rows, m, count, scale):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def gelu_gradient(z, gh, h, gz, count, bias, response, sums):  # type: ignore[no-untyped-def]
+def gelu_gradient(z, gh, at, depth, h, gz, count, bias, response, sums, spare):  # type: ignore[no-untyped-def]
     """From gz to z and the gradient of h; ``z = a * gain + shift`` with ``a = gelu(h + bias)``.
 
-    The gain depends on all positions of a: `slope` is what reaches a that way, per unit of a.
+    z and gh are packed matrices of `depth` rows, written from row `at` on; gh takes the place of
+    gz as well, for another product. The gain depends on all positions of a: `slope` is what reaches
+    a that way, per unit of a. `spare`: a row of memory.
     """
+    whole_vectors()
     gain, shift, slope = response
+    value = spare[: bias.size]
     for i in range(count):
         source, g = row(h, i, bias.size), row(gz, i, bias.size)
-        value, target = row(z, i, bias.size), row(gh, i, bias.size)
         for j in range(bias.size):
             x = source[j] + bias[j]
             cdf, density = normal(x)
             a = x * cdf
             value[j] = a * gain[j] + shift[j]
-            target[j] = (g[j] * gain[j] + a * slope[j]) * (cdf + x * density)
+            g[j] = (g[j] * gain[j] + a * slope[j]) * (cdf + x * density)
         for j in range(bias.size):
-            sums[j] += target[j]
+            sums[j] += g[j]
+        pack_row(z, at + i, depth, value)
+        pack_row(gh, at + i, depth, g)

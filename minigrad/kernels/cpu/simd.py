@@ -64,16 +64,32 @@ def _processor() -> tuple[int, int]:
 
 VECTOR_BYTES, REGISTERS = _processor()
 
+_BFLOAT16 = ir.IntType(16)  # as it lies in memory
+
+
+def _bytes(element: Value) -> int:
+    """Return the size of an element in memory."""
+    return {_BFLOAT16: 2, ir.FloatType(): 4, ir.DoubleType(): 8}[element]
+
+
+def _all(kind: Value, value: int) -> Value:
+    """Return a vector of one number."""
+    return ir.Constant(kind, [value] * kind.count)
+
 
 class Vectors:
-    """Writes vector instructions for one element type where a builder stands."""
+    """Writes vector instructions for one element type where a builder stands.
+
+    Memory of two-byte integers holds bfloat16 (see `bfloat16`): float32 in the lanes, widened by
+    `load` and `spread`, narrowed by `store`.
+    """
 
     def __init__(self, builder: Any, element: Any) -> None:
         self.builder = builder
-        self.bytes = element.bitwidth // 8
+        self.bytes = 8 if element.bitwidth == 64 else 4
         self.lanes = VECTOR_BYTES // self.bytes
-        scalar = ir.FloatType() if self.bytes == 4 else ir.DoubleType()
-        self.type = ir.VectorType(scalar, self.lanes)
+        self.scalar = ir.FloatType() if self.bytes == 4 else ir.DoubleType()
+        self.type = ir.VectorType(self.scalar, self.lanes)
         self.zero = ir.Constant(self.type, None)
 
     def int(self, value: int) -> Value:
@@ -85,21 +101,60 @@ class Vectors:
 
     def load(self, pointer: Value, mask: Value = None) -> Value:
         """Load neighbours into the lanes; with a mask into those alone, and 0 into the others."""
-        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        kind = ir.VectorType(pointer.type.pointee, self.lanes)
+        return self._widened(self._load(pointer, kind, mask), kind.element)
+
+    def _load(self, pointer: Value, kind: Value, mask: Value) -> Value:
+        size = _bytes(kind.element)
+        pointer = self.builder.bitcast(pointer, kind.as_pointer())
         if mask is not None:
-            return self._masked("load", self.type, pointer, self._align, mask, self.zero)
+            align, zero = ir.Constant(ir.IntType(32), size), ir.Constant(kind, None)
+            return self._masked("load", kind, kind, pointer, align, mask, zero)
         value = self.builder.load(pointer)
-        value.align = self.bytes
+        value.align = size
         return value
 
     def store(self, value: Value, pointer: Value, mask: Value = None) -> None:
         """Store the lanes, or those of a mask, as neighbours."""
-        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        kind = ir.VectorType(pointer.type.pointee, self.lanes)
+        size = _bytes(kind.element)
+        value = self._narrowed(value, kind.element)
+        pointer = self.builder.bitcast(pointer, kind.as_pointer())
         if mask is not None:
-            self._masked("store", ir.VoidType(), value, pointer, self._align, mask)
+            align = ir.Constant(ir.IntType(32), size)
+            self._masked("store", kind, ir.VoidType(), value, pointer, align, mask)
             return
         done = self.builder.store(value, pointer)
-        done.align = self.bytes
+        done.align = size
+
+    def _widened(self, value: Value, element: Value) -> Value:
+        if element != _BFLOAT16:
+            return value
+        integers = ir.VectorType(ir.IntType(32), self.lanes)
+        upper = self.builder.shl(self.builder.zext(value, integers), _all(integers, 16))
+        return self.builder.bitcast(upper, self.type)
+
+    def _narrowed(self, value: Value, element: Value) -> Value:
+        """Round to nearest, ties to even; NaN stays one."""
+        if element != _BFLOAT16:
+            return value
+        b, integers = self.builder, ir.VectorType(ir.IntType(32), self.lanes)
+        whole = b.bitcast(value, integers)
+        upper = b.lshr(whole, _all(integers, 16))
+        half = b.add(b.and_(upper, _all(integers, 1)), _all(integers, 0x7FFF))
+        rounded = b.lshr(b.add(whole, half), _all(integers, 16))
+        nan = b.fcmp_unordered("uno", value, value)
+        rounded = b.select(nan, b.or_(upper, _all(integers, 0x40)), rounded)
+        return b.trunc(rounded, ir.VectorType(_BFLOAT16, self.lanes))
+
+    def prefetch(self, pointer: Value) -> None:
+        """Have what is at an address brought to the second cache; it may be outside of all."""
+        word = ir.IntType(32)
+        pointer = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        arguments = [pointer, *(ir.Constant(word, n) for n in (0, 2, 1))]  # read, near, data
+        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(function, arguments)
 
     def first(self, count: Value) -> Value:
         """Return the mask of the first `count` lanes."""
@@ -110,23 +165,22 @@ class Vectors:
         counts = self.builder.shuffle_vector(one, nothing, ir.Constant(kind, None))
         return self.builder.icmp_signed("<", ir.Constant(kind, list(range(self.lanes))), counts)
 
-    @property
-    def _align(self) -> Value:
-        return ir.Constant(ir.IntType(32), self.bytes)
-
-    def _masked(self, what: str, kind: Value, *arguments: Value) -> Value:
-        name = f"llvm.masked.{what}.v{self.lanes}f{8 * self.bytes}.p0"
+    def _masked(self, what: str, kind: Value, result: Value, *arguments: Value) -> Value:
+        letter = "i" if kind.element == _BFLOAT16 else "f"
+        name = f"llvm.masked.{what}.v{self.lanes}{letter}{8 * _bytes(kind.element)}.p0"
         function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(kind, [a.type for a in arguments]), name
+            self.builder.module, ir.FunctionType(result, [a.type for a in arguments]), name
         )
         return self.builder.call(function, arguments)
 
     def spread(self, pointer: Value) -> Value:
         """Load one element into every lane."""
-        nothing, first = ir.Constant(self.type, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        element = pointer.type.pointee
+        kind = ir.VectorType(element, self.lanes)
+        nothing, first = ir.Constant(kind, ir.Undefined), ir.Constant(ir.IntType(32), 0)
         one = self.builder.insert_element(nothing, self.builder.load(pointer), first)
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
-        return self.builder.shuffle_vector(one, nothing, lanes)
+        return self._widened(self.builder.shuffle_vector(one, nothing, lanes), element)
 
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         """Return ``x * y + z``."""

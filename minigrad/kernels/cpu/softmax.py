@@ -12,9 +12,11 @@ from minigrad.kernels.cpu.compile import compiled, in_order, parallel
 from minigrad.kernels.cpu.exp import exp
 
 __all__ = [
-    "exp_of_row",
+    "TILE",
+    "exp_of_rows",
     "log_softmax",
     "log_softmax_vjp",
+    "rows_of",
     "softmax",
     "softmax_vjp",
 ]
@@ -23,24 +25,44 @@ TILE = 16  # rows in one task
 
 
 @compiled
-def exp_of_row(y, x):  # type: ignore[no-untyped-def]
-    """Write ``exp(x - max)``; return the maximum and the sum."""
-    most = x[0]
-    for c in range(1, x.size):
-        most = x[c] if x[c] > most or x[c] != x[c] else most
-    total = x.dtype.type(0)
-    for c in range(x.size):
-        y[c] = exp(x[c] - most)
-        total += y[c]
-    return most, total
+def exp_of_rows(y, x):  # type: ignore[no-untyped-def]
+    """Write ``exp(x - max)`` of every row; return the maxima and the sums.
+
+    The exponentials are one loop over all rows: those of a few classes would not fill a vector.
+    """
+    maxima, sums = np.empty(len(x), x.dtype), np.empty(len(x), x.dtype)
+    for m in range(len(x)):
+        source, target = x[m], y[m]
+        most = source[0]
+        for c in range(1, source.size):
+            most = source[c] if source[c] > most or source[c] != source[c] else most
+        for c in range(source.size):
+            target[c] = source[c] - most
+        maxima[m] = most
+    flat = y.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = exp(flat[i])
+    for m in range(len(x)):
+        total, target = x.dtype.type(0), y[m]
+        for c in range(target.size):
+            total += target[c]
+        sums[m] = total
+    return maxima, sums
+
+
+@compiled
+def rows_of(tile, x):  # type: ignore[no-untyped-def]
+    """Return the first row of a tile, and where it ends."""
+    return tile * TILE, min(len(x), (tile + 1) * TILE)
 
 
 @parallel
 def _softmax(y, x):  # type: ignore[no-untyped-def]
     for tile in prange(-(-len(x) // TILE)):
-        for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
-            row = y[m]
-            _, total = exp_of_row(row, x[m])
+        first, end = rows_of(tile, x)
+        _, sums = exp_of_rows(y[first:end], x[first:end])
+        for m in range(first, end):
+            row, total = y[m], sums[m - first]
             for c in range(row.size):
                 row[c] /= total
 
@@ -54,10 +76,10 @@ def _subtract(row, source, most, log_total):  # type: ignore[no-untyped-def]
 @parallel
 def _log_softmax(y, x):  # type: ignore[no-untyped-def]
     for tile in prange(-(-len(x) // TILE)):
-        for m in range(tile * TILE, min(len(x), (tile + 1) * TILE)):
-            row, source = y[m], x[m]
-            most, total = exp_of_row(row, source)
-            _subtract(row, source, most, np.log(total))
+        first, end = rows_of(tile, x)
+        maxima, sums = exp_of_rows(y[first:end], x[first:end])
+        for m in range(first, end):
+            _subtract(y[m], x[m], maxima[m - first], np.log(sums[m - first]))
 
 
 @parallel

@@ -140,7 +140,7 @@ def takes(
             when is None or when(x, *args, **options)
         )
 
-    return declare(takes=known, keeps=keeps, mixes=mixes)
+    return declare(takes=known, keeps=keeps, mixes=("float16", "bfloat16") if mixes else ())
 
 
 def fits(x: Array, same: Sequence[Any], parameters: Sequence[Any]) -> bool:

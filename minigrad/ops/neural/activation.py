@@ -28,10 +28,10 @@ class Relu(Function):
     saves_output = True
 
     def forward(self, x: Any) -> Any:
-        return get_xp(x).maximum(x, 0)
+        return pick("relu", x)(x)
 
     def backward(self, g: Any, y: Any) -> Any:
-        return get_xp(g).where(y <= 0, 0.0, g)  # not g * 0: g may be infinite
+        return pick("relu_vjp", g)(g, y)
 
 
 class LeakyRelu(Function):
@@ -193,7 +193,7 @@ class Logsigmoid(Function):
 class Gelu(Function):
     """``x * Phi(x)``, or its tanh approximation; see `minigrad.kernels.formulas.gelu`."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     saves = (0,)
 
     def __init__(self, kernel: str) -> None:

@@ -38,7 +38,7 @@ class Geometry(NamedTuple):
 class Conv(Function):
     """Cross-correlation of x (N, C, *size) with w (O, C / groups, *kernel), plus a bias (O,)."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     saves = (0, 1)
     saves_for = (1, 0)
 
@@ -61,7 +61,7 @@ class Conv(Function):
 class ConvInputGrad(Function):
     """Transpose of `Conv` in x: from y (N, O, *out) to (N, C, *size)."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     name = "conv_transpose"
     saves = (0, 1)
     saves_for = (1, 0)
@@ -84,7 +84,7 @@ class ConvInputGrad(Function):
 class ConvWeightGrad(Function):
     """Transpose of `Conv` in w: from y (N, O, *out) and x to the `shape` of w."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     saves = (0, 1)
     saves_for = (1, 0)
 

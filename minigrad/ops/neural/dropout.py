@@ -24,7 +24,7 @@ from minigrad.tensor import Tensor, wrap
 class ScaleByMask(Function):
     """``x * mask * scale``; its own transpose."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
 
     def __init__(self, mask: Any, scale: float) -> None:
         self.mask, self.scale = mask, scale

@@ -13,14 +13,14 @@ from minigrad.modes import is_grad_enabled, state
 from minigrad.ops.arguments import check_same_dtype
 from minigrad.ops.declare import operation
 from minigrad.ops.operands import cast
-from minigrad.ops.precision import FLOAT32, full_precision, obey
+from minigrad.ops.precision import FLOAT32, half_of, obey
 from minigrad.tensor import Tensor, is_recording
 
 
 class PointwiseMLP(Function):
     """See `pointwise_mlp`; inputs are x, skip, factor, and the fields of `Weights`."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     saves = (0, 2, *range(3, 3 + len(Weights._fields)))
 
     def __init__(self, eps: float, grn_eps: float, keep: bool) -> None:
@@ -31,7 +31,7 @@ class PointwiseMLP(Function):
         y, self.kept = kernel(
             x, skip, Weights(*parameters), factor, self.eps, self.grn_eps, self.keep
         )
-        return y
+        return _as(y, skip.dtype)
 
     def backward(self, g: Any, x: Any, factor: Any, *parameters: Any) -> Any:
         kept = None if isinstance(g, Tensor) else self.kept
@@ -41,20 +41,22 @@ class PointwiseMLP(Function):
         gx, g_parameters = pick("mlp_vjp", g)(
             g, x, Weights(*parameters), kept, factor, self.eps, self.grn_eps
         )
-        return (_as(gx, narrow), _as(g, skip), None, *g_parameters)
+        pairs = zip(g_parameters, parameters, strict=True)
+        to_parameters = [v if v is None else _as(v, p.dtype) for v, p in pairs]
+        return (_as(gx, narrow), _as(g, skip), None, *to_parameters)
 
 
 def _as(t: Any, dtype: DType) -> Any:
     return t if t is None or t.dtype == dtype else Cast(dtype)(t)
 
 
-def mixes(x: Tensor) -> bool:
-    """Return True if the kernel for x takes two-byte values beside float32.
+def mixes(x: Tensor, dtype: DType) -> bool:
+    """Return True if the kernel for x takes values of a two-byte type beside float32.
 
     Then `autocast` has nothing to cast: products are in the type of x, sums in float32, and the
     parameters stay float32. The result has the type of the skip connection.
     """
-    return getattr(pick("mlp", x.array), "mixes", False)
+    return dtype.name in getattr(pick("mlp", x.array), "mixes", ())
 
 
 def is_one_operation(x: Tensor, w1: Tensor, w2: Tensor) -> bool:
@@ -73,10 +75,11 @@ def is_one_operation(x: Tensor, w1: Tensor, w2: Tensor) -> bool:
         The weights of its linear layers.
     """
     dtype = w1.dtype
-    if full_precision(x):
-        known = x.dtype == dtype and (dtype in (float32, float64) or mixes(x))
+    half = half_of(x)
+    if half is None:
+        known = x.dtype == dtype and (dtype in (float32, float64) or mixes(x, dtype))
     else:
-        known = dtype == float32 and x.dtype.itemsize <= 4 and mixes(x)
+        known = dtype == float32 and x.dtype.itemsize <= 4 and mixes(x, half)
     return (
         known
         and x.shape[1:2] == w1.shape[1:] == w2.shape[:1]
@@ -91,7 +94,7 @@ def _is_mixed(x: Tensor, skip: Tensor, factor: Tensor | None, *parameters: Tenso
         and skip.dtype in (x.dtype, float32)
         and (factor is None or factor.dtype == skip.dtype)
         and all(p is None or p.dtype == float32 for p in parameters)
-        and mixes(x)
+        and mixes(x, x.dtype)
     )
 
 

@@ -29,7 +29,7 @@ from minigrad.tensor import Tensor, wrap
 class LayerNorm(Function):
     """Normalise the last axis; weight and bias may be None."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     saves = (0, 1)
 
     def __init__(self, eps: float) -> None:
@@ -76,7 +76,7 @@ class BatchNorm(Function):
 class GlobalResponseNorm(Function):
     """Global response normalisation of (N, L, C)."""
 
-    gpu_bfloat16 = True
+    bfloat16 = True
     saves = (0, 1)
 
     def __init__(self, eps: float) -> None:

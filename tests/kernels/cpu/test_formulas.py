@@ -73,6 +73,8 @@ def rows(shape: tuple[int, ...], seed: int = 0) -> dict[str, tuple[Any, ...]]:
         "layer_norm_vjp": (g, x, w, 1e-6),
         "gelu": (x,),
         "gelu_vjp": (g, x),
+        "relu": (x,),
+        "relu_vjp": (g, x),
         "softmax": (x, -1),
         "log_softmax": (x, 0),
         "softmax_vjp": (g, q, -1),
@@ -261,6 +263,15 @@ def test_sizes_of_convnext(side: int, channels: int) -> None:
         check_convolution("conv", case)
 
 
+def test_few_results_of_a_large_weight() -> None:
+    case = {
+        "x": (1, 64, 6, 7), "w": (40, 64, 2, 2), "bias": True, "last": True,
+        "steps": ([2, 2], [(1, 0), (0, 1)], [1, 1], 1), "dtype": "float32",
+    }  # fmt: skip
+    with mock.patch.object(conv, "NEAR_BYTES", 0):
+        check_convolution("conv", case)
+
+
 def test_groups_take_the_formula() -> None:
     case = {
         "x": (1, 6, 9), "w": (4, 3, 3), "bias": True, "last": False,
@@ -380,6 +391,7 @@ SHAPES = [
     (2, 285, 96),
     (0, 4, 16),
     (1, 1, 16),
+    (5, 3, 16),  # two samples in a tile, one in the last
 ]
 
 

@@ -16,7 +16,11 @@ from minigrad.kernels.table import FILE_OF
 from tests.kernels import guard
 
 ROOT = Path(__file__).parents[3]
-CASES = ["tests/kernels/cpu/test_formulas.py", "tests/kernels/test_optimizers.py"]
+CASES = [
+    "tests/kernels/cpu/test_formulas.py",
+    "tests/kernels/cpu/test_bfloat16.py",
+    "tests/kernels/test_optimizers.py",
+]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="about mprotect of Linux")
 
