@@ -12,6 +12,8 @@ from minigrad.optim.adadelta import Adadelta
 from minigrad.optim.adam import Adam, AdamW
 from minigrad.optim.ema import ModelEma
 from minigrad.optim.groups import decays, param_groups
+from minigrad.optim.lbfgs import LBFGS
+from minigrad.optim.lion import Lion
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.rmsprop import RMSprop
 from minigrad.optim.schedules import (
@@ -24,18 +26,24 @@ from minigrad.optim.schedules import (
     warmup_cosine,
 )
 from minigrad.optim.sgd import SGD
+from minigrad.optim.two_means import Lamb, NAdam, RAdam
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adam",
     "AdamW",
     "CosineAnnealingLR",
     "LRScheduler",
+    "Lamb",
     "LambdaLR",
+    "Lion",
     "ModelEma",
+    "NAdam",
     "OneCycleLR",
     "Optimizer",
+    "RAdam",
     "RMSprop",
     "StepLR",
     "WarmupCosineLR",
@@ -43,12 +51,14 @@ __all__ = [
     "clip_grad_value_",
     "create",
     "decays",
+    "options_of",
     "param_groups",
     "warmup_cosine",
 ]
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "adadelta": Adadelta, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD,
+    "adadelta": Adadelta, "adam": Adam, "adamw": AdamW, "lamb": Lamb, "lbfgs": LBFGS, "lion": Lion,
+    "nadam": NAdam, "radam": RAdam, "rmsprop": RMSprop, "sgd": SGD,
 }  # fmt: skip
 
 
@@ -58,7 +68,7 @@ def create(name: str, params: Iterable[Any], **options: Any) -> Optimizer:
     Parameters
     ----------
     name : str
-        adadelta, adam, adamw, rmsprop or sgd, in any case.
+        adadelta, adam, adamw, lamb, lbfgs, lion, nadam, radam, rmsprop or sgd, in any case.
     params : iterable
         As `Optimizer` takes them.
     **options
@@ -77,11 +87,27 @@ def create(name: str, params: Iterable[Any], **options: Any) -> Optimizer:
         ...
     minigrad.errors.OptionError: unknown optimizer 'AdmaW'; did you mean 'adamw'? (choose from ...)
     """
+    known = options_of(name)
+    for key in options:
+        if key not in known:
+            raise unknown(f"{OPTIMIZERS[name.lower()].__name__} option", key, known)
+    return OPTIMIZERS[name.lower()](params, **options)
+
+
+def options_of(name: str) -> list[str]:
+    """Return the names of the options that an optimizer has.
+
+    Raises
+    ------
+    OptionError
+        If the optimizer is unknown; the nearest name is suggested.
+
+    Examples
+    --------
+    >>> options_of("adam")
+    ['lr', 'betas', 'eps', 'weight_decay']
+    """
     if name.lower() not in OPTIMIZERS:
         raise unknown("optimizer", name, OPTIMIZERS)
     kind = OPTIMIZERS[name.lower()]
-    known = [key for key in inspect.signature(kind).parameters if key != "params"]
-    for key in options:
-        if key not in known:
-            raise unknown(f"{kind.__name__} option", key, known)
-    return kind(params, **options)
+    return [key for key in inspect.signature(kind).parameters if key != "params"]

@@ -63,10 +63,7 @@ class Adadelta(Optimizer):
     def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
         xp, rho, eps = get_xp(param), float(group["rho"]), float(group["eps"])
         if not state:
-            self._begin()
-            state["step"] = 0
-            state["square_avg"] = xp.zeros(param.shape, param.dtype)
-            state["acc_delta"] = xp.zeros(param.shape, param.dtype)
+            self._begin(param, state, *self.moments)
         state["step"] += 1
         if group["weight_decay"]:
             grad = grad + param * float(group["weight_decay"])

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from minigrad import modes
-from minigrad.backend import get_xp
 from minigrad.dtypes import float64
-from minigrad.errors import DataError, OptionError
+from minigrad.errors import DataError
 from minigrad.kernels import pick
 from minigrad.optim.optimizer import Group, Optimizer
 from minigrad.tensor import Tensor
@@ -59,14 +58,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        betas = tuple(betas) if isinstance(betas, list) else betas
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
-
-    def check(self, group: Group) -> None:
-        super().check(group)
-        if len(group["betas"]) != 2:
-            raise OptionError(f"{self._name}: betas are two numbers, got {group['betas']!r}")
 
     def update_all(
         self, params: list[Any], grads: list[Any], states: list[dict[str, Any]], group: Group
@@ -74,11 +67,7 @@ class Adam(Optimizer):
         alike: dict[Any, list[tuple[Any, ...]]] = {}  # those that one call can update
         for p, g, state in zip(params, grads, states, strict=True):
             if not state:
-                self._begin()
-                xp = get_xp(p)
-                state["step"] = 0
-                state["exp_avg"] = xp.zeros(p.shape, p.dtype)
-                state["exp_avg_sq"] = xp.zeros(p.shape, p.dtype)
+                self._begin(p, state, *self.moments)
             row = (p, g, state["exp_avg"], state["exp_avg_sq"], state)
             alike.setdefault((state["step"], p.dtype.char, type(p)), []).append(row)
         for rows in alike.values():

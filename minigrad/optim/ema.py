@@ -44,6 +44,8 @@ class ModelEma:
     """
 
     def __init__(self, model: Module, decay: float = 0.9999) -> None:
+        if not isinstance(model, Module):
+            raise OptionError(f"ModelEma: averages a model, not {type(model).__name__}")
         check_numbers("ModelEma", decay=decay)
         if not 0.0 <= decay <= 1.0:
             raise OptionError(f"ModelEma: decay must lie in [0, 1], got {decay}")

@@ -10,7 +10,9 @@ from minigrad.errors import OptionError
 from minigrad.loading import check_numbers
 from minigrad.nn.module import Module
 
-__all__ = ["decays", "param_groups"]
+__all__ = ["GROUPINGS", "decays", "param_groups"]
+
+GROUPINGS = ("single", "group")
 
 
 def decays(name: str, ndim: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -17,6 +18,7 @@ from minigrad.errors import (
     OptionError,
     ShapeError,
     StateError,
+    brief,
     nearest,
     unknown,
 )
@@ -33,7 +35,7 @@ Group = dict[str, Any]
 _ANEW = "its state is stale: drop it with optimizer.state.pop(parameter), or make a new optimizer"
 # What else a group may hold; the names help to find typos.
 NOTES = ("name", "param_names", "initial_lr", "lr_scale", "lr_scaled")
-AT_LEAST_0 = ("lr", "weight_decay", "eps", "momentum")
+AT_LEAST_0 = ("lr", "weight_decay", "eps", "momentum", "momentum_decay")
 # What PyTorch's groups say about how it computes, not what; and what no optimizer here can do.
 HOW = ("capturable", "differentiable", "foreach", "fused", "decoupled_weight_decay")
 NEVER = ("amsgrad", "maximize")
@@ -82,6 +84,7 @@ class Optimizer:
     moments: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()  # those of them that only some options need
     counted: ClassVar[bool] = False
+    scalars: ClassVar[tuple[str, ...]] = ()  # entries that are numbers
 
     # Options that a captured step (a CUDA graph) holds on to; a change asks for a new capture.
     frozen: ClassVar[tuple[str, ...]] = ()
@@ -91,6 +94,8 @@ class Optimizer:
             raise DTypeError(
                 f"{self._name}: params must be a list of tensors, not one; write [param]"
             )
+        if isinstance(defaults.get("betas"), list):
+            defaults = defaults | {"betas": tuple(defaults["betas"])}
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self._apart: list[Any] = []  # arrays of the last step, known to share no memory
@@ -180,19 +185,27 @@ class Optimizer:
 
     def check(self, group: Group) -> None:
         """Refuse options of another kind than the default, or out of range; subclasses add more."""
+        declared = inspect.signature(type(self)).parameters
         for name, default in self.defaults.items():
             value = group[name]
+            if name in declared and declared[name].default is not inspect.Parameter.empty:
+                default = declared[name].default  # of the kind that is meant, whatever was passed
             if name in AT_LEAST_0:
                 kind, fits = "≥ 0", (number(value) or 0.0) >= 0.0 and number(value) is not None
             elif name == "betas":
                 kind, fits = "a tuple of numbers", isinstance(value, (tuple, list))
             elif isinstance(default, bool):
                 kind, fits = "True or False", isinstance(value, (int, np.bool_))
+            elif isinstance(default, int):
+                kind, fits = "a whole number", integer(value) is not None
             else:
                 kind, fits = "a number", number(default) is None or number(value) is not None
             if not fits:
-                raise OptionError(f"{self._name}: {name} must be {kind}, got {value!r}")
-        for i, beta in enumerate(group["betas"] if "betas" in self.defaults else ()):
+                raise OptionError(f"{self._name}: {name} must be {kind}, got {brief(value)}")
+        betas = group["betas"] if "betas" in self.defaults else (0.0, 0.0)
+        if len(betas) != 2:
+            raise OptionError(f"{self._name}: betas are two numbers, got {betas!r}")
+        for i, beta in enumerate(betas):
             if number(beta) is None or not 0.0 <= beta < 1.0:
                 raise OptionError(f"{self._name}: betas[{i}] must lie in [0, 1), got {beta!r}")
 
@@ -313,13 +326,20 @@ class Optimizer:
             return xp.ascontiguousarray(grad)
         return grad
 
-    def _begin(self) -> None:
-        """Refuse to make state inside a CUDA graph, where every launch would make it anew."""
+    def _begin(self, param: Any, state: dict[str, Any], *names: str) -> None:
+        """Give a parameter its first state: no steps yet, and arrays of zeros.
+
+        Not inside a CUDA graph, where every launch would make it anew.
+        """
         if modes.state.capture is not None:
             raise GraphError(
                 f"{self._name}: a parameter has no state yet, and it must not begin inside a CUDA "
                 "graph; take one ordinary step with gradients for all parameters first"
             )
+        if self.counted:
+            state["step"] = 0
+        for name in names:
+            state[name] = get_xp(param).zeros(param.shape, param.dtype)
 
     def update_all(
         self, params: list[Any], grads: list[Any], states: list[dict[str, Any]], group: Group
@@ -444,7 +464,7 @@ class Optimizer:
         values = {key: value for key, value in values.items() if value is not None}
         if not values:  # PyTorch writes None for a momentum that has not begun
             return {}
-        slots = ("step", *self.moments) if self.counted else self.moments
+        slots = (*(["step"] if self.counted else []), *self.scalars, *self.moments)
         entries = Entries(self._name, values, [s for s in slots if s not in self.optional])
         for key in values:
             if key not in slots:
@@ -452,11 +472,13 @@ class Optimizer:
                     f"{self._name}.load_state_dict: {key!r} is not part of this optimizer's state "
                     f"({', '.join(slots)}); it is of another kind of optimizer"
                 )
-        return {
-            key: entries.count(key) if key == "step" else self._keep(key, values[key], p)
-            for key in slots
-            if key in values
-        }
+        kept: dict[str, Any] = {}
+        for key in slots:
+            if key in self.scalars:
+                kept[key] = entries.number(key)
+            elif key in values:
+                kept[key] = entries.count(key) if key == "step" else self._keep(key, values[key], p)
+        return kept
 
     def _keep(self, name: str, value: Any, p: Tensor) -> Any:
         """Return one saved value, arrays copied to where the parameter is."""

@@ -79,9 +79,7 @@ class RMSprop(Optimizer):
     def update(self, param: Any, grad: Any, state: dict[str, Any], group: Group) -> None:
         xp, alpha = get_xp(param), float(group["alpha"])
         if not state:
-            self._begin()
-            state["step"] = 0
-            state["square_avg"] = xp.zeros(param.shape, param.dtype)
+            self._begin(param, state, "square_avg")
         for name, wanted in (("momentum_buffer", "momentum"), ("grad_avg", "centered")):
             if group[wanted] and name not in state:
                 state[name] = xp.zeros(param.shape, param.dtype)

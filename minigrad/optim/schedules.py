@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigrad.errors import OptionError, StateError, unknown
-from minigrad.loading import Entries, check_numbers, integer
+from minigrad.loading import Entries, check_numbers, check_switches, integer
 from minigrad.making import Remembers
 from minigrad.optim.optimizer import Optimizer
 
@@ -63,10 +63,7 @@ class LRScheduler(Remembers):
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise OptionError(
-                f"{self._name}: the first argument is the optimizer, not {type(optimizer).__name__}"
-            )
+        self._check_optimizer(optimizer)
         if integer(last_epoch) is None or last_epoch < -1:
             raise OptionError(
                 f"{self._name}: last_epoch must be an integer ≥ -1, got {last_epoch!r}"
@@ -89,6 +86,12 @@ class LRScheduler(Remembers):
     @property
     def _name(self) -> str:
         return type(self).__name__
+
+    def _check_optimizer(self, optimizer: Any) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise OptionError(
+                f"{self._name}: the first argument is the optimizer, not {type(optimizer).__name__}"
+            )
 
     def get_lr(self) -> list[float]:
         """Return the rate of each group at step `last_epoch`."""
@@ -113,6 +116,10 @@ class LRScheduler(Remembers):
             self.last_epoch -= 1
             raise
         self._write(rates)
+
+    def refresh(self) -> None:
+        """Write the rates of the present step again, after the course itself has changed."""
+        self._write(self.get_lr())
 
     def _write(self, rates: list[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
@@ -186,6 +193,7 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
+        self._check_optimizer(optimizer)
         count = len(optimizer.param_groups)
         given: Any = lr_lambda
         self.lr_lambdas = list(given) if isinstance(given, (list, tuple)) else [given] * count
@@ -380,6 +388,7 @@ class WarmupCosineLR(LRScheduler):
                 f"WarmupCosineLR: warmup_steps={warmup_steps} must lie in [0, "
                 f"total_steps={total_steps}]; shorten the warm-up or train longer"
             )
+        check_switches("WarmupCosineLR", repeat_peak=repeat_peak)
         self.total_steps, self.warmup_steps = total_steps, warmup_steps
         self.min_lr, self.repeat_peak = min_lr, repeat_peak
         super().__init__(optimizer)
@@ -459,6 +468,8 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
+        self._check_optimizer(optimizer)
+        check_switches("OneCycleLR", cycle_momentum=cycle_momentum, three_phase=three_phase)
         check_numbers(
             "OneCycleLR",
             pct_start=pct_start,
@@ -472,6 +483,9 @@ class OneCycleLR(LRScheduler):
                 f"OneCycleLR: div_factor={div_factor} and final_div_factor={final_div_factor} must "
                 "be above 0"
             )
+        for name, count in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
+            if count is not None:
+                check_numbers("OneCycleLR", **{name: count})
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise OptionError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")

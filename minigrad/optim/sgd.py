@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import modes
-from minigrad.backend import get_xp
 from minigrad.errors import OptionError
 from minigrad.kernels import pick
 from minigrad.loading import number
@@ -88,8 +87,7 @@ class SGD(Optimizer):
         for p, g, state in zip(params, grads, states, strict=True):
             first = momentum and state.get("momentum_buffer") is None
             if first:
-                self._begin()
-                state["momentum_buffer"] = get_xp(p).zeros(p.shape, p.dtype)
+                self._begin(p, state, "momentum_buffer")
             row = (p, g, state["momentum_buffer"] if momentum else p)
             alike.setdefault((first, p.dtype.char, type(p)), []).append(row)
         for (first, *_), rows in alike.items():

@@ -1,8 +1,10 @@
-"""SGD, Adam, AdamW, RMSprop, Adadelta against torch.optim; groups, saved state, refusals."""
+"""Optimizers against torch.optim, Lion and LAMB against their papers; groups, saved state."""
 
 from __future__ import annotations
 
 import copy
+import importlib.util
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,24 @@ CASES = [
     ("RMSprop", {"momentum": 0.9, "centered": True, "weight_decay": 0.1, "eps": 0.1}),
     ("Adadelta", {}),
     ("Adadelta", {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1}),
+    ("NAdam", {"weight_decay": 0.1, "momentum_decay": 0.01}),
+    ("NAdam", {"lr": 0.01, "decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("RAdam", {"weight_decay": 0.1}),
+    ("RAdam", {"lr": 0.01, "betas": (0.8, 0.99), "decoupled_weight_decay": True}),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _numbers_of_torch_in_float64() -> Iterator[None]:
+    """NAdam's product of the momenta is of torch's default type."""
+    if importlib.util.find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def both(dtype: str = "float64") -> tuple[list[mg.Tensor], list[Any]]:
@@ -236,6 +255,8 @@ W = [mg.zeros(2, requires_grad=True)]
         (lambda: optim.AdamW([1.0]), "parameter 0 must be a floating tensor, not float"),
         (lambda: optim.AdamW([mg.zeros(2, dtype=mg.int64)]), "not int64"),
         (lambda: optim.AdamW([W[0] * 2]), "only leaves can be trained"),
+        (lambda: optim.NAdam(W, momentum_decay=-1.0), "momentum_decay must be ≥ 0, got -1.0"),
+        (lambda: optim.LBFGS(W, history_size=0), "history_size must be 1 or more, got 0"),
         (lambda: optim.create("adamm", W), "did you mean 'adam'"),
         (
             lambda: optim.create("sgd", W, momentun=0.9),
@@ -248,11 +269,20 @@ def test_refusals(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "NAdam", "RAdam", "Lamb", "Lion"])
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.9, 0.9), (0.9, 2.0), ("a", 0.9), None])
+def test_betas_are_two_numbers(kind: str, betas: Any) -> None:
+    with pytest.raises(OptionError, match="betas"):
+        getattr(optim, kind)(W, betas=betas)
+    group = getattr(optim, kind)(W, betas=[0.5, 0.6]).param_groups[0]
+    assert group["betas"] == (0.5, 0.6)
+
+
 def test_refusal_types() -> None:
     with pytest.raises(DTypeError):
         optim.SGD([3])
     with pytest.raises(OptionError):
-        optim.create("nadam", W)
+        optim.create("nadamm", W)
 
 
 def test_a_wrong_group_is_not_added() -> None:
@@ -265,3 +295,75 @@ def test_a_wrong_group_is_not_added() -> None:
 def test_create_ignores_case() -> None:
     assert type(optim.create("AdamW", W, lr=0.5)) is optim.AdamW
     assert type(optim.create("SGD", W)) is optim.SGD
+
+
+def test_lion_and_lamb_are_those_of_their_papers() -> None:
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=(3, 4))
+    grads = rng.normal(size=(5, 3, 4))
+    lr, decay, (b1, b2) = 0.01, 0.1, (0.9, 0.99)
+
+    found = mg.tensor(theta, requires_grad=True)
+    lion = optim.Lion([found], lr, (b1, b2), decay)
+    wanted, m = theta.copy(), np.zeros_like(theta)
+    for g in grads:
+        found.grad = mg.tensor(g)
+        lion.step()
+        wanted = wanted - lr * (np.sign(b1 * m + (1 - b1) * g) + decay * wanted)
+        m = b2 * m + (1 - b2) * g
+    np.testing.assert_allclose(found.detach(), wanted, rtol=1e-13)
+
+    found = mg.tensor(theta, requires_grad=True)
+    lamb = optim.Lamb([found], lr, (b1, b2), 1e-6, decay)
+    wanted, m, v = theta.copy(), np.zeros_like(theta), np.zeros_like(theta)
+    for t, g in enumerate(grads, 1):
+        found.grad = mg.tensor(g)
+        lamb.step()
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        u = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-6) + decay * wanted
+        wanted = wanted - lr * np.linalg.norm(wanted) / np.linalg.norm(u) * u
+    np.testing.assert_allclose(found.detach(), wanted, rtol=1e-12)
+    zero = mg.zeros(3, requires_grad=True)
+    zero.grad = mg.zeros(3)
+    optim.Lamb([zero]).step()
+    np.testing.assert_array_equal(zero.detach(), np.zeros(3))
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs_equals_torch_and_goes_on_from_its_state(search: str | None) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(12, 6)), rng.normal(size=12)
+    options = {"lr": 0.5, "max_iter": 6, "history_size": 4, "line_search_fn": search}
+
+    def problem(lib: Any, start: Any) -> tuple[Any, Any]:
+        w, rows, wanted = start, lib.tensor(a), lib.tensor(b)
+        optimizer = (optim if lib is mg else torch.optim).LBFGS([w], **options)
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            rest = rows @ (w * w * w) - wanted
+            loss = (rest * rest).sum() + (w * w).sum()
+            loss.backward()
+            return loss
+
+        return optimizer, closure
+
+    first = rng.normal(size=6)
+    ours = mg.tensor(first, requires_grad=True)
+    theirs = torch.tensor(first, requires_grad=True)
+    a1, closure1 = problem(mg, ours)
+    a2, closure2 = problem(torch, theirs)
+    for _ in range(3):
+        assert a1.step(closure1).item() == pytest.approx(a2.step(closure2).item(), rel=1e-9)
+    np.testing.assert_allclose(ours.detach(), theirs.detach().numpy(), rtol=1e-8)
+
+    other = mg.tensor(ours.detach(), requires_grad=True)
+    again, closure3 = problem(mg, other)
+    again.load_state_dict(copy.deepcopy(a1.state_dict()))
+    assert again.step(closure3).item() == a1.step(closure1).item()
+    np.testing.assert_array_equal(other.detach(), ours.detach())
+    with pytest.raises(OptionError, match="step needs a closure"):
+        a1.step()
+    with pytest.raises(OptionError, match="LBFGS evaluates the loss several times"):
+        mg.train.Trainer(nn.Linear(1, 1), "lbfgs")
