@@ -160,7 +160,7 @@ def _split(
     download: bool, root: str | None = None, size: int = 32, count: int = 256, seed: int = 0
 ) -> Split:
     cubes = BrainTissue(size=size, seed=seed, root=root, count=count)
-    spec = ImageSpec(BrainTissue.classes, 1, size, (0.2,), (0.3,), 3)
+    spec = ImageSpec(BrainTissue.classes, 1, size, (0.2,), (0.3,), 3, spacing=(2.0,) * 3)
     return Split(cubes, BrainTissue(False, root=root), spec)
 
 

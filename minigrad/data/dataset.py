@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -16,12 +16,16 @@ from minigrad.tensor import Tensor
 
 __all__ = [
     "ArrayDataset",
+    "ConcatDataset",
     "Dataset",
     "Image",
     "Subset",
     "TensorDataset",
+    "labels_of",
     "pixel_scale",
     "random_split",
+    "stratified_folds",
+    "stratified_split",
     "stratified_subset",
     "to_float",
     "whole_number",
@@ -202,6 +206,39 @@ class TensorDataset:
         return f"TensorDataset({len(self)} samples of {[t.shape[1:] for t in self.tensors]})"
 
 
+class ConcatDataset:
+    """The samples of several data sets, one after the other.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> len(ConcatDataset([mg.data.digits(train=True), mg.data.digits(train=False)]))
+    1797
+    """
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self.datasets = tuple(datasets)
+        if not self.datasets:
+            raise OptionError("ConcatDataset: one data set or more are needed, got none")
+        self.ends = np.cumsum([len(dataset) for dataset in self.datasets])
+        self.classes: tuple[str, ...] = getattr(self.datasets[0], "classes", ())
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: int, /) -> Any:
+        count = len(self)
+        if not -count <= index < count:
+            raise RangeError(f"ConcatDataset: there is no sample {index} among {count}")
+        place = index % count
+        number = int(np.searchsorted(self.ends, place, "right"))
+        dataset = self.datasets[number]
+        return dataset[place - int(self.ends[number]) + len(dataset)]
+
+    def __repr__(self) -> str:
+        return f"ConcatDataset([{', '.join(map(repr, self.datasets))}])"
+
+
 class Subset:
     """The samples of `dataset` at `indices`.
 
@@ -286,6 +323,46 @@ def random_split(
     return [Subset(dataset, part) for part in np.split(order, ends)]
 
 
+def stratified_split(dataset: Dataset, share: float, seed: int = 0) -> list[Subset]:
+    """Hold out a share of every class at random: return what is left, and what is held out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to divide.
+    share : float
+        Between 0 and 1; of every class the nearest whole number is held out, but 1 at least and
+        never all. A class of a single sample is not divided: it is left for training.
+    seed : int, default 0
+        The same seed gives the same parts, on every machine.
+
+    Returns
+    -------
+    list of Subset
+        Two, both in the order of `dataset`.
+
+    Raises
+    ------
+    OptionError
+        If the share is out of range.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> train, test = stratified_split(mg.data.digits(train=False), 0.2)
+    >>> len(train), len(test)
+    (290, 70)
+    """
+    seed = whole_number("stratified_split: seed", seed, 0)
+    if not isinstance(share, int | float | np.number) or not 0 < share < 1:
+        raise OptionError(f"stratified_split: share must lie between 0 and 1, got {share!r}")
+    held = np.zeros(len(dataset), bool)
+    for members in _shuffled_classes(dataset, seed):
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        held[members[:count]] = True
+    return [Subset(dataset, np.flatnonzero(~held)), Subset(dataset, np.flatnonzero(held))]
+
+
 def stratified_subset(dataset: Dataset, share: float, seed: int = 0) -> Subset:
     """Choose a share of every class at random, in the order of `dataset`.
 
@@ -312,18 +389,61 @@ def stratified_subset(dataset: Dataset, share: float, seed: int = 0) -> Subset:
     seed = whole_number("stratified_subset: seed", seed, 0)
     if not isinstance(share, int | float | np.number) or not 0 < share <= 1:
         raise OptionError(f"stratified_subset: share must lie in (0, 1], got {share!r}")
-    labels, rng = _labels(dataset), np.random.default_rng(seed)
-    chosen = []
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        chosen.append(members[: max(1, round(share * len(members)))])
+    chosen = [
+        members[: max(1, round(share * len(members)))]
+        for members in _shuffled_classes(dataset, seed)
+    ]
     return Subset(dataset, np.sort(np.concatenate(chosen)))
 
 
-def _labels(dataset: Dataset) -> NDArray[Any]:
-    """Return all labels, without reading images where the data set has a list of them."""
+def stratified_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Subset]:
+    """Divide `dataset` at random into parts that have as much of every class, within one sample.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to divide.
+    folds : int
+        Parts, two or more, and no more than samples.
+    seed : int, default 0
+        The same seed gives the same parts, on every machine.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> [len(fold) for fold in stratified_folds(mg.data.digits(), 5)]
+    [360, 360, 359, 359, 359]
+    """
+    folds = whole_number("stratified_folds: folds", folds, 2)
+    seed = whole_number("stratified_folds: seed", seed, 0)
+    if folds > len(dataset):
+        raise OptionError(f"stratified_folds: {folds} folds of {len(dataset)} samples")
+    order = np.concatenate(list(_shuffled_classes(dataset, seed)))
+    return [Subset(dataset, np.sort(order[i::folds])) for i in range(folds)]
+
+
+def _shuffled_classes(dataset: Dataset, seed: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the places of every class, in an order that is drawn."""
+    labels, rng = labels_of(dataset), np.random.default_rng(seed)
+    for label in np.unique(labels):
+        yield rng.permutation(np.flatnonzero(labels == label))
+
+
+def labels_of(dataset: Dataset) -> NDArray[Any]:
+    """Return all labels, without reading images where the data set has a list of them.
+
+    Raises
+    ------
+    DataError
+        If the samples are no pairs of an image and the number of its class.
+
+    Examples
+    --------
+    >>> labels_of(ArrayDataset(np.zeros((3, 1, 2, 2)), np.array([0, 1, 0])))
+    array([0, 1, 0])
+    """
     if isinstance(dataset, Subset):
-        return _labels(dataset.dataset)[dataset.indices]
+        return labels_of(dataset.dataset)[dataset.indices]
     if isinstance(dataset, ArrayDataset):
         known: NDArray[Any] = dataset.labels
         return known

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from io import BufferedRandom
 from pathlib import Path
@@ -49,6 +46,8 @@ def fetch(urls: Sequence[str], path: Path, size: int, sha256: str) -> Path:
     DataError
         If no place served the right file; the message lists what each one said.
     """
+    from http.client import HTTPException  # in a browser this is most of `import minigrad.data`
+
     part = path.with_name(path.name + ".part")
     failures = []
     try:
@@ -57,7 +56,7 @@ def fetch(urls: Sequence[str], path: Path, size: int, sha256: str) -> Path:
             try:
                 with _open_part(part) as file:
                     _fetch(url, file, size, sha256)
-            except (OSError, http.client.HTTPException, ValueError) as error:
+            except (OSError, HTTPException, ValueError) as error:
                 failures.append(f"{url}: {reason(error)}")
             else:
                 part.replace(path)
@@ -93,9 +92,12 @@ def _fetch(url: str, file: BufferedRandom, size: int, sha256: str) -> None:
 
 
 def _append(url: str, file: BufferedRandom, have: int, size: int) -> None:
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+    from http import HTTPStatus
+    from urllib.request import Request, urlopen
+
+    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urlopen(request, timeout=TIMEOUT) as response:
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
             have = 0  # the whole file comes
         elif not str(response.headers["Content-Range"]).startswith(f"bytes {have}-"):
             raise OSError(f"asked for what follows byte {have}, was offered another part")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minigrad.data.dataset import Image, whole_number
@@ -11,7 +11,7 @@ from minigrad.data.picture import read_image, require_pillow
 from minigrad.errors import DataError
 from minigrad.files import reason
 
-__all__ = ["ImageFolder", "files_below"]
+__all__ = ["ImageFolder", "files_below", "folders_below", "listing"]
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -33,6 +33,8 @@ class ImageFolder:
         The class of each number; by default the sub-folders' names, sorted.
     frame : int, optional
         Which page to read where pictures have several, as for `read_image`.
+    at_least : int, optional
+        Pictures may be decoded at a reduced size, as for `read_image`.
 
     Attributes
     ----------
@@ -61,14 +63,16 @@ class ImageFolder:
         channels: int = 3,
         classes: tuple[str, ...] | None = None,
         frame: int | None = None,
+        at_least: int | None = None,
     ) -> None:
         channels = whole_number("ImageFolder: channels", channels, 1)
         if frame is not None:
             frame = whole_number("ImageFolder: frame", frame, 0)
         self.root, self.channels, self.frame = Path(root), channels, frame
+        self.at_least = at_least
         if not os.path.isdir(self.root):
             raise DataError(f"{root}: no such folder")
-        found, loose = _listing(self.root)
+        found, loose = listing(self.root)
         if not found:
             loose = tuple(name for name in loose if name.lower().endswith(tuple(SUFFIXES)))
             hint = f" but {len(loose)} pictures; each belongs into its class's folder"
@@ -97,31 +101,40 @@ class ImageFolder:
 
     def __getitem__(self, index: int, /) -> tuple[Image, int]:
         path, label = self.samples[index]
-        return read_image(path, self.channels, self.frame), label
+        return read_image(path, self.channels, self.frame, self.at_least), label
 
     def __repr__(self) -> str:
         return f"ImageFolder({str(self.root)!r}, {len(self)} images, {len(self.classes)} classes)"
 
 
 def files_below(folder: Path, endings: Iterable[str] = SUFFIXES) -> list[Path]:
-    """Return all files below a folder with one of these endings, sorted, without hidden ones.
+    """Return all files below a folder with one of these endings, sorted, without hidden ones."""
+    return sorted(
+        place / name
+        for place, names in folders_below(folder)
+        for name in names
+        if name.lower().endswith(tuple(endings))
+    )
+
+
+def folders_below(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield a folder and all below it that are not hidden, each with the names of its files.
 
     A folder that links lead to again is visited once.
     """
-    found, waiting, seen = [], [folder], set()
+    waiting, seen = [folder], set()
     while waiting:
         folder = waiting.pop()
         place = os.path.realpath(folder)
         if place in seen:
             continue
         seen.add(place)
-        folders, files = _listing(folder)
+        folders, files = listing(folder)
+        yield folder, files
         waiting += [folder / name for name in folders]
-        found += [folder / name for name in files if name.lower().endswith(tuple(endings))]
-    return sorted(found)
 
 
-def _listing(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def listing(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of sub-folders and of everything else, sorted, without hidden ones."""
     try:
         with os.scandir(folder) as entries:

@@ -1,7 +1,8 @@
 """DataLoader: batches in an order, and with an augmentation, that only the seed decides.
 
 The order of epoch `e` is a permutation seeded by ``(seed, e)``; sample `i` is augmented by a
-generator seeded by ``(seed, e, i)``, a batch is mixed by one seeded by its first position. No
+generator seeded by ``(seed, e, i)``, a batch is mixed by one seeded by its first position. Where a
+`Sampler` chooses, a sample may come several times: its place in the order stands for ``i`` then. No
 state is carried from batch to batch, so any batch can be made by any worker, and an interrupted
 run continues at any ``(epoch, batch)``.
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 
 from minigrad.data.collate import as_array, collate, is_array, rebuild, to_tensors
 from minigrad.data.dataset import Dataset, whole_number
+from minigrad.data.sampling import Sampler
 from minigrad.data.transforms import Transform
+from minigrad.data.workers import Processes, Threads
 from minigrad.errors import DataError, MinigradError, OptionError
 from minigrad.tensor import Tensor
 
@@ -50,6 +54,12 @@ class DataLoader:
     num_workers : int, default 0
         Threads that prepare batches ahead. Batches come in the same order with the same content
         whatever the number.
+    processes : bool, default False
+        Let the workers be processes, for data sets whose own Python code takes the time: threads
+        share one interpreter. Decoding and NumPy do well in threads. Each gets a copy of the data
+        set by pickle at the start of an epoch; batches come back through shared memory.
+    sampler : Sampler, optional
+        Chooses the samples of an epoch and their order, in place of `shuffle`.
     drop_last : bool, default False
         Leave out a last batch that is smaller than the others.
     collate_fn : callable, optional
@@ -89,12 +99,15 @@ class DataLoader:
         transform: Transform | None = None,
         mix: Mixer | None = None,
         num_workers: int = 0,
+        processes: bool = False,
+        sampler: Sampler | None = None,
         drop_last: bool = False,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         seed: int = 0,
     ) -> None:
         self.batch_size = whole_number("DataLoader: batch_size", batch_size, 1)
         self.num_workers = whole_number("DataLoader: num_workers", num_workers, 0)
+        self.processes = _switch("processes", processes)
         self.seed = whole_number("DataLoader: seed", seed, 0)
         self.shuffle, self.drop_last = _switch("shuffle", shuffle), _switch("drop_last", drop_last)
         for name, value in (("transform", transform), ("mix", mix), ("collate_fn", collate_fn)):
@@ -113,21 +126,53 @@ class DataLoader:
             )
         if count == 0:
             raise DataError("DataLoader: the data set is empty; it must have one sample at least")
-        self.dataset, self.epoch = dataset, 0
+        if sampler is not None and self.shuffle:
+            raise OptionError("DataLoader: a sampler chooses the order; leave shuffle out")
+        if sampler is not None and sampler.population != count:
+            raise OptionError(
+                f"DataLoader: the sampler is one for {sampler.population} samples, but the data "
+                f"set has {count}"
+            )
+        self.dataset, self.sampler, self.epoch = dataset, sampler, 0
         self.transform, self.mix, self.collate_fn = transform, mix, collate_fn
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
-        whole, rest = divmod(len(self.dataset), self.batch_size)
+        whole, rest = divmod(self._length(), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
+
+    def count(self, batches: int) -> int:
+        """Return how many samples the first so many batches of an epoch have."""
+        return min(batches * self.batch_size, self._length())
+
+    def resized(self, batch_size: int) -> DataLoader:
+        """Return a loader that differs in the size of its batches alone."""
+        other = copy(self)
+        other.batch_size = whole_number("DataLoader: batch_size", batch_size, 1)
+        return other
+
+    def _length(self) -> int:
+        return len(self.dataset if self.sampler is None else self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
         epoch = self.epoch
         self.epoch += 1
         return self.batches(epoch)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
+    def batches(
+        self, epoch: int, start: int = 0, step: int = 1, part: tuple[int, int] = (0, 1)
+    ) -> Iterator[Any]:
         """Yield the batches of one epoch, from batch number `start` on.
+
+        Parameters
+        ----------
+        epoch : int
+            Which one.
+        start, step : int, default 0 and 1
+            The first batch, and how far on the next is.
+        part : tuple of int, default (0, 1)
+            (rank, ranks): of every batch only the rank's part, of which together the ranks have
+            all samples, none of them twice. What `mix` draws is another draw in each part.
 
         Raises
         ------
@@ -136,30 +181,53 @@ class DataLoader:
         """
         epoch = whole_number("DataLoader.batches: epoch", epoch, 0)
         start = whole_number("DataLoader.batches: start", start, 0)
+        step = whole_number("DataLoader.batches: step", step, 1)
+        rank, ranks = (whole_number("DataLoader.batches: part", number, 0) for number in part)
+        if not rank < ranks:
+            raise OptionError(
+                f"DataLoader.batches: part {part} must be (rank, ranks), rank < ranks"
+            )
         order = np.arange(len(self.dataset))
         if self.shuffle:
             self._rng(_ORDER, epoch).shuffle(order)
-        jobs = ((epoch, order[i * self.batch_size :][: self.batch_size], i)
-                for i in range(start, len(self)))  # fmt: skip
+        keys = order
+        if self.sampler is not None:
+            order = self.sampler(self._rng(_ORDER, epoch))
+            keys = np.arange(len(order))
+        cuts = [
+            np.array_split(np.arange(self.count(i), self.count(i + 1)), ranks)[rank]
+            for i in range(len(self))
+        ]
+        jobs = ((epoch, order[cuts[i]], keys[cuts[i]], (i, rank) if ranks > 1 else (i,))
+                for i in range(start, len(self), step))  # fmt: skip
         if self.num_workers == 0:
             for job in jobs:
                 yield self._batch(*job)
             return
-        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="DataLoader")
+        kind = Processes if self.processes else Threads
+        pool = kind(self._batch, self.num_workers)
+        ahead: deque[Future[Any]] = deque()
         try:
-            ahead: deque[Future[Any]] = deque(
-                pool.submit(self._batch, *job) for job in islice(jobs, 2 * self.num_workers)
-            )
+            ahead.extend(pool.submit(*job) for job in islice(jobs, 2 * self.num_workers))
             while ahead:
-                batch = ahead.popleft().result()
-                ahead.extend(pool.submit(self._batch, *job) for job in islice(jobs, 1))
+                batch = pool.result(ahead.popleft())
+                ahead.extend(pool.submit(*job) for job in islice(jobs, 1))
                 yield batch
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(list(ahead))
 
-    def _batch(self, epoch: int, indices: NDArray[np.int64], number: int) -> Any:
+    def _batch(
+        self,
+        epoch: int,
+        indices: NDArray[np.int64],
+        keys: NDArray[np.int64],
+        place: tuple[int, ...],
+    ) -> Any:
         numbers = indices.tolist()
-        samples = [self._sample(epoch, index) for index in numbers]
+        samples = [
+            self._sample(epoch, index, key)
+            for index, key in zip(numbers, keys.tolist(), strict=True)
+        ]
         try:
             if self.collate_fn is None:
                 batch = collate(samples, numbers)
@@ -167,16 +235,16 @@ class DataLoader:
             else:
                 batch = self.collate_fn(samples)
             if self.mix is not None:
-                batch = self._mixed(batch, self._rng(_BATCH, epoch, number))
+                batch = self._mixed(batch, self._rng(_BATCH, epoch, *place))
             return to_tensors(batch)
         except Exception as error:
-            raise _told(f"batch {number} of {self._name()}", error) from error
+            raise _told(f"batch {place[0]} of {self._name()}", error) from error
 
-    def _sample(self, epoch: int, index: int) -> Any:
+    def _sample(self, epoch: int, index: int, key: int) -> Any:
         try:
             sample = self.dataset[index]
             if self.transform is not None:
-                sample = self._transformed(sample, self._rng(_SAMPLE, epoch, index))
+                sample = self._transformed(sample, self._rng(_SAMPLE, epoch, key))
         except Exception as error:
             raise _told(f"sample {index} of {self._name()}", error) from error
         return sample

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from minigrad.data.dataset import whole_number
 from minigrad.errors import DTypeError, OptionError, RangeError
+from minigrad.loading import check_numbers
 
 __all__ = ["Mix", "cutmix", "mixup", "one_hot"]
 
@@ -99,9 +100,11 @@ class Mix:
     classes : int
         Number of classes.
     mixup, cutmix : float, default 0
-        The α of each; 0 switches it off. With both on, a coin decides for every batch.
+        The α of each; 0 switches it off.
     p : float, default 1
         Probability that a batch is mixed at all.
+    switch : float, default 0.5
+        With both on, the probability that it is mixed by CutMix.
 
     Examples
     --------
@@ -113,25 +116,35 @@ class Mix:
     """
 
     def __init__(
-        self, classes: int, mixup: float = 0.0, cutmix: float = 0.0, p: float = 1.0
+        self,
+        classes: int,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        p: float = 1.0,
+        switch: float = 0.5,
     ) -> None:
         classes = whole_number("Mix: classes", classes, 1)
-        if not (mixup >= 0 and cutmix >= 0 and 0 <= p <= 1):  # nor NaN
+        check_numbers("Mix", mixup=mixup, cutmix=cutmix, p=p, switch=switch)
+        if not (mixup >= 0 and cutmix >= 0 and 0 <= p <= 1 and 0 <= switch <= 1):  # nor NaN
             raise OptionError(
-                f"Mix: mixup and cutmix must be 0 or more and p in [0, 1]; "
-                f"got mixup={mixup}, cutmix={cutmix}, p={p}"
+                f"Mix: mixup and cutmix must be 0 or more, p and switch in [0, 1]; "
+                f"got mixup={mixup}, cutmix={cutmix}, p={p}, switch={switch}"
             )
-        self.classes, self.mixup, self.cutmix, self.p = classes, mixup, cutmix, p
+        self.classes, self.mixup, self.cutmix = classes, mixup, cutmix
+        self.p, self.switch = p, switch
 
     def __call__(
         self, images: Floats, labels: NDArray[np.int64], rng: Rng
     ) -> tuple[Floats, Floats]:
         soft = one_hot(labels, self.classes)
-        methods = [(f, a) for f, a in ((mixup, self.mixup), (cutmix, self.cutmix)) if a > 0]
-        if not methods or rng.random() >= self.p:
+        if not (self.mixup or self.cutmix) or rng.random() >= self.p:
             return images, soft
-        method, alpha = methods[int(rng.integers(len(methods)))]
-        return method(images, soft, rng, alpha)
+        if self.cutmix and (not self.mixup or rng.random() < self.switch):
+            return cutmix(images, soft, rng, self.cutmix)
+        return mixup(images, soft, rng, self.mixup)
 
     def __repr__(self) -> str:
-        return f"Mix({self.classes}, mixup={self.mixup}, cutmix={self.cutmix}, p={self.p})"
+        return (
+            f"Mix({self.classes}, mixup={self.mixup}, cutmix={self.cutmix}, p={self.p}, "
+            f"switch={self.switch})"
+        )

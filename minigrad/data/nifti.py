@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,29 +18,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.backend import quiet
+from minigrad.data.dicom import read_dicom
+from minigrad.data.volume import Affine, Volume, turn_of
 from minigrad.errors import DataError, missing_extra
 from minigrad.files import INFLATION, Source, opened, reason
 
-__all__ = ["Volume", "read_nifti", "read_volume"]
-
-Affine = NDArray[np.float64]
+__all__ = ["HEADERS", "MAGIC", "TYPES", "nowhere", "read_nifti", "read_volume"]
 
 _FIELDS = {  # name: its place and type in version 1, and in version 2
     "size": (0, "i4", 0, "i4"),
     "magic": (344, "S4", 4, "S8"),
     "type": (70, "i2", 12, "i2"),
+    "bits": (72, "i2", 14, "i2"),
     "dim": (40, "8i2", 16, "8i8"),
     "zoom": (76, "8f4", 104, "8f8"),
     "offset": (108, "f4", 168, "i8"),
     "slope": (112, "f4", 176, "f8"),
     "shift": (116, "f4", 184, "f8"),
+    "units": (123, "u1", 500, "i4"),
     "qform": (252, "i2", 344, "i4"),
     "sform": (254, "i2", 348, "i4"),
     "quaternion": (256, "3f4", 352, "3f8"),
     "origin": (268, "3f4", 376, "3f8"),
     "rows": (280, "(3,4)f4", 400, "(3,4)f8"),
 }
-_HEADERS = {
+HEADERS = {
     size: np.dtype(
         {
             "names": list(_FIELDS),
@@ -50,9 +53,9 @@ _HEADERS = {
     )
     for i, size in enumerate((348, 540))
 }
-_MAGIC = {348: b"n+1", 540: b"n+2\0\r\n\x1a\n"}  # header and image in one file
+MAGIC = {348: b"n+1", 540: b"n+2\0\r\n\x1a\n"}  # header and image in one file
 _PAIR = {348: b"ni1", 540: b"ni2\0\r\n\x1a\n"}  # in two
-_TYPES = {
+TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8",
     1280: "u8",
 }  # fmt: skip
@@ -61,26 +64,6 @@ _OTHERS = {1: "single bits", 32: "complex64", 1536: "float128", 1792: "complex12
            2048: "complex256"}  # fmt: skip
 _EXTENSIONS = 1 << 26  # bytes between header and image at most: they are unpacked to be skipped
 _NIBABEL = (".hdr", ".img", ".mgh", ".mgz", ".mnc", ".par", ".rec", ".head", ".brik")
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A volume, and where in space it lies.
-
-    Examples
-    --------
-    >>> affine = np.diag([1.0, 1.0, 3.0, 1.0])
-    >>> volume = Volume(np.zeros((4, 4, 2)), affine, (1.0, 1.0, 3.0))
-    >>> volume.array.shape, volume.spacing
-    ((4, 4, 2), (1.0, 1.0, 3.0))
-    """
-
-    array: NDArray[Any]
-    """The numbers."""
-    affine: Affine
-    """4×4: from the index of a voxel to its place, in millimetres to the right, front and top."""
-    spacing: tuple[float, ...]
-    """Distance of neighbours along every axis (for time: seconds, as a rule)."""
 
 
 def read_nifti(path: str | Path, canonical: bool = False) -> NDArray[Any]:
@@ -100,13 +83,14 @@ def read_nifti(path: str | Path, canonical: bool = False) -> NDArray[Any]:
 
 
 def read_volume(path: str | Path, canonical: bool = False) -> Volume:
-    """Read a volume and its place in space from a NIfTI file, packed (``.nii.gz``) or not.
+    """Read a volume and its place in space: NIfTI, packed (``.nii.gz``) or not, DICOM and others.
 
     Parameters
     ----------
     path : path
         A NIfTI-1 or NIfTI-2 file, of either byte order. Pairs of ``.hdr`` and ``.img``,
-        FreeSurfer's ``.mgz`` and others are read by nibabel (extra ``volumes``).
+        FreeSurfer's ``.mgz`` and others are read by nibabel, a folder of DICOM slices, or one
+        ``.dcm``, as `minigrad.data.dicom.read_dicom` says (extra ``volumes``).
     canonical : bool, default False
         Turn and mirror the axes so that they run, as nearly as they can, to the right, to the front
         and to the top. Files differ in this: without it a left may be a right.
@@ -124,22 +108,26 @@ def read_volume(path: str | Path, canonical: bool = False) -> Volume:
     DataError
         If it is not such a file, is cut short, or its header contradicts itself.
     MissingExtra
-        If only nibabel reads it, and is not installed.
+        If only nibabel or pydicom reads it, and is not installed.
     """
     if Path(path).name.lower().removesuffix(".gz").endswith(_NIBABEL):
-        array, affine, spacing = _by_nibabel(path)
+        volume = _by_nibabel(path)
+    elif Path(path).is_dir() or Path(path).suffix.lower() == ".dcm":
+        volume = read_dicom(path)
     else:
         with opened(path, unpack=True) as source:
-            array, affine, spacing = _read(source)
+            volume = _read(source)
+    array, spacing = volume.array, volume.spacing
     while array.ndim > 3 and len(spacing) == array.ndim and array.shape[-1] == 1:
         array, spacing = array[..., 0], spacing[:-1]
-    return _turned(path, array, affine, spacing) if canonical else Volume(array, affine, spacing)
+    volume = replace(volume, array=array, spacing=spacing)
+    return turn_of(path, volume).volume(volume) if canonical else volume
 
 
-def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
+def _read(source: Source) -> Volume:
     path, header = source.path, _header(source)
     kind, axes, offset = int(header["type"]), int(header["dim"][0]), float(header["offset"])
-    if kind not in _TYPES and kind not in _COLOURS:
+    if kind not in TYPES and kind not in _COLOURS:
         found = _OTHERS.get(kind, "which no version of NIfTI has")
         raise DataError(
             f"{path}: NIfTI element type {kind} ({found}) is not supported; see whether nibabel "
@@ -159,20 +147,20 @@ def _read(source: Source) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
             "file has bytes; fetch it again"
         )
     slope, shift = float(header["slope"]), float(header["shift"])
-    scaled = slope != 0 and math.isfinite(slope) and kind in _TYPES
+    scaled = slope != 0 and math.isfinite(slope) and kind in TYPES
     if scaled and not math.isfinite(shift):
         raise DataError(f"{path}: the header has the slope {slope:g}, but the intercept {shift}")
-    affine, spacing = _affine(source.path, header, shape), _zooms(header)[1 : axes + 1]
+    (affine, code), spacing = _affine(path, header, shape), _zooms(header)[1 : axes + 1]
     source.seek(int(offset))
     if kind in _COLOURS:
         colours = source.array("u1", (_COLOURS[kind], *shape), "F")
         array: NDArray[Any] = np.moveaxis(colours, 0, -1)
     else:
-        array = source.array(header.dtype["size"].byteorder + _TYPES[kind], shape, "F")
+        array = source.array(header.dtype["size"].byteorder + TYPES[kind], shape, "F")
     source.read(1 << 20)  # if this is the end, a packed file is checked against its checksum
     if scaled and (slope, shift) != (1.0, 0.0):
         array = quiet(_scaled, array, slope, shift)
-    return array, affine, tuple(float(n) for n in spacing)
+    return Volume(array, affine, tuple(map(float, spacing)), int(header["units"]), code)
 
 
 def _scaled(array: NDArray[Any], slope: float, shift: float) -> NDArray[Any]:
@@ -190,13 +178,13 @@ def _header(source: Source) -> Any:
     orders: tuple[Literal["<", ">"], ...] = ("<", ">")
     size = int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")
     for number, order in zip(size, orders, strict=True):
-        if number not in _HEADERS or len(head) < 348:
+        if number not in HEADERS or len(head) < 348:
             continue
         head += source.read(number - len(head))
         if len(head) < number:
             break
-        header = np.frombuffer(head, _HEADERS[number].newbyteorder(order), 1)[0]
-        if header["magic"] == _MAGIC[number]:
+        header = np.frombuffer(head, HEADERS[number].newbyteorder(order), 1)[0]
+        if header["magic"] == MAGIC[number]:
             return header
         if header["magic"] == _PAIR[number]:
             raise DataError(
@@ -216,23 +204,29 @@ def _zooms(header: Any) -> Affine:
     return zooms
 
 
-def _affine(path: Path | str, header: Any, shape: tuple[int, ...]) -> Affine:
-    """Return the way from index to place: the first of three methods that the header has."""
+def _affine(path: Path | str, header: Any, shape: tuple[int, ...]) -> tuple[Affine, int]:
+    """Return the way from index to place, the first of three that the header has; and its code."""
     affine = np.eye(4)
     zooms = _zooms(header)
     if 0 < header["sform"] <= 5:  # written out
         affine[:3] = header["rows"]
-    elif 0 < header["qform"] <= 5:  # a rotation
+        return affine, int(header["sform"])
+    if 0 < header["qform"] <= 5:  # a rotation
         affine[:3, :3] = _rotation(path, header["quaternion"].astype(np.float64)) * zooms[1:4]
         affine[:3, 2] *= -1 if zooms[0] == -1 else 1
         affine[:3, 3] = header["origin"]
-    else:  # no place at all: around the middle, the first axis to the left
-        sides, steps = np.ones(3), np.ones(3)
-        count = min(len(shape), 3)
-        sides[:count], steps[:count] = shape[:count], zooms[1 : count + 1]
-        steps[0] *= -1
-        affine[:3, :3] = np.diag(steps)
-        affine[:3, 3] = -(sides - 1) / 2 * steps
+        return affine, int(header["qform"])
+    return nowhere(shape, zooms[1:4]), 0
+
+
+def nowhere(shape: Sequence[int], zooms: Sequence[float] | Affine) -> Affine:
+    """Return what is taken for an affine that is not said: middle at 0, first axis to the left."""
+    affine, sides, steps = np.eye(4), np.ones(3), np.ones(3)
+    count = min(len(shape), 3)
+    sides[:count], steps[:count] = shape[:count], zooms[:count]
+    steps[0] *= -1
+    affine[:3, :3] = np.diag(steps)
+    affine[:3, 3] = -(sides - 1) / 2 * steps
     return affine
 
 
@@ -252,42 +246,7 @@ def _rotation(path: Path | str, vector: Affine) -> Affine:
     return np.array(matrix) / (a * a + vector @ vector)
 
 
-def _turned(
-    path: str | Path, array: NDArray[Any], affine: Affine, spacing: tuple[float, ...]
-) -> Volume:
-    """Return the volume with its axes to the right, front and top."""
-    columns = affine[:3, :3]
-    if len(spacing) < 3 or not (np.abs(affine) < 1e30).all():  # also NaN
-        raise DataError(
-            f"{path}: there is no canonical order of {len(spacing)} axes with the affine "
-            f"{affine.tolist()}"
-        )
-    # The rotation that is nearest to what the affine does, without distances and shears.
-    lengths = np.linalg.norm(columns, axis=0)
-    u, sizes, v = np.linalg.svd(columns / np.where(lengths == 0, 1, lengths))
-    kept = sizes > 3 * sizes.max() * np.finfo(np.float64).eps
-    nearest = u[:, kept] @ v[kept]
-    order = [0, 0, 0]
-    for axis in np.argsort(-(nearest**2).max(axis=0), kind="stable"):  # the clearest first
-        target = int(np.abs(nearest[:, axis]).argmax())
-        if np.allclose(nearest[:, axis], 0):
-            raise DataError(f"{path}: axis {axis} goes nowhere by the affine {affine.tolist()}")
-        order[target] = int(axis)
-        if nearest[target, axis] < 0:
-            array = np.flip(array, axis)
-            affine = affine @ _mirror(axis, array.shape[axis])
-        nearest[target] = 0
-    array = array.transpose(*order, *range(3, array.ndim))
-    return Volume(array, affine[:, [*order, 3]], (*(spacing[i] for i in order), *spacing[3:]))
-
-
-def _mirror(axis: int, length: int) -> Affine:
-    matrix = np.eye(4)
-    matrix[axis, axis], matrix[axis, 3] = -1, length - 1
-    return matrix
-
-
-def _by_nibabel(path: str | Path) -> tuple[NDArray[Any], Affine, tuple[float, ...]]:
+def _by_nibabel(path: str | Path) -> Volume:
     try:
         import nibabel
     except ImportError:
@@ -298,6 +257,11 @@ def _by_nibabel(path: str | Path) -> tuple[NDArray[Any], Affine, tuple[float, ..
         if math.prod(map(int, image.shape)) > size * INFLATION:
             raise ValueError(f"{size} bytes cannot hold the shape {image.shape}")
         zooms = tuple(float(n) for n in image.header.get_zooms())
-        return np.asanyarray(image.dataobj), np.asarray(image.affine, np.float64), zooms
+        array = np.asanyarray(image.dataobj)
+        units, code = 2, 1
+        if isinstance(image.header, nibabel.Nifti1Header):
+            units = int(image.header["xyzt_units"])
+            code = int(image.header["sform_code"] or image.header["qform_code"])
+        return Volume(array, np.asarray(image.affine, np.float64), zooms, units, code)
     except Exception as error:  # a decoder for strangers' files raises anything
         raise DataError(f"{path}: nibabel cannot read this ({reason(error)})") from None

@@ -14,14 +14,16 @@ from minigrad.data.npy import read_npy
 from minigrad.errors import DataError, OptionError, missing_extra
 from minigrad.files import INFLATION, Source, opened, reason
 
-__all__ = ["read_image", "require_pillow"]
+__all__ = ["decode_image", "read_image", "require_pillow"]
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _SMALL = 1 << 22  # pixels that any file may claim
 _TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_FORMAT = 262, 258, 339
 
 
-def read_image(path: str | Path, channels: int = 3, frame: int | None = None) -> Image:
+def read_image(
+    path: str | Path, channels: int = 3, frame: int | None = None, at_least: int | None = None
+) -> Image:
     """Read a picture as float32 (C, H, W).
 
     Parameters
@@ -35,6 +37,9 @@ def read_image(path: str | Path, channels: int = 3, frame: int | None = None) ->
         fits, else the last); only a grey one can become RGB or RGBA.
     frame : int, optional
         Which page of a TIFF or frame of an animation, from 0 on; needed where there are several.
+    at_least : int, optional
+        A JPEG may be decoded at a half, a quarter or an eighth of its size, as long as both sides
+        keep so many pixels: it takes a fraction of the time. Other formats know nothing of it.
 
     Returns
     -------
@@ -74,27 +79,43 @@ def read_image(path: str | Path, channels: int = 3, frame: int | None = None) ->
         raise DataError(f"{path}: no such picture")
     if array:
         return _from_array(path, channels)
-    pillow = require_pillow()
     # Pillow gets a file, not a path: a path it would map into memory, and take width for height of
     # TIFF pictures that lie on their side.
     with opened(path) as source:
-        try:
-            with pillow.open(source.file) as picture:
-                _check_size(picture, source)
-                _choose(picture, path, frame)
-                _check_size(picture, source)  # pages differ
-                return _pixels(picture, channels)
-        except DataError:
-            raise
-        except pillow.DecompressionBombError as error:
-            raise DataError(
-                f"{path}: too large ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS"
-            ) from None
-        except Exception as error:  # a decoder for strangers' files raises anything
-            raise DataError(
-                f"{path}: Pillow cannot read this picture ({reason(error)}); save other channels "
-                "and element types as .npy"
-            ) from None
+        return decode_image(source, channels, frame, at_least)
+
+
+def decode_image(
+    source: Source, channels: int = 3, frame: int | None = None, at_least: int | None = None
+) -> Image:
+    """Return a picture from an open file; all else as `read_image`."""
+    if at_least is not None:
+        at_least = whole_number("read_image: at_least", at_least, 1)
+    pillow, path = require_pillow(), Path(source.path)
+    try:
+        with pillow.open(source.file) as picture:
+            _check_size(picture, source)
+            _choose(picture, path, frame)
+            _check_size(picture, source)  # pages differ
+            if at_least is not None:
+                picture.draft(None, (at_least, at_least))
+            return _pixels(picture, channels)
+    except DataError:
+        raise
+    except pillow.DecompressionBombError as error:
+        raise DataError(
+            f"{path}: too large ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from None
+    except pillow.UnidentifiedImageError:
+        raise DataError(
+            f"{path}: Pillow cannot read this picture, it is of no format that it knows; "
+            "save other channels and element types as .npy"
+        ) from None
+    except Exception as error:  # a decoder for strangers' files raises anything
+        raise DataError(
+            f"{path}: Pillow cannot read this picture ({reason(error)}); save other channels "
+            "and element types as .npy"
+        ) from None
 
 
 def require_pillow() -> Any:

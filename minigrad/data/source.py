@@ -12,7 +12,9 @@ from typing import Any
 from minigrad.data.dataset import Dataset
 from minigrad.errors import OptionError, brief, unknown
 
-__all__ = ["ImageSpec", "Source", "Split"]
+__all__ = ["TARGETS", "ImageSpec", "Source", "Split"]
+
+TARGETS = ("class", "labels", "numbers")  # what may be known of a picture
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class ImageSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     spatial_dims: int = 2  # 1 for signals, whose length `size` is
+    mono: bool = False  # whether pictures are read in colour, and seen as `mono` makes them
+    targets: str = "class"  # or labels, of which an image has several, or numbers, named in classes
+    scales: tuple[tuple[float, float], ...] = ()  # mean and deviation of each number
+    # Sides of the voxels of volumes in mm, whose axes then run right, front and up; () is any.
+    spacing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no images can have: it may come from a file."""
@@ -45,10 +52,22 @@ class ImageSpec:
             and len(self.mean) == len(self.std) == self.channels
             and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
             and all(n > 0 for n in self.std)
+            and self.mono in (False, True)
+            and self.targets in TARGETS
+            and isinstance(self.scales, tuple)
+            and len(self.scales) == (len(self.classes) if self.targets == "numbers" else 0)
+            and all(
+                len(pair) == 2 and all(map(math.isfinite, pair)) and pair[1] > 0
+                for pair in self.scales
+            )
+            and isinstance(self.spacing, tuple)
+            and len(self.spacing) in (0, self.spatial_dims if self.spatial_dims == 3 else 0)
+            and all(type(n) in (int, float) and 0 < n < math.inf for n in self.spacing)
         ):
             raise OptionError(
                 f"{brief(self)}: classes are names, sizes positive whole numbers, and every "
-                "channel has a mean and a positive standard deviation"
+                "channel, and every number that is a target, has a mean and a positive standard "
+                "deviation"
             )
 
 

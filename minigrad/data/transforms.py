@@ -1,4 +1,4 @@
-"""Changes to one image: resizing, normalising, random crops, flips, erasing.
+"""Changes to one image: resizing, normalising, random crops, flips, colours, erasing.
 
 A transform is a callable ``transform(image, rng)``: a float32 array (C, H, W) in, another one out.
 All randomness comes from the `numpy.random.Generator` it is given, which the `DataLoader` seeds for
@@ -9,18 +9,21 @@ shifts, flips and erasing work in one, two and three dimensions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.dataset import Image, to_float
-from minigrad.errors import OptionError, ShapeError, unknown
+from minigrad.data.dataset import Image, to_float, whole_number
+from minigrad.data.jitter import ColorJitter
+from minigrad.errors import OptionError, ShapeError, brief, unknown
+from minigrad.loading import check_numbers, number
 
 __all__ = [
     "CenterCrop",
+    "ColorJitter",
     "Compose",
     "Normalize",
     "RandomCrop",
@@ -33,6 +36,7 @@ __all__ = [
     "resize",
 ]
 
+ERASE_MODES = ("const", "pixel")
 Rng = np.random.Generator
 Transform = Callable[[Image, Rng], Image]
 
@@ -51,7 +55,11 @@ class Compose:
     """
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
-        self.transforms = tuple(transforms)
+        if not isinstance(transforms, Iterable) or not all(map(callable, given := [*transforms])):
+            raise OptionError(
+                f"Compose: takes a list of functions (image, rng), got {brief(transforms)}"
+            )
+        self.transforms = tuple(given)
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         for transform in self.transforms:
@@ -90,9 +98,10 @@ class Normalize:
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        if len(mean) != len(std) or not all(s > 0 for s in std):
+        numbers = _numbers(mean), _numbers(std)
+        if not all(numbers) or len(mean) != len(std) or not all(s > 0 for s in std):
             raise OptionError(
-                f"Normalize: mean {list(mean)} and std {list(std)} must have one number per "
+                f"Normalize: mean {brief(mean)} and std {brief(std)} must have one number per "
                 "channel, every std above 0"
             )
         self.mean, self.std = tuple(mean), tuple(std)
@@ -133,9 +142,8 @@ class RandomCrop:
     """
 
     def __init__(self, padding: int, value: float = 0.0) -> None:
-        if padding < 0:
-            raise OptionError(f"RandomCrop: padding must be 0 or more, got {padding}")
-        self.padding, self.value = padding, value
+        self.padding, self.value = whole_number("RandomCrop: padding", padding, 0), value
+        check_numbers("RandomCrop", value=value)
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         p, sizes = self.padding, image.shape[1:]
@@ -180,6 +188,8 @@ class RandomErasing:
         Smallest and largest share of the image.
     value : float, default 0
         What is written; 0 is the mean of a normalised image.
+    mode : {"const", "pixel"}
+        With "pixel" every number is drawn from the normal distribution around `value` instead.
 
     Notes
     -----
@@ -194,9 +204,17 @@ class RandomErasing:
     """
 
     def __init__(
-        self, p: float = 0.25, area: tuple[float, float] = (0.02, 0.33), value: float = 0.0
+        self,
+        p: float = 0.25,
+        area: tuple[float, float] = (0.02, 0.33),
+        value: float = 0.0,
+        mode: str = "const",
     ) -> None:
-        self.p, self.area, self.value = _probability("RandomErasing", p), area, value
+        if not isinstance(mode, str) or mode not in ERASE_MODES:
+            raise unknown("RandomErasing mode", str(mode), ERASE_MODES)
+        check_numbers("RandomErasing", value=value)
+        self.p, self.area = _probability("RandomErasing", p), _area("RandomErasing", area)
+        self.value, self.mode = value, mode
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         if rng.random() >= self.p:
@@ -212,14 +230,19 @@ class RandomErasing:
             box.append(slice(start, start + length))
         image = image.copy()
         image[:, *box] = self.value
+        if self.mode == "pixel":
+            erased = image[:, *box]
+            erased += rng.standard_normal(erased.shape, np.float32)
         return image
 
     def __repr__(self) -> str:
-        return f"RandomErasing(p={self.p}, area={self.area})"
+        return f"RandomErasing(p={self.p}, area={self.area}, mode={self.mode!r})"
 
 
 class Resize:
     """Scale the shorter side to `size` (int), or both sides to `size` (height, width).
+
+    `interpolation` is that of `resize`.
 
     Examples
     --------
@@ -228,18 +251,22 @@ class Resize:
     (1, 8, 8)
     """
 
-    def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, size: int | tuple[int, int], interpolation: str = "bilinear") -> None:
+        sides = size if isinstance(size, Sequence) and len(size) == 2 else (size,)
+        for side in sides:
+            whole_number("Resize: size", side, 1)
+        self.size, self.interpolation = size, _interpolation(interpolation)
 
     def __call__(self, image: Image, rng: Rng) -> Image:
-        if not isinstance(self.size, int):
-            return resize(image, self.size)
-        height, width = image.shape[1:]
-        scale = self.size / min(height, width)
-        return resize(image, (round(height * scale), round(width * scale)))
+        size = self.size
+        if isinstance(size, int):
+            height, width = image.shape[1:]
+            scale = size / min(height, width)
+            size = round(height * scale), round(width * scale)
+        return resize(image, size, self.interpolation)
 
     def __repr__(self) -> str:
-        return f"Resize({self.size})"
+        return f"Resize({self.size}, interpolation={self.interpolation!r})"
 
 
 class CenterCrop:
@@ -253,7 +280,7 @@ class CenterCrop:
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size = whole_number("CenterCrop: size", size, 1)
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         height, width = image.shape[1:]
@@ -277,6 +304,8 @@ class RandomResizedCrop:
         Side of the result.
     area : (float, float), default (0.08, 1)
         Smallest and largest share of the image; the aspect ratio lies in (3/4, 4/3).
+    interpolation : {"bilinear", "bicubic", "nearest"}
+        As in `resize`.
 
     Examples
     --------
@@ -285,8 +314,15 @@ class RandomResizedCrop:
     (1, 2, 2)
     """
 
-    def __init__(self, size: int, area: tuple[float, float] = (0.08, 1.0)) -> None:
-        self.size, self.area = size, area
+    def __init__(
+        self,
+        size: int,
+        area: tuple[float, float] = (0.08, 1.0),
+        interpolation: str = "bilinear",
+    ) -> None:
+        self.size = whole_number("RandomResizedCrop: size", size, 1)
+        self.area = _area("RandomResizedCrop", area)
+        self.interpolation = _interpolation(interpolation)
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         height, width = image.shape[1:]
@@ -296,26 +332,30 @@ class RandomResizedCrop:
         w = min(width, max(1, round(math.sqrt(area * aspect))))
         top = int(rng.integers(0, height - h + 1))
         left = int(rng.integers(0, width - w + 1))
-        return resize(image[:, top : top + h, left : left + w], (self.size, self.size))
+        cut = image[:, top : top + h, left : left + w]
+        return resize(cut, (self.size, self.size), self.interpolation)
 
     def __repr__(self) -> str:
-        return f"RandomResizedCrop({self.size}, area={self.area})"
+        how = f"area={self.area}, interpolation={self.interpolation!r}"
+        return f"RandomResizedCrop({self.size}, {how})"
 
 
 def resize(
     image: Image,
-    size: tuple[int, int],
+    size: Sequence[int],
     interpolation: str = "bilinear",
     levels: int | None = None,
 ) -> Image:
     """Scale an image (C, H, W) to `size`, antialiased when it shrinks, as Pillow does.
 
+    Signals (C, L) and volumes (C, D, H, W) are scaled by the same rule.
+
     Parameters
     ----------
     image : numpy.ndarray
         The image.
-    size : (int, int)
-        Height and width of the result.
+    size : sequence of int
+        Sides of the result: height and width.
     interpolation : {"bilinear", "bicubic", "nearest"}
         Every output pixel is a weighted mean of input pixels under a triangle, or a cubic, as wide
         as the larger of the two pixel grids, with half-pixel centres; or the nearest one.
@@ -328,13 +368,18 @@ def resize(
     >>> resize(np.ones((1, 4, 4), np.float32), (8, 6)).shape
     (1, 8, 6)
     """
-    if interpolation not in _INTERPOLATIONS:
-        raise unknown("interpolation", interpolation, _INTERPOLATIONS)
-    rows = _weights(image.shape[1], size[0], interpolation)
-    columns = _weights(image.shape[2], size[1], interpolation)
-    if levels is None:
-        return np.ascontiguousarray(rows @ image @ columns.T)
-    return _to_levels(rows @ _to_levels(image @ columns.T, levels), levels)
+    interpolation = _interpolation(interpolation)
+    if len(size) != image.ndim - 1 or not all(n >= 1 for n in size):
+        raise ShapeError(
+            f"resize: an image of shape {image.shape} has {image.ndim - 1} sides of 1 or more, got "
+            f"{tuple(size)}"
+        )
+    for axis in range(1, image.ndim) if levels is None else range(image.ndim - 1, 0, -1):
+        weights = _weights(image.shape[axis], size[axis - 1], interpolation)
+        image = np.moveaxis(np.tensordot(weights, image, (1, axis)), 0, axis)
+        if levels is not None:
+            image = _to_levels(image, levels)
+    return np.ascontiguousarray(image)
 
 
 def _to_levels(image: Image, levels: int) -> Image:
@@ -354,7 +399,7 @@ def _cubic(x: NDArray[Any]) -> NDArray[Any]:
     return np.where(x < 1, near, np.where(x < 2, far, 0))
 
 
-_INTERPOLATIONS = {"bilinear": _triangle, "bicubic": _cubic, "nearest": None}
+INTERPOLATIONS = {"bilinear": _triangle, "bicubic": _cubic, "nearest": None}
 
 
 @cache
@@ -362,7 +407,7 @@ def _weights(old: int, new: int, interpolation: str) -> NDArray[np.float32]:
     """Return the (new, old) matrix that resizes one axis."""
     scale = old / new
     centres = (np.arange(new) + 0.5) * scale
-    kernel = _INTERPOLATIONS[interpolation]
+    kernel = INTERPOLATIONS[interpolation]
     if kernel is None:
         shares: NDArray[Any] = np.floor(centres)[:, None] == np.arange(old)
     else:
@@ -371,7 +416,29 @@ def _weights(old: int, new: int, interpolation: str) -> NDArray[np.float32]:
     return weights
 
 
+def _interpolation(name: str) -> str:
+    if not isinstance(name, str) or name not in INTERPOLATIONS:
+        raise unknown("interpolation", str(name), INTERPOLATIONS)
+    return name
+
+
+def _numbers(values: Any) -> bool:
+    """Return whether these are numbers, one after the other."""
+    several = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    return several and None not in map(number, values)
+
+
+def _area(name: str, area: tuple[float, float]) -> tuple[float, float]:
+    if not _numbers(area) or len(area) != 2 or not 0 <= area[0] <= area[1] <= 1:
+        raise OptionError(
+            f"{name}: area is the smallest and the largest share of the image, in [0, 1], got "
+            f"{brief(area)}"
+        )
+    return area
+
+
 def _probability(name: str, p: float) -> float:
+    check_numbers(name, p=p)
     if not 0 <= p <= 1:
         raise OptionError(f"{name}: p must lie between 0 and 1, got {p}")
     return p

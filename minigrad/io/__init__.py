@@ -1,4 +1,4 @@
-"""Files: atomic writes, safetensors, nested state, other programs' checkpoints."""
+"""Files: atomic writes, safetensors, nested state, other programs' checkpoints, volumes."""
 
 from minigrad.io.atomic import atomic_write, remove_leftovers, write_text
 from minigrad.io.checkpoint import Checkpoint, read_checkpoint
@@ -6,6 +6,7 @@ from minigrad.io.keras_file import save_keras
 from minigrad.io.nested import building, load, load_weights, save
 from minigrad.io.safetensors import load_file, save_file
 from minigrad.io.torch_file import save_torch
+from minigrad.io.volume import write_volume
 
 __all__ = [
     "Checkpoint",
@@ -21,4 +22,5 @@ __all__ = [
     "save_keras",
     "save_torch",
     "write_text",
+    "write_volume",
 ]

@@ -17,9 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minigrad.data import read_nifti, read_volume
-from minigrad.data.nifti import _HEADERS as HEADERS
-from minigrad.data.nifti import _MAGIC as MAGIC
-from minigrad.data.nifti import _TYPES as TYPES
+from minigrad.data.nifti import HEADERS, MAGIC, TYPES
 from minigrad.errors import DataError, MinigradError, MissingExtra
 
 

@@ -7,11 +7,13 @@ for them in the source.
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import io as streams
 import json
 import random
 import struct
+import tarfile
 import tomllib
 import warnings
 import zipfile
@@ -28,10 +30,14 @@ import minigrad as mg
 import minigrad.compat.keras.models
 from minigrad import io
 from minigrad.compat._build import load_pretrained, read_weights
+from minigrad.data import PictureTable
 from minigrad.errors import StateError
 from minigrad.runs import load_trained
+from minigrad.runs.config import read_notes
 from minigrad.runs.initial import load_initial
 from minigrad.runs.parts import build_model
+from minigrad.train import read_history
+from minigrad.train.log import to_json_lines
 from tests.fuzz.checkpoints import CHECKPOINTS
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.row import Format, rng, written
@@ -304,6 +310,48 @@ def right_mgh(path: Path, value: Any) -> bool:
     return found.size == wanted.size and _close(found, wanted.astype(found.dtype))
 
 
+def dicom_files() -> list[bytes]:
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+
+    files = []
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless):
+        one, one.file_meta = Dataset(), FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = syntax if syntax != RLELossless else "1.2.840.10008.1.2.1"
+        one.SOPClassUID, one.SOPInstanceUID, one.SeriesInstanceUID = CTImageStorage, "1.2", "1.3"
+        one.Rows, one.Columns, one.SamplesPerPixel, one.PhotometricInterpretation = (
+            4,
+            5,
+            1,
+            "MONOCHROME2",
+        )
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 1
+        one.PixelSpacing, one.SliceThickness = [0.5, 0.75], 2
+        one.ImageOrientationPatient, one.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [1, 2, 3]
+        one.RescaleSlope, one.RescaleIntercept = 2, -1024
+        order = ">i2" if syntax == ExplicitVRBigEndian else "<i2"
+        one.PixelData = np.arange(20).astype(order).tobytes()
+        if syntax == RLELossless:
+            one.compress(RLELossless, generate_instance_uid=False)
+        files.append(written(lambda p, one=one: one.save_as(p, enforce_file_format=True), "a.dcm"))
+    return files
+
+
+def right_dicom(path: Path, value: Any) -> bool:
+    """The numbers are pydicom's times the slope plus the intercept, 1 and 0 where none is said."""
+    import pydicom
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found = pydicom.dcmread(path)
+        said = [found.get(name) for name in ("RescaleSlope", "RescaleIntercept")]
+        slope, shift = (
+            n if x in (None, "") else float(x) for n, x in zip((1, 0), said, strict=True)
+        )
+        pixels = found.pixel_array * slope + shift
+    return bool(value.shape == (*pixels.T.shape, 1) and _close(value[..., 0], pixels.T))
+
+
 def packed(files: Callable[[], list[bytes]]) -> Callable[[], list[bytes]]:
     return lambda: [gzip.compress(content, 1, mtime=0) for content in files()]
 
@@ -314,6 +362,28 @@ def change_packed(content: bytes, rng: random.Random) -> bytes:
     if rng.random() < 0.05:
         inner += bytes(2_000_000)  # a small bomb
     return gzip.compress(inner, 1, mtime=0) * rng.choice((1, 1, 1, 2))
+
+
+# ---- logs of runs ---------------------------------------------------------------------------
+
+
+def log_files() -> list[bytes]:
+    rows: list[dict[str, float]] = [{"epoch": i + 1, "val_loss": 1.5 / (i + 1)} for i in range(3)]
+    return [to_json_lines(rows).encode(), to_json_lines(rows[:1]).encode()]
+
+
+LOG_PIECES = (
+    "{}", "[]", "1", "NaN", '{"a": null}', '{"a": "b"}', '{"a": true}', '{"a": {"b": 1}}', "\\0",
+    "[" * 2000, f'{{"a": {"9" * 5000}}}', f'{{"a": {"9" * 400}}}',
+)  # fmt: skip
+
+
+def change_log(content: bytes, rng: random.Random) -> bytes:
+    return mutate_text(content.decode(), rng, LOG_PIECES).encode()
+
+
+def right_log(path: Path, value: Any) -> bool:
+    return repr(value) == repr([json.loads(line) for line in path.read_text().splitlines()])
 
 
 # ---- TOML -----------------------------------------------------------------------------------
@@ -340,6 +410,7 @@ def change_toml(content: bytes, rng: random.Random) -> bytes:
 
 
 def read_toml(path: Path) -> Any:
+    read_notes(path)
     values = mg.runs.read_toml(path)
     return values, mg.runs.TrainConfig.from_values(values)
 
@@ -350,6 +421,56 @@ def right_toml(path: Path, value: Any) -> bool:
     return bool(
         values == tomllib.loads(path.read_text("utf-8-sig"))
         and mg.runs.TrainConfig.from_values(again) == config
+    )
+
+
+# ---- tables of pictures ---------------------------------------------------------------------
+
+
+def table_files() -> list[bytes]:
+    return [
+        b"path,labels\na.npy,red|round\na.npy,red\na.npy,\n",
+        b"image;age;height\r\na.npy;31;1.5\r\na.npy;-4;2e3\r\n",
+        b'file,class\na.npy,"a cat, or so"\na.npy,dog\n\na.npy,dog\n',
+    ]
+
+
+TABLE_PIECES = (
+    "a.npy,1", "a.npy;1;2", "b.npy,dog", ",", ",,", ";", "|", "path", "path,path", '"', '""', "\0",
+    "nan,nan", "1e999", "9" * 5000, "a.npy," + "x" * 9999, "\t", "\r", "é", "/", "..", "a.npy,",
+)  # fmt: skip
+
+
+def change_table(content: bytes, rng: random.Random) -> bytes:
+    text = mutate_text(content.decode(), rng, TABLE_PIECES)
+    return text.encode(rng.choice(("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1")))
+
+
+def read_table(path: Path) -> Any:
+    (path.parent / "a.npy").touch()
+    return PictureTable(path)
+
+
+def right_table(path: Path, table: Any) -> bool:
+    text = path.read_bytes().decode("utf-8-sig")
+    mark = "," if "," in text.split("\n", 1)[0] else ";"
+    rows = [row for row in csv.reader(streams.StringIO(text, newline=""), delimiter=mark) if row]
+    rows = [[field.strip() for field in row] for row in rows if any(row)]
+    columns = [column[1:] for column in zip(*rows, strict=True)]
+    if table.targets == "class":
+        return tuple(table.classes[target] for _, target in table.samples) in columns
+    names = [rows[0].index(name) for name in table.classes if name in rows[0]]
+    if table.targets == "numbers" or len(names) == len(table.classes) > 1:
+        said = [np.float32([columns[i][n] for i in names]) for n in range(len(table))]
+        return bool(np.array_equal(said, [target for _, target in table.samples]))
+    words = [
+        {name for name, is_there in zip(table.classes, target, strict=True) if is_there}
+        for _, target in table.samples
+    ]
+    return any(
+        words == [{name.strip() for name in field.split(bar)} - {""} for field in column]
+        for column in columns
+        for bar in "|;"
     )
 
 
@@ -391,6 +512,28 @@ def change_png(content: bytes, rng: random.Random) -> bytes:
         struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
         for part in parts
     )
+
+
+def shard_files() -> list[bytes]:
+    target = streams.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as shard:
+        for number, content in enumerate(picture_files()[:3]):
+            for name, part in ((f"{number}.png", content), (f"{number}.cls", b"%d" % number)):
+                head = tarfile.TarInfo(name)
+                head.size = len(part)
+                shard.addfile(head, streams.BytesIO(part))
+    return [target.getvalue()]
+
+
+def read_shard(path: Path) -> Any:
+    data = mg.data.TarShards([path])
+    return [data[i] for i in range(len(data))]
+
+
+def right_shard(path: Path, value: Any) -> bool:
+    """The classes stand in the file, the pictures are within [0, 1]."""
+    content = path.read_bytes()
+    return all(b"%d" % label in content and abs(image - 0.5).max() <= 0.5 for image, label in value)
 
 
 def read_picture(path: Path) -> Any:
@@ -620,9 +763,13 @@ FORMATS = [
     Format("idx.gz", ".gz", packed(idx_files), mg.data.read_idx, right_idx, [change_packed]),
     Format("nii", ".nii", nifti_files, READ_NIFTI, right_nifti),
     Format("nii.gz", ".nii.gz", packed(nifti_files), READ_NIFTI, right_nifti, [change_packed]),
+    Format("log of a run", ".jsonl", log_files, read_history, right_log, [change_log]),
     Format("toml configuration", ".toml", toml_files, read_toml, right_toml, [change_toml]),
+    Format("table of pictures", ".csv", table_files, read_table, right_table, [change_table]),
     Format("pictures", ".png", picture_files, read_picture, right_picture, [change_png], "PIL"),
+    Format("shards", ".tar", shard_files, read_shard, right_shard, needs="PIL"),
     Format("mgh, by nibabel", ".mgh", mgh_files, READ_NIFTI, right_mgh, [], "nibabel"),
+    Format("dicom", ".dcm", dicom_files, READ_NIFTI, right_dicom, [], "pydicom"),
     Format("a run, to predict", ".safetensors", run_files, read_run, right_weights, TREES),
     Format("a run, to resume", ".safetensors", run_files, read_to_resume, right_resumed, TREES),
     Format("a whole model", ".safetensors", whole_files, read_whole, right_whole, TREES),
