@@ -6,6 +6,7 @@ No weights come with minigrad, and a top-1 beside a name is that of its authors'
 
 from minigrad.models.convnext import Block, ConvNeXt, ConvNeXtV2
 from minigrad.models.dinov3 import dinov3_features
+from minigrad.models.ensemble import Ensemble, average_weights
 from minigrad.models.fcmae import FCMAE
 from minigrad.models.features import ConvNeXtFeatures, Feature, FeatureInfo
 from minigrad.models.isotropic import (
@@ -18,6 +19,7 @@ from minigrad.models.mednext import MedNeXt, mednext_b, mednext_l, mednext_m, me
 from minigrad.models.pretrained import load_pretrained
 from minigrad.models.registry import create_model, list_models, register
 from minigrad.models.sliding_window import sliding_window_inference
+from minigrad.models.tiled import Tiled
 from minigrad.models.timm_convnext import TimmConvNeXt
 from minigrad.models.unet import AttentionUNet, UNet, UNetPlusPlus
 from minigrad.models.variants import *  # noqa: F403
@@ -32,12 +34,15 @@ __all__ = [
     "ConvNeXtFeatures",
     "ConvNeXtIsotropic",
     "ConvNeXtV2",
+    "Ensemble",
     "Feature",
     "FeatureInfo",
     "MedNeXt",
+    "Tiled",
     "TimmConvNeXt",
     "UNet",
     "UNetPlusPlus",
+    "average_weights",
     "convnext_isotropic_base",
     "convnext_isotropic_large",
     "convnext_isotropic_small",

@@ -15,10 +15,10 @@ from minigrad.modes import no_grad
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
-__all__ = ["sliding_window_inference"]
+__all__ = ["MODES", "check_windows", "sliding_window_inference"]
 
 Array = NDArray[Any]
-MODES = ("constant", "gaussian")
+MODES = ("constant", "gaussian", "hann")
 FLOOR = 1e-3  # least weight at the rim of a window, beside 1 in its middle
 
 
@@ -54,9 +54,10 @@ def sliding_window_inference(
     overlap : float or sequence of float, default 0.25
         Share of a window that it has in common with the next, 0 to less than 1; per axis, if so
         given.
-    mode : {"constant", "gaussian"}
+    mode : {"constant", "gaussian", "hann"}
         Whether all positions of a window count equally, or those at its rim less: by a normal
-        distribution over its sides, whose value at the corners is at least 1e-3 per axis.
+        distribution over its sides, whose value at the corners is at least 1e-3 per axis, or by
+        Hann's window, ``sin²(π (i + ½) / n)``, which comes closer to 0.
     batch : int, default 1
         Windows predicted at once; they may belong to several samples.
     sigma_scale : float, default 0.125
@@ -103,16 +104,12 @@ def sliding_window_inference(
             "sliding_window_inference: inputs must be (N, C, *spatial) and not empty, got shape "
             f"{array.shape}; a single image needs inputs[None]"
         )
-    if mode not in MODES:
-        raise unknown("sliding_window_inference mode", mode, MODES)
-    if type(batch) is not int or batch < 1:
-        raise OptionError(f"sliding_window_inference: batch must be 1 or more, got {batch!r}")
+    shares = check_windows("sliding_window_inference", array.ndim - 2, overlap, mode, batch)
     if not sigma_scale > 0:
         raise OptionError(f"sliding_window_inference: sigma_scale must be > 0, got {sigma_scale}")
     roi = _roi(roi_size, array.shape[2:])
-    shares = _overlaps(overlap, len(roi))
     axes = [
-        _axis(n, side, share, sigma_scale if mode == "gaussian" else None)
+        _axis(n, side, share, _profile(mode, side, sigma_scale))
         for n, side, share in zip(array.shape[2:], roi, shares, strict=True)
     ]
     predict = _Predict(predictor, device, array.dtype)
@@ -150,7 +147,19 @@ class _Place(NamedTuple):
     weight: Array
 
 
-def _axis(length: int, side: int, overlap: float, sigma_scale: float | None) -> _Axis:
+def _profile(mode: str, side: int, sigma_scale: float) -> Array:
+    """Return how much each position of a window counts, along one axis."""
+    place = np.arange(side) + 0.5
+    profile: Array = np.ones(side)
+    if mode == "hann":
+        profile = np.sin(np.pi * place / side) ** 2
+    if mode == "gaussian":
+        distance = (place - side / 2) / (sigma_scale * side)
+        profile = np.maximum(np.exp(-0.5 * distance**2), FLOOR)
+    return profile
+
+
+def _axis(length: int, side: int, overlap: float, profile: Array) -> _Axis:
     """Distribute windows over an axis; the last one ends where the axis ends."""
     if side >= length:
         starts = [-((side - length) // 2)]
@@ -158,10 +167,6 @@ def _axis(length: int, side: int, overlap: float, sigma_scale: float | None) -> 
         step = max(int(side * (1.0 - overlap)), 1)
         count = math.ceil((length - side) / step) + 1
         starts = [min(i * step, length - side) for i in range(count)]
-    profile = np.ones(side)
-    if sigma_scale is not None:
-        distance = (np.arange(side) - (side - 1) / 2) / (sigma_scale * side)
-        profile = np.maximum(np.exp(-0.5 * distance**2), FLOOR)
     total = np.zeros(max(length, side))
     shift = -min(starts)
     for start in starts:
@@ -246,12 +251,17 @@ def _roi(size: Any, sides: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n if v is None else int(v) for v, n in zip(values, sides, strict=True))
 
 
-def _overlaps(overlap: Any, dims: int) -> tuple[float, ...]:
+def check_windows(name: str, dims: int, overlap: Any, mode: Any, batch: Any) -> tuple[float, ...]:
+    """Refuse windows that cannot be; return the overlap along every axis."""
+    if mode not in MODES:
+        raise unknown(f"{name} mode", mode, MODES)
+    if type(batch) is not int or batch < 1:
+        raise OptionError(f"{name}: batch must be 1 or more, got {batch!r}")
     values = tuple(overlap) if isinstance(overlap, Sequence) else (overlap,) * dims
-    if len(values) != dims or any(not 0.0 <= v < 1.0 for v in values):
+    numbers = all(isinstance(v, int | float | np.number) and 0.0 <= v < 1.0 for v in values)
+    if len(values) != dims or not numbers:
         raise OptionError(
-            f"sliding_window_inference: overlap must lie in [0, 1), one number or {dims}, got "
-            f"{overlap!r}"
+            f"{name}: overlap must lie in [0, 1), one number or {dims}, got {overlap!r}"
         )
     return values
 

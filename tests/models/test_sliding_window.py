@@ -49,14 +49,14 @@ def test_a_pointwise_predictor_gives_the_direct_result(
 def test_windows_cover_an_axis_and_weigh_one(
     length: int, side: int, overlap: float, mode: str
 ) -> None:
-    axis = sw._axis(length, side, overlap, 0.125 if mode == "gaussian" else None)
+    axis = sw._axis(length, side, overlap, sw._profile(mode, side, 0.125))
     total = np.zeros(length)
     for i in range(len(axis.starts)):
         place = sw._place(axis, i)
         assert place.image.stop - place.image.start == len(place.weight)
         total[place.image] += place.weight
     np.testing.assert_allclose(total, 1.0)
-    if mode == "gaussian" and side < length and overlap:
+    if mode != "constant" and side < length and overlap:
         assert axis.weights[0][side - 1] < axis.weights[0][side // 2]
 
 
@@ -141,3 +141,47 @@ WRONG: list[Any] = [
 def test_errors_teach(call: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+# --- a model in tiles ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", sw.MODES)
+def test_tiles_say_what_the_whole_says_away_from_their_rims(mode: str) -> None:
+    """The model looks 2 positions far, tiles overlap by 8: what two tiles see whole is the same."""
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.GELU(), nn.Conv2d(4, 3, 3, padding=1))
+    x = mg.randn(2, 1, 40, 16)
+    whole = mg.softmax(model.eval()(x), 1).numpy(force=True)
+    said = mg.models.Tiled(model, 16, 0.5, mode, batch=3).eval()(x).exp().numpy()
+    near = np.abs(said - whole).max((0, 1, 3)) < 1e-6
+    rims = np.array([8, 16, 24, 32])  # where a tile begins or ends within the picture
+    far = np.abs(np.arange(40)[:, None] + 0.5 - rims).min(1) > 2
+    assert near[far].all()
+    assert not near.all()  # zeros beyond a rim are no picture
+    assert np.abs(said - whole).max() < 0.2
+    np.testing.assert_allclose(said.sum(1), 1, atol=1e-5)
+
+
+def test_what_fits_into_a_tile_is_not_cut() -> None:
+    class Whole(nn.Module):
+        def forward(self, x: mg.Tensor) -> mg.Tensor:
+            assert x.shape == (1, 1, 5, 6, 7)
+            return mg.cat([x, x - x.mean()], 1)
+
+    model, x = Whole(), mg.randn(1, 1, 5, 6, 7)
+    tiled = mg.models.Tiled(model, (8, 8, 8))
+    np.testing.assert_allclose(tiled(x).numpy(), mg.log_softmax(model(x), 1).numpy(), atol=1e-6)
+    for wrong, message in (
+        ({"tile": 0}, "sides of 1 or more"),
+        ({"tile": 2.5}, "sides of 1 or more"),
+        ({"tile": "16"}, "sides of 1 or more"),
+        ({"tile": 8, "overlap": 1.0}, r"overlap must lie in \[0, 1\)"),
+        ({"tile": 8, "overlap": "much"}, r"overlap must lie in \[0, 1\)"),
+        ({"tile": 8, "mode": "hanning"}, "did you mean 'hann'"),
+        ({"tile": 8, "batch": 0}, "batch must be 1 or more"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            mg.models.Tiled(model, **wrong)
+    with pytest.raises(OptionError, match=r"tile of 2 sides for an input of shape \(1, 1, 5"):
+        mg.models.Tiled(model, (8, 8))(x)
