@@ -74,7 +74,8 @@ _WHOLE = {"load", "save"}  # of `minigrad.saving`, which imports every package
 _ROOMS = {"autograd", "errors", "ops", "random"}
 # Imported on first use.
 _PACKAGES = {
-    "amp", "cli", "data", "io", "models", "nn", "onnx", "optim", "runs", "train", "viz",
+    "amp", "cli", "data", "distributed", "io", "models", "nn", "onnx", "optim", "runs", "train",
+    "viz",
 }  # fmt: skip
 
 globals().update(_NAMES["minigrad"])

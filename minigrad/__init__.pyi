@@ -52,6 +52,7 @@ from minigrad.tensor import Tensor as Tensor
 from minigrad import amp as amp
 from minigrad import cli as cli
 from minigrad import data as data
+from minigrad import distributed as distributed
 from minigrad import io as io
 from minigrad import models as models
 from minigrad import nn as nn

@@ -34,6 +34,28 @@ settings.load_profile("minigrad")
 
 PROGRAMS = {"bash", "g++", "git"}
 
+# CI does not do the same work twice: one run notes what passed, in the file that this names and one
+# for the slow ones, and a later run leaves those out by --not-again.
+NOTED = os.environ.pop("TESTS_PASSED", None)  # taken away: a test's own pytest notes nothing
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--not-again", type=Path, help="a file of names of tests to leave out")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if NOTED and report.when == "call" and report.passed:
+        with open(NOTED + ("-slow" if "slow" in report.keywords else ""), "a") as file:
+            print(report.nodeid, file=file)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--not-again"):
+        passed = set(config.getoption("--not-again").read_text().splitlines())
+        out = [item for item in items if item.nodeid in passed]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item.nodeid not in passed]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:

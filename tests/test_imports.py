@@ -93,7 +93,7 @@ def test_imports_only_from_layers_above(module: str) -> None:
     assert not wrong, f"{module} stands in {LAYERS[mine]}, but " + "; ".join(wrong)
 
 
-@pytest.mark.parametrize("room", ["models", "train", "runs", "cli"])
+@pytest.mark.parametrize("room", ["models", "distributed", "train", "runs", "cli"])
 def test_no_circle_of_imports(room: str) -> None:
     """Each file needs only what can be read before it, for type checking too."""
     files = {

@@ -11,8 +11,8 @@ from minigrad.tensor import Tensor
 __all__ = ["check_loader", "kind", "pair"]
 
 
-def check_loader(loader: DataLoader) -> None:
-    """Refuse what is not a loader, and one that would train or measure nothing."""
+def check_loader(loader: DataLoader, ranks: int = 1) -> None:
+    """Refuse what is not a loader, and one that gives one of the ranks nothing to do."""
     if not isinstance(loader, DataLoader):
         raise OptionError(
             f"a DataLoader is needed, got {type(loader).__name__}; make one of a list of samples: "
@@ -23,6 +23,14 @@ def check_loader(loader: DataLoader) -> None:
             f"the loader has no batches: {len(loader.dataset)} samples make no whole batch of "
             f"{loader.batch_size}; make batch_size smaller, or leave drop_last out"
         )
+    count = len(loader)
+    last = loader.count(count) - loader.count(count - 1)
+    for size, mend in ((loader.batch_size, "a larger batch_size"), (last, "drop_last=True")):
+        if size < ranks:
+            raise OptionError(
+                f"{ranks} ranks share every batch, and one has {size} samples: train with {mend} "
+                "or on fewer ranks"
+            )
 
 
 def pair(batch: Any) -> tuple[Tensor, Tensor]:

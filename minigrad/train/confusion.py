@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from minigrad.errors import DTypeError, OptionError, ShapeError
 from minigrad.showing import table
 from minigrad.tensor import Tensor
+from minigrad.train.class_report import ClassReport
 
 __all__ = ["ConfusionMatrix", "mean_dice", "mean_iou"]
 
@@ -135,6 +137,11 @@ class ConfusionMatrix:
         """Return the share of positions whose class is right."""
         total = int(self.matrix.sum())
         return float(np.trace(self.matrix)) / total if total else float("nan")
+
+    def report(self, classes: Sequence[str] | None = None) -> ClassReport:
+        """Return precision, recall and F1 of every class, by name or number."""
+        names = tuple(map(str, range(self.classes)) if classes is None else classes)
+        return ClassReport(names, np.diagonal(self.matrix), self.matrix.sum(1), self.matrix.sum(0))
 
     def _sums(self) -> tuple[Scores, Scores, Scores]:
         """Return positions that are right, that are of the class, and that are predicted to be."""

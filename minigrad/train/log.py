@@ -9,9 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from minigrad import io
+from minigrad.errors import DataError
+from minigrad.files import opened
+from minigrad.loading import Entries
 from minigrad.train.trainer import Callback, Trainer
 
-__all__ = ["Log", "to_csv", "to_json_lines"]
+__all__ = ["Log", "read_history", "to_csv", "to_json_lines"]
+
+LIMIT = 1 << 24  # bytes of a log: a hundred thousand epochs
 
 
 class Log(Callback):
@@ -27,6 +32,8 @@ class Log(Callback):
     ...     Log(folder).folder == Path(folder)
     True
     """
+
+    rank_0_only = True
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -66,3 +73,36 @@ def to_json_lines(history: Sequence[Mapping[str, float]]) -> str:
     '{"epoch": 1, "train_loss": 0.5}\n'
     """
     return "".join(json.dumps(row) + "\n" for row in history)
+
+
+def read_history(path: str | Path) -> list[dict[str, float]]:
+    r"""Read the JSON lines of a history again.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, or its lines are no numbers by name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "log.jsonl")
+    ...     _ = path.write_text('{"epoch": 1, "train_loss": 0.5}\n')
+    ...     read_history(path)
+    [{'epoch': 1, 'train_loss': 0.5}]
+    """
+    with opened(path) as source:
+        content = source.read(LIMIT + 1)
+    try:
+        if len(content) > LIMIT:
+            raise ValueError(f"it is larger than {LIMIT:,} bytes")
+        rows = [json.loads(line) for line in content.decode().splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no log of a run ({str(error)[:200]})") from None
+    try:
+        return Entries("log", {"history": rows}, ["history"]).rows("history")
+    except DataError:
+        raise DataError(
+            f"{path}: no log of a run; each of its lines is a mapping of names to numbers"
+        ) from None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from minigrad.data import DataLoader
-from minigrad.errors import OptionError
+from minigrad.nn import functional as F
+from minigrad.train.calibration import Calibration
 from minigrad.train.confusion import ConfusionMatrix
-from minigrad.train.metrics import Means
 from minigrad.train.trainer import Row, Trainer
 
 __all__ = ["SegmentationTrainer"]
@@ -34,13 +34,24 @@ class SegmentationTrainer(Trainer):
         """Return which class was taken for which, over all of `loader`, in evaluation mode."""
         return self.measured(loader)[1]
 
-    def measured(self, loader: DataLoader) -> tuple[Row, ConfusionMatrix]:
-        """Return the loss, and which class was taken for which, in one pass over `loader`."""
-        means, matrix = Means(), None
-        for inputs, targets, outputs in self._outputs(loader):
-            means.add({"loss": float(self.val_loss(outputs, targets).item())}, len(inputs))
-            matrix = matrix or ConfusionMatrix(max(outputs.shape[1], 2))
-            matrix.update(outputs, targets)
-        if matrix is None:
-            raise OptionError("the loader has no batches, so there is nothing to measure")
-        return means.values(), matrix
+    def measured(
+        self, loader: DataLoader, calibration: Calibration | None = None
+    ) -> tuple[Row, ConfusionMatrix]:
+        """Return the loss, and which class was taken for which, in one pass over `loader`.
+
+        How sure the model was is counted by `calibration`. Several ranks call it together; each
+        takes every n-th batch, and the counts are added, those of `calibration` stay its own.
+        """
+        rows: list[tuple[Row, int]] = []
+        own: ConfusionMatrix | None = None
+        for inputs, targets, outputs in self._outputs(loader, self.group):
+            rows.append(({"loss": float(self.val_loss(outputs, targets).item())}, len(inputs)))
+            own = own or ConfusionMatrix(max(outputs.shape[1], 2))
+            own.update(outputs, targets)
+            if calibration is not None:
+                calibration.update(F.softmax(outputs, 1), targets)
+        found = [part for part in self.group.all_gather(own) if part is not None]
+        matrix = ConfusionMatrix(found[0].classes)
+        for part in found:
+            matrix.merge(part)
+        return self._means(rows), matrix

@@ -50,7 +50,8 @@ class Checkpoint(Callback):
         self.saved: tuple[int, int] | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        io.remove_leftovers(self.path)
+        if trainer.group.rank == 0:
+            io.remove_leftovers(self.path)
         if trainer.step and self.path.is_file():  # the trainer was loaded from it
             self.saved = trainer.epoch, trainer.batch
 
@@ -67,7 +68,9 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Write the file now."""
-        io.save({"kind": "trainer", "about": self.about, **trainer.state_dict()}, self.path)
+        state = trainer.state_dict()
+        if trainer.group.rank == 0:
+            io.save({"kind": "trainer", "about": self.about, **state}, self.path)
         self.saved = trainer.epoch, trainer.batch
 
 

@@ -308,3 +308,66 @@ def test_epochs_are_a_whole_number(epochs: Any) -> None:
     with pytest.raises(OptionError, match="fit: epochs must be"):
         subject.fit(_loader(8, 8), epochs=epochs)
     assert (subject.step, subject.epochs) == (0, 0)
+
+
+def weights_after(batch_size: int, accumulate: int, metrics: list[float]) -> dict[str, Any]:
+    """Return the weights of a ConvNeXt in float64 after two epochs of 3 steps, the last smaller."""
+    mg.manual_seed(1)
+    model = mg.models.ConvNeXt(1, 3, (1, 1), (4, 6), patch_size=2, dtype=mg.float64)
+    rng = np.random.default_rng(2)
+    for p in model.parameters():
+        p.data = mg.tensor(rng.normal(0, 0.3, p.shape))
+    samples = TensorDataset(
+        mg.tensor(rng.normal(size=(22, 1, 8, 8))), mg.tensor(rng.integers(0, 3, 22))
+    )
+    optimizer = optim.AdamW(model.parameters(), lr=0.01)
+    fitting = Trainer(model, optimizer, accumulate=accumulate, clip_grad=1.0, clip_value=0.1)
+    history = fitting.fit(DataLoader(samples, batch_size, shuffle=True), epochs=2)
+    assert fitting.step == 6
+    metrics += [row["train_loss"] for row in history]
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def test_accumulated_gradients_are_those_of_the_large_batch() -> None:
+    losses: list[list[float]] = [[], []]
+    large, parts = weights_after(8, 1, losses[0]), weights_after(2, 4, losses[1])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-12)
+    for name, value in large.items():
+        np.testing.assert_allclose(parts[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_a_run_that_accumulates_resumes_exactly(tmp_path: Path) -> None:
+    def fitting(*callbacks: Callback) -> Trainer:
+        made = trainer(*callbacks)
+        made.schedule = optim.WarmupCosineLR(made.optimizer, EPOCHS * 3, 2)
+        made.accumulate = 3
+        return made
+
+    undisturbed = fitting()
+    undisturbed.fit(loader(), epochs=EPOCHS)
+    path = tmp_path / "state.safetensors"
+    stopped = fitting(Checkpoint(path, every=1), StopAt(5))
+    with pytest.raises(ConnectionAbortedError):
+        stopped.fit(loader(), epochs=EPOCHS)
+    resumed = fitting()
+    resumed.load_state_dict(load_checkpoint(path))
+    assert (resumed.step, resumed.batch) == (5, 6)
+    resumed.fit(loader(), epochs=EPOCHS)
+    assert bits(resumed.state_dict()) == bits(undisturbed.state_dict())
+
+
+def test_gradients_are_clipped_by_value() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    model.weight.data = mg.zeros(1, 2)
+    fitting = Trainer(model, optim.SGD(model.parameters(), lr=1.0), "mse", clip_value=0.5)
+    fitting.train_on_batch(mg.tensor([[10.0, -0.1]]), mg.tensor([[1.0]]))
+    np.testing.assert_allclose(model.weight.detach().numpy(), [[0.5, -0.2]], rtol=1e-6)
+
+
+def test_a_callback_may_end_the_training() -> None:
+    class Enough(Callback):
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            trainer.stopping = trainer.epoch == 2
+
+    fitting = trainer(Enough())
+    assert len(fitting.fit(loader(), epochs=EPOCHS)) == 2
