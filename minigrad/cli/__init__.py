@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any
 
 from minigrad import __version__
 from minigrad.cli import (
+    compare,
     convert,
     data,
     docs,
@@ -19,17 +21,24 @@ from minigrad.cli import (
     graph,
     models,
     predict,
+    recipes,
+    report,
+    soup,
     summary,
     val,
 )
 from minigrad.cli.parser import Parser
 from minigrad.cli.task import TaskCommand
+from minigrad.distributed.launch import await_turn, init
 from minigrad.errors import MinigradError
 from minigrad.runs import tasks
 
 __all__ = ["main"]
 
-MODULES = (val, predict, explain, summary, models, export, convert, data, graph, docs, doctor)
+MODULES = (
+    val, report, compare, predict, soup, explain, summary, models, recipes, export, convert, data,
+    graph, docs, doctor,
+)  # fmt: skip
 ABOUT = "Train and use ConvNeXt models, and look inside them."
 EXAMPLES = """examples:
   minigrad train                                  a small ConvNeXt V2 on handwritten digits
@@ -84,19 +93,29 @@ def _status(words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
-        print("minigrad: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _failed("interrupted", INTERRUPTED)
     except (MinigradError, OSError, MemoryError) as error:
         if "--debug" in words:
             raise
-        print(f"minigrad: {_line(error)}", file=sys.stderr)
         wrong = isinstance(error, MinigradError) and type(error) is not MinigradError
-        return WRONG if wrong else FAILED
+        return _failed(_line(error), WRONG if wrong else FAILED)
+
+
+def _failed(text: str, status: int) -> int:
+    """Say in one line what went wrong; where several ranks run, once, and end them all."""
+    group = init()
+    if group.rank:
+        await_turn(group, interrupted=status == INTERRUPTED)
+        text = f"rank {group.rank} of {group.size}: {text}"
+    print(f"minigrad: {text}", file=sys.stderr)
+    if group.size > 1:
+        group.abort(status)
+    return status
 
 
 def _run(words: Sequence[str]) -> int:
     parser = build_parser()
-    args = parser.parse_args(words)
+    args = parser.parse_args(words, Namespace(words=words))
     if args.command is None:
         parser.print_help()
         return 0

@@ -11,23 +11,27 @@ from numpy.typing import NDArray
 from minigrad.cli.build import add_shape_options, chosen_model
 from minigrad.cli.options import check_file
 from minigrad.errors import DataError, OptionError, unknown
+from minigrad.nn import Module
 from minigrad.runs import find_trained, load_trained
 from minigrad.tensor import Tensor
 from minigrad.viz import (
     ClassSums,
     grad_cam,
     heat,
+    layer_cam,
     overlay,
     receptive_field,
     receptive_side,
     save_png,
 )
-from minigrad.viz.grad_cam import find_layer
+from minigrad.viz.grad_cam import find_layer, find_stages
 
-HELP = "Draw where a trained model looks (Grad-CAM), or how far its receptive field reaches."
+METHODS = ("grad-cam", "layer-cam")
+HELP = "Draw where a trained model looks, or how far its receptive field reaches."
 EXAMPLES = """examples:
   minigrad explain picture.png                       where the last trained model looks
   minigrad explain picture.png --class 3 -o three.png
+  minigrad explain picture.png --method layer-cam    all stages together, more finely
   minigrad explain --receptive-field --model convnextv2_atto --size 64
 """
 LEAST_SIDE = 256  # of a written picture: smaller ones are enlarged
@@ -43,8 +47,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "with --receptive-field also a name that 'minigrad models' lists")
     add("--class", dest="target", metavar="NAME",
         help="explain this class (default: the model's own guess)")
+    add("--method", default=METHODS[0], choices=METHODS,
+        help="grad-cam weighs whole channels; layer-cam each position, so that early stages, which "
+        "are finer, can be combined with the late ones")
     add("--layer", metavar="NAME",
-        help="module whose map is explained, such as stages.1 (default: the last stage)")
+        help="module whose map is explained, such as stages.1 (default: the last stage); several "
+        "for layer-cam, as stages.0,stages.1 (default: all stages)")
     add("--receptive-field", action="store_true",
         help="draw the effective receptive field of the layer's middle instead; its square root, "
         "so that what is faint around the middle can be seen")
@@ -78,12 +86,18 @@ def run(args: argparse.Namespace) -> int:
     if args.target is not None and args.target not in classes:
         raise unknown("class", args.target, classes)
     seen = trained.task.read(trained, path)
-    shares, _ = trained.task.shares(trained, seen)
+    (shares,), _ = trained.task.shares(trained, seen[None])
     target = int(shares.argmax()) if args.target is None else classes.index(args.target)
-    model, layer = trained.model, find_layer(trained.model, args.layer)
+    layers = _layers(trained.model, args)
+    said = args.layer or ("the last stage" if len(layers) == 1 else "all its stages")
+    model = trained.model
     if trained.config.masks:
-        model, layer = ClassSums(model), f"model.{layer}"
-    cam = grad_cam(model, Tensor(seen[None]).to(trained.device), target, layer)[0]
+        model, layers = ClassSums(model), [f"model.{layer}" for layer in layers]
+    x = Tensor(seen[None]).to(trained.device)
+    if args.method == "layer-cam":
+        cam = layer_cam(model, x, target, layers)[0]
+    else:
+        cam = grad_cam(model, x, target, *layers)[0]
     std = np.array(images.std, np.float32).reshape(-1, *[1] * images.spatial_dims)
     mean = np.array(images.mean, np.float32).reshape(std.shape)
     picture = (seen * std + mean)[:3]
@@ -93,9 +107,22 @@ def run(args: argparse.Namespace) -> int:
     save_png(output, overlay(*_enlarged(picture, cam)))
     print(
         f"{path}: {classes[target]} {100 * shares[target]:.1f} %; {output} shows where "
-        f"{args.layer or 'the last stage'} finds it"
+        f"{said} {'finds' if len(layers) == 1 else 'find'} it"
     )
     return 0
+
+
+def _layers(model: Module, args: argparse.Namespace) -> list[str]:
+    """Return the layers that are asked for, or those that the method takes by default."""
+    if args.layer is None:
+        return find_stages(model) if args.method == "layer-cam" else [find_layer(model, None)]
+    layers = [find_layer(model, name.strip()) for name in args.layer.split(",")]
+    if len(layers) > 1 and args.method == "grad-cam":
+        raise OptionError(
+            f"grad-cam explains one layer, got {args.layer}; several are combined by --method "
+            "layer-cam"
+        )
+    return layers
 
 
 def _middle(volume: NDArray[np.float32]) -> NDArray[np.float32]:

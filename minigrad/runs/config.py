@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -16,16 +17,32 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from minigrad.backend import Device
 from minigrad.data.catalog import list_datasets, sources
+from minigrad.data.transforms import INTERPOLATIONS
 from minigrad.errors import DataError, OptionError, brief, unknown
 from minigrad.files import opened
 from minigrad.models.registry import find
-from minigrad.train.trainer import PRECISIONS
+from minigrad.runs.recipes import Recipe, chosen, plain
+from minigrad.train.loggers import LOGGERS
+from minigrad.train.precision import PRECISIONS
 
-__all__ = ["C", "Config", "option", "plain", "read_toml", "synonyms"]
+__all__ = [
+    "FOLDER_SIDE",
+    "C",
+    "Config",
+    "PictureConfig",
+    "option",
+    "plain",
+    "read_notes",
+    "read_toml",
+    "synonyms",
+]
 
 TOML_LIMIT = 16_000  # bytes of a file of options; the parser takes their square
+FOLDER_SIDE = 224  # of a folder's pictures, where nobody says another
 PATHS = ("data", "root", "init_from")  # options that may name a file or a folder
 SYNONYMS = {  # what other programs call an option: whoever writes that is told our name
+    "accumulate": "update_freq grad_accum_steps gradient_accumulation_steps",
+    "auto_augment": "aa autoaugment randaugment",
     "batch_size": "batch bs train_batch_size",
     "checkpoint_every": "save_every save_steps checkpoint_steps",
     "clip_grad": "grad_clip clip max_grad_norm max_norm gradient_clip_val",
@@ -35,11 +52,14 @@ SYNONYMS = {  # what other programs call an option: whoever writes that is told 
     "ema": "ema_decay model_ema",
     "epochs": "num_epochs n_epochs max_epochs",
     "erase": "random_erasing reprob",
+    "erase_mode": "remode",
     "flip": "hflip mirror",
+    "log_to": "logger report_to loggers",
     "image_size": "img_size imgsz input_size resolution",
     "init_from": "pretrained finetune weights",
     "label_smoothing": "smoothing",
     "lr": "learning_rate base_lr max_lr lr0",
+    "min_lr": "eta_min lrf",
     "model": "arch architecture backbone encoder",
     "optimizer": "opt optim optimiser",
     "precision": "amp dtype fp16 bf16 half",
@@ -72,6 +92,8 @@ class Config:
     masks: ClassVar[bool] = False  # whether its data have a class for every position
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # what differs for a data set …
     folder: ClassVar[Mapping[str, Any]] = {}  # … and for a folder of pictures
+    monitors: ClassVar[tuple[str, ...]] = ("val_loss",)  # what an epoch may be judged by
+    official: ClassVar[Mapping[str, Recipe]] = {}  # recipes by name, for the option `recipe`
 
     data: str = option("digits", "a data set that 'minigrad data' lists, or a picture folder")
     download: bool = option(False, "fetch the data set if it is not on this machine")
@@ -82,13 +104,20 @@ class Config:
     patch_size: int = option(2, "kernel and stride of the stem")
     kernel_size: int = option(7, "kernel of the depthwise convolutions")
     epochs: int = option(30, "passes over the training images")
+    minutes: float = option(0.0, "fewer epochs if these take longer, by some first steps; 0: all")
     batch_size: int = option(64, "images per step")
-    optimizer: str = option("adamw", "adam, adamw or sgd")
+    accumulate: int = option(1, "batches whose gradients are summed up before a step")
+    optimizer: str = option("adamw", "adam, adamw, sgd, …: a name of minigrad.optim")
     lr: float = option(4e-3, "largest learning rate")
+    min_lr: float = option(0.0, "learning rate at the end of the cosine")
+    betas: tuple[float, ...] = option((), "decays of the running means; none: the optimizer's own")
+    momentum: float = option(0.0, "of sgd and rmsprop")
     weight_decay: float = option(0.05, "of matrices and kernels, not of biases, norms and scales")
     schedule: str = option("cosine", "learning rate after the warm-up: cosine or constant")
     warmup_epochs: float = option(2.0, "epochs in which the learning rate rises from 0")
+    repeat_peak: bool = option(False, "hold the largest rate for two steps, as ConvNeXt V1 did")
     clip_grad: float = option(0.0, "largest norm of the gradient; 0: any")
+    clip_value: float = option(0.0, "largest absolute value of its elements; 0: any")
     crop: int = option(0, "random shift by up to so many pixels")
     flip: bool = option(False, "mirror images at random")
     seed: int = option(0, "of the weights, the order and the augmentation")
@@ -97,14 +126,22 @@ class Config:
     precision: str = option("float32", "of matrix products and convolutions: or bfloat16, float16")
     threads: int = option(1, "threads of a matrix product; 0: all cores. They change the last bits")
     workers: int = option(0, "threads that prepare batches; they change no result")
+    processes: bool = option(False, "let these workers be processes; they change no result")
+    shard_optimizer: bool = option(False, "divide the optimizer's state among the ranks")
     checkpoint_every: int = option(0, "save after so many steps too; 0: after every epoch only")
+    log_to: str = option("", "what draws the curves meanwhile: tensorboard, trackio or none")
+    keep_best: bool = option(False, "keep the best epoch's state too, and finish with its weights")
+    monitor: str = option("val_loss", "what the best epoch is judged by")
+    patience: int = option(0, "stop after so many epochs that were not the best; 0: never")
+    freeze: str = option("", "parts that are not trained, as stem,stages.0 or backbone")
+    unfreeze_every: int = option(0, "train one of them more, from the last, after so many epochs")
 
     @classmethod
     def from_values(cls, *values: Mapping[str, Any]) -> Self:
         """Build a config from mappings, a later one winning over an earlier one.
 
-        What they leave open comes from the model's entry in the registry, then from the recipe of
-        the data set, then from the defaults.
+        What they leave open comes from the official recipe that they name, then from the model's
+        entry in the registry, then from the recipe of the data set, then from the defaults.
 
         Raises
         ------
@@ -126,6 +163,10 @@ class Config:
         typed |= {name: _absolute(typed[name]) for name in PATHS if name in typed}
         data = cls.data_of(typed)
         recipe = cls.recipes.get(data, {} if data in sources else cls.folder)
+        named: dict[str, Any] = {}
+        if typed.get("recipe"):
+            named = chosen(cls.official, typed["recipe"]).of(typed.get("model"))
+        typed = named | typed
         config = cls(**{**recipe, **cls._of_model(typed.get("model")), **typed})
         config.check()
         return config
@@ -149,7 +190,9 @@ class Config:
 
     def check(self) -> None:
         """Refuse values that make no sense."""
-        least = {"epochs": 1, "batch_size": 1, "patch_size": 1, "kernel_size": 1}
+        least = dict.fromkeys(
+            ("epochs", "batch_size", "accumulate", "channels", "patch_size", "kernel_size"), 1
+        )
         for field in dataclasses.fields(self):
             value, bound = getattr(self, field.name), least.get(field.name, 0)
             if type(value) in (int, float) and not bound <= value < math.inf:
@@ -160,8 +203,23 @@ class Config:
             raise OptionError(
                 f"depths {self.depths} and dims {self.dims} must have one number per stage each"
             )
+        if self.min_lr > self.lr:
+            raise OptionError(f"min_lr {self.min_lr} must not be above lr {self.lr}")
+        if self.optimizer.lower() == "lbfgs":
+            raise OptionError(
+                "lbfgs asks for the loss several times in each step: it is for a loop of your own, "
+                "with optim.LBFGS; adamw and sgd are among those for runs"
+            )
+        if self.accumulate > 1 and self.cuda_graph:
+            raise OptionError("cuda_graph captures steps of one batch: leave accumulate out")
+        if self.unfreeze_every and not self.freeze:
+            raise OptionError("unfreeze_every lets go of frozen parts: name them with freeze")
+        if self.monitor not in self.monitors:
+            raise unknown("monitor", self.monitor, self.monitors)
         if self.schedule not in ("cosine", "constant"):
             raise unknown("schedule", self.schedule, ("cosine", "constant"))
+        if self.log_to and self.log_to not in LOGGERS:
+            raise unknown("logger", self.log_to, LOGGERS)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.cuda_graph and Device(self.device).type != "cuda":
@@ -179,9 +237,38 @@ class Config:
         """Return the values by name."""
         return dataclasses.asdict(self)
 
-    def to_toml(self) -> str:
-        """Return the values as TOML, which ``minigrad train --config`` reads back."""
-        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in self.to_dict().items())
+    def to_toml(self, notes: str = "") -> str:
+        """Return the values as TOML, which ``minigrad train --config`` reads back.
+
+        The lines of `notes` stand above them, as comments; `read_notes` returns them.
+        """
+        lines = [f"# {_printable(line)}".rstrip() for line in notes.splitlines()]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in self.to_dict().items()]
+        return "".join(f"{line}\n" for line in lines)
+
+
+@dataclass(frozen=True)
+class PictureConfig(Config):
+    """What runs choose besides whose samples have one label, or none."""
+
+    channels: int = option(3, "of a folder's pictures: 3 in colour, 1 grey, 4 with transparency")
+    mono: bool = option(False, "see whole pictures in one channel, whatever their colours are")
+    whole: bool = option(False, "scale a folder's pictures whole, once; off: cut parts out of them")
+    recipe: str = option("", "official recipe to take what is left open from; see minigrad recipes")
+    interpolation: str = option("bilinear", "how pictures are scaled: bilinear, bicubic, nearest")
+    crop_pct: float = option(
+        0.875, "part of a held-out picture's side that is seen; 1: all, squared"
+    )
+
+    def check(self) -> None:
+        """Refuse values that make no sense."""
+        super().check()
+        if self.mono and not self.whole:
+            raise OptionError("mono is for pictures that are scaled whole; set whole too")
+        if not 0 < self.crop_pct <= 1:
+            raise OptionError(f"crop_pct must lie in (0, 1], got {self.crop_pct}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise unknown("interpolation", self.interpolation, INTERPOLATIONS)
 
 
 C = TypeVar("C", bound=Config)  # the config of one kind of run
@@ -204,16 +291,44 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     ...     read_toml(path)
     {'epochs': 3}
     """
-    with opened(path) as source:
-        text = source.read(TOML_LIMIT + 1)
+    text = _text(path)
     try:
-        if len(text) > TOML_LIMIT:
-            raise ValueError(f"it is larger than {TOML_LIMIT:,} bytes")
-        return tomllib.loads(text.decode("utf-8-sig"))  # editors of Windows begin it with a mark
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a TOML file ({error}); save it as UTF-8") from None
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a TOML file ({str(error)[:200]})") from None
+
+
+def read_notes(path: str | Path) -> str:
+    r"""Return the comments at the beginning of a TOML file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from minigrad.runs import TrainConfig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.toml")
+    ...     _ = path.write_text(TrainConfig().to_toml("why\n\nNumPy 2.0"))
+    ...     read_notes(path)
+    'why\n\nNumPy 2.0'
+    """
+    lines = itertools.takewhile(lambda line: line[:1] == "#", _text(path).splitlines())
+    return "\n".join(line[1:].removeprefix(" ") for line in lines)
+
+
+def _text(path: str | Path) -> str:
+    with opened(path) as source:
+        text = source.read(TOML_LIMIT + 1)
+    if len(text) > TOML_LIMIT:
+        raise DataError(f"{path}: not a TOML file (it is larger than {TOML_LIMIT:,} bytes)")
+    try:
+        return text.decode("utf-8-sig")  # editors of Windows begin it with a mark
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a TOML file ({error}); save it as UTF-8") from None
+
+
+def _printable(line: str) -> str:
+    """Return a line with nothing in it that a comment may not hold."""
+    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def synonyms(names: Iterable[str]) -> dict[str, str]:
@@ -227,19 +342,6 @@ def synonyms(names: Iterable[str]) -> dict[str, str]:
     return {other: name for name in names for other in SYNONYMS.get(name, "").split()}
 
 
-def plain(value: Any) -> str:
-    """Return an option's value as one writes it on the command line.
-
-    Examples
-    --------
-    >>> plain(True), plain((2, 2))
-    ('on', '2 2')
-    """
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
 def _absolute(value: str) -> str:
     """Return the place a text names, so that it is found from another folder too."""
     if value in sources or not value:
@@ -250,6 +352,10 @@ def _absolute(value: str) -> str:
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
     """Return `value` as the field's type, or refuse it."""
+    if kind == tuple[float, ...]:
+        if isinstance(value, list | tuple) and all(type(v) in (int, float) for v in value):
+            return tuple(map(float, value))
+        raise OptionError(f"{name} must be a list of numbers, got {brief(value)}")
     if isinstance(kind, types.GenericAlias):  # tuple[int, ...]
         if (
             isinstance(value, list | tuple)

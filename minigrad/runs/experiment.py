@@ -47,8 +47,8 @@ class Experiment(Generic[C]):
 
         Nothing is changed by it, not even the random numbers that follow.
         """
-        for loader in (self.train, self.test):
-            check_loader(loader)
+        check_loader(self.train, self.trainer.group.size)
+        check_loader(self.test)
         model, image = self.trainer.model, self.seen(self.split.train[0][0])
         state, training = random.get_rng_state(), model.training
         try:

@@ -17,6 +17,8 @@ except ImportError:  # Windows: runs are not held there
     fcntl = None
 
 __all__ = [
+    "BEST",
+    "best_of",
     "check_output",
     "claimed",
     "free_name",
@@ -25,6 +27,7 @@ __all__ = [
     "run_name",
 ]
 
+BEST = "best.safetensors"  # the state after the best epoch, of a run that keeps it
 LONGEST = 200  # bytes of a name: systems take 255, and a number may follow
 
 
@@ -121,4 +124,10 @@ def latest(files: Iterable[str]) -> Path:
             "there is no trained model below runs/; train one with 'minigrad train', "
             "or name one with --checkpoint"
         )
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
+    return best_of(max(found, key=lambda path: path.stat().st_mtime_ns))
+
+
+def best_of(checkpoint: Path) -> Path:
+    """Return the state after the best epoch of the run of a checkpoint, if the run has kept it."""
+    best = checkpoint.with_name(BEST)
+    return best if best.is_file() else checkpoint

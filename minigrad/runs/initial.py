@@ -7,12 +7,13 @@ from typing import Any
 
 from minigrad import io
 from minigrad.errors import DataError
+from minigrad.models.weights.describe import describe
 from minigrad.models.weights.detect import recognise
 from minigrad.nn import Module
 from minigrad.nn.state import LoadReport
 from minigrad.runs.config import read_toml
 
-__all__ = ["initial_sizes", "load_initial"]
+__all__ = ["initial_sizes", "initial_view", "load_initial"]
 
 # What a run's folder may hold, the best first: weights, then the state of a run under way.
 FILES = (
@@ -21,6 +22,7 @@ FILES = (
     "pretraining.safetensors",
     "checkpoint.safetensors",
 )
+VIEW = ("channels", "mono", "whole", "image_size")
 SIZES = ("model", "depths", "dims", "patch_size", "kernel_size")
 NEW = ("norm.", "head.")  # may differ: the final norm and the head
 
@@ -67,6 +69,28 @@ def initial_sizes(path: str | Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     return {name: value for name, value in read_toml(file).items() if name in SIZES}
+
+
+def initial_view(path: str | Path) -> dict[str, Any]:
+    """Return the options of a training on pictures that goes on from weights: sizes, and the view.
+
+    A run of ours says how its pictures were read; a file, how many channels its first layer has.
+    """
+    place = Path(path)
+    if (place / "config.toml").is_file():
+        saved = read_toml(place / "config.toml")
+        return {name: value for name, value in saved.items() if name in (*SIZES, *VIEW)}
+    if place.is_dir():
+        return {}
+    found = describe(_weights(place))
+    if found.get("spatial_dims") != 2 or "depths" not in found:
+        raise DataError(
+            f"{path}: these are not the weights of a ConvNeXt for pictures; build the model that "
+            "they are of in Python, with models.load_pretrained"
+        )
+    sizes = {name: found[name] for name in SIZES if name in found}
+    model = "convnextv2" if found["grn"] else "convnext"
+    return {"model": model, **sizes, "channels": found["in_channels"]}
 
 
 def _file(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import io, optim, random
+from minigrad import io, random
 from minigrad.data import ImageSpec, Split
 from minigrad.errors import OptionError
 from minigrad.models import from_fcmae
@@ -19,27 +19,28 @@ from minigrad.models.convnext import ConvNeXt
 from minigrad.models.fcmae import FCMAE, patch_grid, random_mask
 from minigrad.modes import no_grad
 from minigrad.nn import Module
-from minigrad.runs.config import Config, option
+from minigrad.runs.config import FOLDER_SIDE, PictureConfig, option
 from minigrad.runs.experiment import Experiment
+from minigrad.runs.findings import Findings
 from minigrad.runs.parts import (
     EVAL_BATCH,
     build_model,
     count,
     eval_transform,
-    optimizer_and_schedule,
+    picture_options,
     train_transform,
 )
+from minigrad.runs.recipes import PRETRAINING, Recipe
 from minigrad.runs.task import Task, Trained
 from minigrad.tensor import Tensor
 from minigrad.train import Callback, Trainer
-from minigrad.train.progress import describe
 from minigrad.viz import reconstructions_svg
 
 __all__ = ["PretrainConfig", "Pretraining", "reconstructions"]
 
 
 @dataclass(frozen=True)
-class PretrainConfig(Config):
+class PretrainConfig(PictureConfig):
     """All that decides a pre-training; immutable.
 
     Examples
@@ -66,6 +67,11 @@ class PretrainConfig(Config):
         "threads": 0,
     }
 
+    official: ClassVar[Mapping[str, Recipe]] = PRETRAINING
+
+    betas: tuple[float, ...] = option(
+        (0.9, 0.95), "decays of the running means, where the optimizer has such"
+    )
     mask_ratio: float = option(0.6, "share of the patches that are removed")
     decoder_depth: int = option(1, "blocks of the decoder")
     decoder_dim: int = option(64, "channels of the decoder")
@@ -96,6 +102,9 @@ class Pretraining(Task[PretrainConfig]):
     }
     suffix = "-pretrained"
 
+    def data_options(self, config: PretrainConfig) -> dict[str, Any]:
+        return picture_options(config)
+
     def build(self, config: PretrainConfig, images: ImageSpec) -> FCMAE:
         """Build the masked autoencoder; refuse images that cannot be cut into patches."""
         encoder = build_model(config, images)
@@ -109,7 +118,7 @@ class Pretraining(Task[PretrainConfig]):
             config.norm_pix_loss,
             config.grn_statistic,
         )
-        side = config.image_size or images.size or 224
+        side = config.image_size or images.size or FOLDER_SIDE
         grid = patch_grid((side,) * model.spatial_dims, model.patch_size)
         random_mask(1, int(np.prod(grid)), config.mask_ratio, generator=random.Generator(0))
         return model
@@ -122,13 +131,6 @@ class Pretraining(Task[PretrainConfig]):
 
     def trainer(self, config: PretrainConfig, model: Module, **options: Any) -> Trainer:
         return Trainer(model, loss=_own_loss, metrics={}, **options)
-
-    def optimizer(
-        self, config: PretrainConfig, model: Module, batches: int
-    ) -> tuple[optim.Optimizer, optim.LRScheduler | None]:
-        adam = config.optimizer.lower() in ("adam", "adamw")
-        betas = {"betas": (0.9, 0.95)} if adam else {}  # as the official recipe
-        return optimizer_and_schedule(config, model, batches, **betas)
 
     def announce(self, experiment: Experiment[PretrainConfig]) -> str:
         config = experiment.config
@@ -148,17 +150,19 @@ class Pretraining(Task[PretrainConfig]):
         words = ["minigrad", "train", "--data", experiment.config.data, "--init-from", str(folder)]
         print(f"fine-tune it with: {shlex.join(words)}")
 
-    def evaluate(self, trained: Trained[PretrainConfig], split: Split) -> None:
-        """Print the loss over the masked part of the held-out images."""
+    def asked(self, trained: Trained[PretrainConfig], split: Split) -> str:
         config = trained.config
-        print(
+        return (
             f"{trained.path}: masked autoencoder around {config.model} on {len(split.test):,} "
-            f"held-out images of {config.data}, their masks drawn with seed {config.seed}",
-            flush=True,
+            f"held-out images of {config.data}, their masks drawn with seed {config.seed}"
         )
+
+    def evaluate(self, trained: Trained[PretrainConfig], split: Split) -> Findings:
+        """Return the loss over the masked part of the held-out images."""
+        config = trained.config
         random.manual_seed(config.seed)
         trainer = self.trainer(config, trained.model, precision=config.precision)
-        print(describe(trainer.evaluate(trained.held_out(split))))
+        return Findings(trainer.evaluate(trained.held_out(split)))
 
     def read(self, trained: Trained[PretrainConfig], path: Path) -> NDArray[Any]:
         raise OptionError(
@@ -175,6 +179,8 @@ class Pretraining(Task[PretrainConfig]):
 
 class Pictures(Callback):
     """Draw ``reconstructions.svg`` again after every epoch."""
+
+    rank_0_only = True
 
     def __init__(self, folder: Path, experiment: Experiment[PretrainConfig]) -> None:
         self.folder, self.experiment = folder, experiment

@@ -4,31 +4,51 @@ from __future__ import annotations
 
 import os
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from minigrad import io
-from minigrad.backend import quiet
+from minigrad.backend import Device, quiet
+from minigrad.data.catalog import sources
+from minigrad.distributed import Group, init
+from minigrad.distributed.launch import one_voice
 from minigrad.errors import MinigradError, OptionError
 from minigrad.runs.catalog import tasks
-from minigrad.runs.config import C, plain, read_toml
+from minigrad.runs.config import C, Config, plain, read_notes, read_toml
 from minigrad.runs.experiment import Experiment
-from minigrad.runs.folders import check_output, claimed, held, run_name
+from minigrad.runs.folders import BEST, check_output, claimed, held, run_name
 from minigrad.runs.initial import initial_sizes
+from minigrad.runs.machine import gpu, machine
+from minigrad.runs.pace import seconds_of_epoch, within
+from minigrad.runs.suggestion import Suggestion
 from minigrad.runs.task import Task
-from minigrad.train import Callback, Checkpoint, Log, Progress, Trainer, load_checkpoint
+from minigrad.train import (
+    BestCheckpoint,
+    Callback,
+    Checkpoint,
+    Log,
+    Progress,
+    Trainer,
+    load_checkpoint,
+)
+from minigrad.train.loggers import LOGGERS
+from minigrad.train.progress import duration
 from minigrad.train.threads import blas_threads
 from minigrad.viz import curves_svg
 
-__all__ = ["run"]
+__all__ = ["configured", "run"]
 
 FILES = {  # of every kind of run
     "log.csv": "losses and scores by epoch (log.jsonl has them too)",
     "curves.svg": "the same as a picture",
 }
-HARMLESS = {"workers", "checkpoint_every", "download"}  # may change on resume
+WIDTH = 100  # of what is printed in paragraphs
+HARMLESS = {  # may change on resume
+    "workers", "processes", "shard_optimizer", "checkpoint_every", "log_to", "download", "epochs",
+}  # fmt: skip
 
 
 def run(
@@ -41,6 +61,8 @@ def run(
 ) -> Path:
     """Train, or resume training; print how it goes and what came out.
 
+    Where several ranks do it together, rank 0 speaks and writes for all.
+
     Parameters
     ----------
     task : Task
@@ -52,7 +74,8 @@ def run(
     name : str, optional
         Name of the run; by default that of the data set.
     resume : bool, default False
-        Resume that run from its last checkpoint; what is wanted may not differ from it.
+        Resume that run from its last checkpoint; what is wanted may not differ from it, but for
+        `epochs`: the learning rate then goes on as in a training of so many from the start.
 
     Returns
     -------
@@ -75,37 +98,86 @@ def run(
     ['checkpoint.safetensors', 'model.safetensors']
     """
     data = os.path.basename(os.path.abspath(task.config.data_of(wanted)))
-    output, name = Path(output), run_name(name, data + task.suffix)
+    output, name, group = Path(output), run_name(name, data + task.suffix), init()
     check_output(output)
     with ExitStack() as stack:
+        stack.enter_context(one_voice(group))
         if resume:
-            folder = stack.enter_context(held(output / name))
-            config, state = _saved(task, folder, wanted)
+            folder = output / name
+            if group.rank == 0:
+                stack.enter_context(held(folder))
+            config, state, notes = _saved(task, folder, wanted)
         else:
-            start, state = wanted.get("init_from"), None
-            sizes = initial_sizes(str(start)) if start else {}
-            config = task.config.from_values(sizes, wanted)
+            config, suggested = configured(task, wanted)
+            state, notes = None, _notes(config, suggested)
         experiment = task.prepare(config, initialise=state is None)
         if state is not None:
-            experiment.trainer.load_state_dict(state)
+            trainer = experiment.trainer
+            trainer.load_state_dict(state)
+            if trainer.schedule and state["about"]["config"]["epochs"] != config.epochs:
+                trainer.schedule.refresh()
+                print(
+                    f"{config.epochs} epochs now: the learning rate goes on with "
+                    f"{trainer.optimizer.param_groups[0]['lr']:.3g}, as if so planned at first"
+                )
         experiment.rehearse()
+        if state is None and (config.minutes or config.data not in sources):
+            config, planned = _planned(experiment), config
+            if config != planned:
+                experiment = task.prepare(config)
         if not resume:
-            folder = stack.enter_context(claimed(output, name))
-        _train(task, experiment, folder)
+            folder = stack.enter_context(claimed(output, name)) if group.rank == 0 else output
+            folder = group.all_gather(folder)[0]
+        _train(task, experiment, folder, notes)
     return folder
+
+
+def _planned(experiment: Experiment[C]) -> C:
+    """Return the config with the epochs that there is time for; say how long they take."""
+    seconds = seconds_of_epoch(experiment)
+    config = within(experiment.config, seconds)
+    asked = f" of the {experiment.config.epochs}" if config != experiment.config else ""
+    print(
+        f"{config.epochs}{asked} epochs, about {duration(config.epochs * seconds)} on this machine",
+        flush=True,
+    )
+    return config
+
+
+def configured(task: Task[C], wanted: Mapping[str, Any]) -> tuple[C, Suggestion | None]:
+    """Return the config of a new run, and what the data suggest, which is printed.
+
+    It has the sizes of the weights to start from, and what is suggested.
+    """
+    start = wanted.get("init_from")
+    sizes = initial_sizes(str(start)) if start else {}
+    config = task.config.from_values(sizes, wanted)
+    suggested = task.suggest(wanted)
+    if suggested is None:
+        return config, None
+    print(suggested, flush=True)
+    return task.config.from_values(sizes, suggested.options, wanted), suggested
+
+
+def _notes(config: Config, suggested: Suggestion | None) -> str:
+    """Return what a run's file of options says beside them: why, and where it was begun."""
+    lines = [] if suggested is None else [f"{suggested}", ""]
+    about = [*machine(), *([("GPU", gpu())] if Device(config.device).type == "cuda" else [])]
+    return "\n".join([*lines, *(f"{name}: {value}" for name, value in about)])
 
 
 def _saved(
     task: Task[C], folder: Path, wanted: Mapping[str, Any]
-) -> tuple[C, dict[str, Any] | None]:
-    """Return config and last checkpoint of a run, if nothing else is asked of it."""
+) -> tuple[C, dict[str, Any] | None, str]:
+    """Return config, last checkpoint and notes of a run, if nothing else is asked of it."""
     for other in tasks.values():
         if other.checkpoint != task.checkpoint and (folder / other.checkpoint).is_file():
             raise OptionError(
                 f"{folder} is a run of 'minigrad {other.name}'; resume it with that command"
             )
     if not (folder / "config.toml").is_file():  # killed before anything was written
-        return task.config.from_values(wanted), None
+        config = task.config.from_values(wanted)
+        return config, None, _notes(config, None)
     saved = read_toml(folder / "config.toml")
     config = task.config.from_values(saved, wanted)
     before = task.config.from_values(saved).to_dict()
@@ -117,26 +189,50 @@ def _saved(
                 "leave the option out to resume it, or give a new --name"
             )
     path = folder / task.checkpoint
-    return config, load_checkpoint(path) if path.is_file() else None
+    state = load_checkpoint(path) if path.is_file() else None
+    return config, state, read_notes(folder / "config.toml")
 
 
-def _train(task: Task[C], experiment: Experiment[C], folder: Path) -> None:
+def _train(task: Task[C], experiment: Experiment[C], folder: Path, notes: str) -> None:
     """Train to the end, in a folder that this process holds."""
     trainer, config = experiment.trainer, experiment.config
-    io.remove_leftovers(folder)
+    group = trainer.group
     kept = Checkpoint(folder / task.checkpoint, config.checkpoint_every, experiment.about)
     trainer.callbacks += [Progress(), kept, Log(folder), Curves(folder)]
+    if config.log_to:
+        trainer.callbacks.append(LOGGERS[config.log_to](folder, config.to_dict()))
     trainer.callbacks += task.callbacks(experiment, folder)
-    io.write_text(folder / "config.toml", config.to_toml())
+    best = None
+    if config.keep_best or config.patience:
+        best = BestCheckpoint(folder / BEST, config.monitor, experiment.about)
+        trainer.callbacks.append(best)
+    if group.rank == 0:
+        io.remove_leftovers(folder)
+        io.write_text(folder / "config.toml", config.to_toml(notes))
     with _stoppable(task, trainer, kept):
         went = f", from epoch {trainer.epoch + 1}, batch {trainer.batch}" * bool(trainer.step)
         if trainer.epoch >= config.epochs:
             went = ", done already"
+        if recipe := config.to_dict().get("recipe"):
+            text = f"recipe {recipe}: {config.official[recipe].text(config.to_dict())}"
+            print(textwrap.fill(text, WIDTH, subsequent_indent="  "))
         print(task.announce(experiment) + went, flush=True)
         quiet(experiment.fit)  # the trainer refuses a loss that is not a number
-        with blas_threads(config.threads):
-            task.finish(experiment, folder)
-        left = {task.checkpoint: "the whole state of the run", **task.files, **FILES}
+        if trainer.stopping:
+            print(f"stopped: {config.monitor} was not better for {config.patience} epochs")
+        if group.rank == 0:
+            trainer.group = Group()  # what comes now is done alone
+            if best is not None:
+                epoch = best.restore(trainer)
+                print(f"by {config.monitor}, epoch {epoch} of {trainer.epoch} was the best")
+            with blas_threads(config.threads):
+                task.finish(experiment, folder)
+        group.all_gather(None)
+        left = {
+            task.checkpoint: "the whole state of the run",
+            BEST: "the same after its best epoch",
+        }
+        left |= {**task.files, **FILES}
         for file, what in left.items():
             if (folder / file).is_file():
                 print(f"  {folder / file}  {what}")
@@ -167,6 +263,8 @@ def _stoppable(task: Task[Any], trainer: Trainer, kept: Checkpoint) -> Iterator[
 
 class Curves(Callback):
     """Draw ``curves.svg`` again after every epoch."""
+
+    rank_0_only = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

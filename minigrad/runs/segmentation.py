@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import io, models
-from minigrad.data import ImageSpec, Split, load_split, read_image, read_nifti
+from minigrad.data import ImageSpec, Split, Volume, load_split, read_image, read_volume
 from minigrad.data import transforms as T
 from minigrad.data.catalog import list_datasets
 from minigrad.data.npy import read_npy
+from minigrad.data.volume import Grid
 from minigrad.errors import DataError, OptionError, unknown
 from minigrad.models.registry import encoders_of
 from minigrad.modes import no_grad
@@ -22,11 +23,12 @@ from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.runs.config import Config, option
 from minigrad.runs.experiment import Experiment
+from minigrad.runs.findings import Findings
 from minigrad.runs.initial import load_initial
 from minigrad.runs.parts import OWN_SIZE, count
 from minigrad.runs.task import Task, Trained
 from minigrad.tensor import Tensor
-from minigrad.train import ConfusionMatrix, SegmentationTrainer
+from minigrad.train import Calibration, ConfusionMatrix, SegmentationTrainer
 from minigrad.viz.masks import masks_svg
 
 __all__ = ["SegmentConfig", "Segmentation"]
@@ -57,6 +59,7 @@ class SegmentConfig(Config):
     """
 
     masks: ClassVar[bool] = True
+    monitors: ClassVar[tuple[str, ...]] = ("val_iou", "val_dice", "val_loss")
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fashion-scenes": {
             "model": "convnext",  # GRN would see all garments of a scene at once
@@ -95,6 +98,7 @@ class SegmentConfig(Config):
     batch_size: int = option(32, "samples per step")
     lr: float = option(4e-3, "largest learning rate")
     warmup_epochs: float = option(0.3, "epochs in which the learning rate rises from 0")
+    monitor: str = option("val_iou", "what the best epoch is judged by; or val_dice, val_loss")
     ema: float = option(0.0, "decay of an average of the weights, which is then evaluated; 0: off")
 
     def check(self) -> None:
@@ -203,61 +207,102 @@ class Segmentation(Task[SegmentConfig]):
         assert isinstance(trainer, SegmentationTrainer)
         io.save(trainer.eval_model.state_dict(), folder / "model.safetensors")
         matrix = trainer.confusion(experiment.test)
-        _print_scores(matrix, classes)
+        print(*_scores(matrix, classes), sep="\n")
         mean = (matrix.mean_iou(), matrix.mean_dice())
         rows = [*zip(classes, matrix.iou(), matrix.dice(), strict=True), ("mean", *mean)]
         lines = ["class,iou,dice", *(f"{name},{iou:.6f},{dice:.6f}" for name, iou, dice in rows)]
         io.write_text(folder / "scores.csv", "\n".join(lines) + "\n")
         _draw(experiment, folder, f"{folder.name}: mean IoU {mean[0]:.3f}, mean Dice {mean[1]:.3f}")
 
-    def evaluate(self, trained: Trained[SegmentConfig], split: Split) -> None:
-        """Print the loss, and IoU and Dice of every class."""
+    def asked(self, trained: Trained[SegmentConfig], split: Split) -> str:
+        config = trained.config
+        return f"{trained.path}: {config.network} over {config.model} on {split.test!r}"
+
+    def evaluate(self, trained: Trained[SegmentConfig], split: Split) -> Findings:
+        """Return the loss, and IoU and Dice of every class."""
         config, classes = trained.config, trained.images.classes
         if split.spec.classes != classes:
             raise DataError(
                 f"{config.data} has the classes {', '.join(split.spec.classes)}, but the model was "
                 f"trained for {', '.join(classes)}"
             )
-        print(f"{trained.path}: {config.network} over {config.model} on {split.test!r}", flush=True)
         trainer = self.trainer(config, trained.model, precision=config.precision)
-        means, matrix = trainer.measured(trained.held_out(split))
-        print(f"loss {means['loss']:.4f} ({config.loss})")
-        _print_scores(matrix, classes)
+        calibration = Calibration()
+        means, matrix = trainer.measured(trained.held_out(split), calibration)
+        lines = [f"loss {means['loss']:.4f} ({config.loss})", *_scores(matrix, classes)]
+        return Findings({}, lines, matrix.report(classes), matrix, calibration)
 
     def read(self, trained: Trained[SegmentConfig], path: Path) -> NDArray[Any]:
         images = trained.images
-        if images.spatial_dims == 2:
-            image = read_image(path, images.channels)
-        else:
-            image = _volume(path)
-        return T.Normalize(images.mean, images.std)(image, np.random.default_rng(0))
+        if images.spatial_dims == 3:
+            return _bright(trained, path, _grid(trained, path).there())
+        return _normalized(trained, read_image(path, images.channels))
 
     def shares(
-        self, trained: Trained[SegmentConfig], image: NDArray[Any]
+        self, trained: Trained[SegmentConfig], images: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the share of the positions that every class takes, and the classes themselves."""
-        with no_grad():
-            scores = trained.model(Tensor(image[None]).to(trained.device))
-        mask = scores.cpu().numpy()[0].argmax(0)
-        return np.bincount(mask.ravel(), minlength=len(scores[0])) / mask.size, mask
+        masks = _chances(trained, images).argmax(1)
+        return np.stack([_taken(mask, trained) for mask in masks]), masks
+
+    def ask(
+        self, trained: Trained[SegmentConfig], path: Path
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64] | Volume | None]:
+        """Return shares and mask, that of a volume in the file's own voxels.
+
+        A model that works on others, or on other axes, gives probabilities, and these are
+        interpolated: the mask has the class that is then most probable.
+        """
+        if trained.images.spatial_dims != 3:
+            return super().ask(trained, path)
+        grid = _grid(trained, path)
+        mask = grid.back(_chances(trained, _bright(trained, path, grid.there())[None])[0])
+        return _taken(mask, trained), replace(grid.volume, array=mask)
 
 
-def _print_scores(matrix: ConfusionMatrix, classes: tuple[str, ...]) -> None:
+def _normalized(trained: Trained[SegmentConfig], image: NDArray[Any]) -> NDArray[Any]:
+    images = trained.images
+    return T.Normalize(images.mean, images.std)(image, np.random.default_rng(0))
+
+
+def _chances(trained: Trained[SegmentConfig], images: NDArray[Any]) -> NDArray[Any]:
+    """Return the probability of every class at every position, (N, K, *spatial)."""
+    with no_grad():
+        scores = trained.model(Tensor(images).to(trained.device))
+        return np.asarray(F.softmax(scores.float(), 1).cpu().numpy())
+
+
+def _taken(mask: NDArray[np.int64], trained: Trained[SegmentConfig]) -> NDArray[np.float64]:
+    """Return the share of the positions that every class takes."""
+    return np.bincount(mask.ravel(), minlength=len(trained.images.classes)) / mask.size
+
+
+def _scores(matrix: ConfusionMatrix, classes: tuple[str, ...]) -> Iterator[str]:
     width = max(map(len, classes))
-    for name, iou, dice in zip(classes, matrix.iou(), matrix.dice(), strict=True):
-        print(f"  {name:{width}}  IoU {iou:.4f}  Dice {dice:.4f}")
-    print(f"  {'mean':{width}}  IoU {matrix.mean_iou():.4f}  Dice {matrix.mean_dice():.4f}")
+    mean = ("mean", matrix.mean_iou(), matrix.mean_dice())
+    for name, iou, dice in (*zip(classes, matrix.iou(), matrix.dice(), strict=True), mean):
+        yield f"  {name:{width}}  IoU {iou:.4f}  Dice {dice:.4f}"
 
 
-def _volume(path: Path) -> NDArray[np.float32]:
-    """Read a volume (1, D, H, W), its brightest voxel 1: NIfTI, or an array of such a shape."""
-    read = read_npy if path.suffix.lower() == ".npy" else read_nifti
-    volume = np.asarray(read(path), np.float32)
-    if volume.ndim == 4 and len(volume) == 1:
-        volume = volume[0]
-    if volume.ndim != 3 or not volume.size:
-        raise DataError(f"{path}: expected a volume (D, H, W), found {volume.shape}")
-    return volume[None] / (volume.max() or np.float32(1))
+def _grid(trained: Trained[SegmentConfig], path: Path) -> Grid:
+    """Read a volume: NIfTI or what nibabel reads, or an array, which lies nowhere."""
+    if path.suffix.lower() != ".npy":
+        return Grid(path, read_volume(path), trained.images.spacing)
+    array = read_npy(path)
+    array = array[0] if array.ndim == 4 and len(array) == 1 else array
+    return Grid(path, Volume(array, np.eye(4), (1.0,) * array.ndim))
+
+
+def _bright(
+    trained: Trained[SegmentConfig], path: Path, array: NDArray[np.float32]
+) -> NDArray[Any]:
+    """Return the numbers as the model gets them (1, D, H, W): the brightest voxel was 1."""
+    if not np.isfinite(array).all():
+        raise DataError(
+            f"{path}: holds NaN or infinities, which would spread to every voxel; save it with "
+            "numbers in their places (numpy.nan_to_num)"
+        )
+    return _normalized(trained, array[None] / (array.max() or np.float32(1)))
 
 
 def _draw(experiment: Experiment[SegmentConfig], folder: Path, title: str) -> None:

@@ -8,8 +8,8 @@ it, and `val`, `predict` and `explain` ask the same object what a trained model 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic
 
@@ -17,13 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import optim, random
-from minigrad.data import DataLoader, ImageSpec, Split, load_split
+from minigrad.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    ImageSpec,
+    Sampler,
+    Split,
+    Volume,
+    load_split,
+)
 from minigrad.errors import OptionError
 from minigrad.nn import Module
 from minigrad.runs.config import C
 from minigrad.runs.experiment import Experiment
+from minigrad.runs.findings import Findings
 from minigrad.runs.parts import check_machine, optimizer_and_schedule
-from minigrad.train import Callback, Trainer
+from minigrad.runs.suggestion import Suggestion
+from minigrad.train import Callback, EarlyStopping, Freeze, Trainer
+from minigrad.viz import SVG
 
 __all__ = ["Task", "Trained"]
 
@@ -64,7 +76,21 @@ class Task(ABC, Generic[C]):
 
     def data(self, config: C) -> Split:
         """Return training and held-out part."""
-        return load_split(config.data, config.download, seed=config.seed)
+        options = self.data_options(config)
+        return load_split(config.data, config.download, seed=config.seed, **options)
+
+    def everything(self, config: C) -> Split:
+        """Return the data with all of them held out: what a training has never seen."""
+        split = self.data(config)
+        return replace(split, test=ConcatDataset([split.train, split.test]))
+
+    def data_options(self, config: C) -> dict[str, Any]:
+        """Return how `load_split` reads pictures that are no named data set."""
+        return {}
+
+    def suggest(self, wanted: Mapping[str, Any]) -> Suggestion | None:
+        """Look at the data; say what to do with them that nobody has decided, if there is any."""
+        return None
 
     @abstractmethod
     def build(self, config: C, images: ImageSpec) -> Module:
@@ -76,6 +102,10 @@ class Task(ABC, Generic[C]):
     @abstractmethod
     def train_options(self, config: C, images: ImageSpec) -> dict[str, Any]:
         """Return what happens to training samples: options of their `DataLoader`."""
+
+    def sampler(self, config: C, train: Dataset) -> Sampler | None:
+        """Return what chooses the training samples of an epoch; None takes all, shuffled."""
+        return None
 
     @abstractmethod
     def test_options(self, config: C, images: ImageSpec) -> dict[str, Any]:
@@ -90,6 +120,9 @@ class Task(ABC, Generic[C]):
     ) -> tuple[optim.Optimizer, optim.LRScheduler | None]:
         """Build the optimizer, and the learning rate's course over so many batches an epoch."""
         return optimizer_and_schedule(config, model, batches)
+
+    def adapt(self, experiment: Experiment[C]) -> None:
+        """Change what has been built by what the data are, before training begins."""
 
     def average(self, config: C) -> float:
         """Return the decay of an average of the weights; 0 for none."""
@@ -109,19 +142,39 @@ class Task(ABC, Generic[C]):
     def finish(self, experiment: Experiment[C], folder: Path) -> None:
         """Save and say what came out of a training that is done."""
 
+    def asked(self, trained: Trained[C], split: Split) -> str:
+        """Say which model is about to be evaluated on what; "" says nothing."""
+        return ""
+
     @abstractmethod
-    def evaluate(self, trained: Trained[C], split: Split) -> None:
-        """Print what the model makes of the held-out part."""
+    def evaluate(self, trained: Trained[C], split: Split) -> Findings:
+        """Return what the model makes of the held-out part."""
+
+    def mistakes(
+        self, trained: Trained[C], split: Split, found: Findings
+    ) -> Iterator[tuple[str, SVG]]:
+        """Yield pictures, each with a heading, of what the model gets wrong."""
+        yield from ()
 
     def read(self, trained: Trained[C], path: Path) -> NDArray[Any]:
         """Return a file (C, *spatial) as the model gets it; refuse it if none can be had."""
         raise OptionError(f"{trained.path} is of 'minigrad {self.name}', which knows no classes")
 
     def shares(
-        self, trained: Trained[C], image: NDArray[Any]
+        self, trained: Trained[C], images: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """Return how much of what was read is of each class; and the classes of all positions."""
+        """Return how much of each of some files (N, C, *spatial) is of each class (N, K).
+
+        And the class of all positions (N, *spatial), where the model knows that.
+        """
         raise NotImplementedError
+
+    def ask(
+        self, trained: Trained[C], path: Path
+    ) -> tuple[NDArray[Any], NDArray[np.int64] | Volume | None]:
+        """Return what the model makes of a file; the mask of a volume lies in space as it does."""
+        shares, masks = self.shares(trained, self.read(trained, path)[None])
+        return shares[0], None if masks is None else masks[0]
 
     def trunk(self, trained: Trained[C]) -> Module:
         """Return the part of the model that sees whole images, for its receptive field."""
@@ -140,19 +193,31 @@ class Task(ABC, Generic[C]):
         if initialise:
             self.start(config, model)
         model.to(config.device)
+        sampler = self.sampler(config, split.train)
         train = DataLoader(
             split.train,
             config.batch_size,
-            shuffle=True,
+            shuffle=sampler is None,
+            sampler=sampler,
             num_workers=config.workers,
+            processes=config.processes,
             drop_last=len(split.train) > config.batch_size,
             seed=config.seed,
             **self.train_options(config, split.spec),
         )
         test = DataLoader(
-            split.test, num_workers=config.workers, **self.test_options(config, split.spec)
+            split.test,
+            num_workers=config.workers,
+            processes=config.processes,
+            **self.test_options(config, split.spec),
         )
         optimizer, schedule = self.optimizer(config, model, len(train))
+        callbacks = [*callbacks]
+        if config.freeze:  # after the optimizer was made: it holds what is trained later, too
+            parts = [part.strip() for part in config.freeze.split(",")]
+            callbacks.append(Freeze(model, parts, config.unfreeze_every))
+        if config.patience:
+            callbacks.append(EarlyStopping(config.monitor, config.patience))
         decay = self.average(config)
         trainer = self.trainer(
             config,
@@ -161,8 +226,13 @@ class Task(ABC, Generic[C]):
             schedule=schedule,
             ema=optim.ModelEma(model, decay) if decay else None,
             clip_grad=config.clip_grad or None,
+            clip_value=config.clip_value or None,
+            accumulate=config.accumulate,
             callbacks=callbacks,
             precision=config.precision,
             cuda_graph=config.cuda_graph,
+            shard_optimizer=config.shard_optimizer,
         )
-        return Experiment(self.name, config, split, trainer, train, test)
+        experiment = Experiment(self.name, config, split, trainer, train, test)
+        self.adapt(experiment)
+        return experiment

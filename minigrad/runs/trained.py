@@ -10,7 +10,7 @@ from minigrad.backend import Device
 from minigrad.data import ImageSpec
 from minigrad.errors import DataError, OptionError
 from minigrad.runs.catalog import task_of, tasks
-from minigrad.runs.folders import latest
+from minigrad.runs.folders import best_of, latest
 from minigrad.runs.task import Trained
 from minigrad.train import load_checkpoint
 
@@ -23,7 +23,8 @@ def find_trained(checkpoint: str | None, classes: bool = True) -> Path:
     Parameters
     ----------
     checkpoint : str, optional
-        A checkpoint or the folder of a run; by default the latest one is taken.
+        A checkpoint or the folder of a run; by default the latest run is taken. Of a run that keeps
+        its best epoch, that one is taken.
     classes : bool, default True
         Whether the latest one must know classes; a pre-training does not.
 
@@ -39,7 +40,7 @@ def find_trained(checkpoint: str | None, classes: bool = True) -> Path:
         return path
     for task in tasks.values():
         if (path / task.checkpoint).is_file():
-            return path / task.checkpoint
+            return best_of(path / task.checkpoint)
     if (path / "config.toml").is_file():
         raise DataError(f"{path}: this run has saved no checkpoint yet; it does after an epoch")
     names = ", ".join(task.checkpoint for task in tasks.values())

@@ -68,11 +68,14 @@ class Axes:
         if y:
             self.canvas.text(left, top - 10, y, text_anchor="start")
 
-    def line(self, points: Iterable[Sequence[float]], colour: str, width: float = 2) -> None:
-        """Draw a line through the points."""
+    def line(
+        self, points: Iterable[Sequence[float]], colour: str, width: float = 2,
+        dash: str | None = None,
+    ) -> None:  # fmt: skip
+        """Draw a line through the points; `dash` has the lengths of its strokes and gaps."""
         at = " ".join("{:.1f},{:.1f}".format(*self.place(*point)) for point in points)
-        self.canvas.add("polyline", points=at, fill="none", stroke=colour,
-                        stroke_width=width)  # fmt: skip
+        self.canvas.add("polyline", points=at, fill="none", stroke=colour, stroke_width=width,
+                        stroke_dasharray=dash)  # fmt: skip
 
     def dot(
         self, x: float, y: float, colour: str, radius: float = 4, fill: str | None = None

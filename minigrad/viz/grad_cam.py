@@ -16,7 +16,7 @@ from minigrad.nn.utils import evaluating
 from minigrad.ops.elementwise import where
 from minigrad.tensor import Tensor
 
-__all__ = ["ClassSums", "find_layer", "grad_cam"]
+__all__ = ["ClassSums", "find_layer", "find_stages", "grad_cam", "maps_and_gradients"]
 
 
 def grad_cam(
@@ -71,40 +71,64 @@ def grad_cam(
     (2, 7, 7)
     """
     name = find_layer(model, layer)
-    maps: list[Tensor] = []
+    ((values, gradient),) = maps_and_gradients("grad_cam", model, images, target, [name])
+    weights = gradient.mean(tuple(range(2, gradient.ndim)), keepdims=True)
+    return np.asarray(np.maximum((weights * values).sum(1), 0), np.float32)
 
-    def cut(module: Module, args: Any, output: Any) -> Tensor:
-        """Let the graph begin here: what came before needs no gradient."""
+
+def maps_and_gradients(
+    what: str,
+    model: Module,
+    images: Tensor,
+    target: int | Sequence[int] | None,
+    names: Sequence[str],
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return the output of each layer, and the gradient of the scores of the classes by it."""
+    maps: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Any) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim < 3:
             shape = getattr(output, "shape", type(output).__name__)
             raise ShapeError(
-                f"grad_cam: the layer {name!r} must give a map (N, C, *spatial), got {shape}; "
+                f"{what}: the layer {name!r} must give a map (N, C, *spatial), got {shape}; "
                 "name a stage or a convolution"
             )
-        maps.append(output.detach().requires_grad_())
-        return maps[-1]
+        # What came before the first needs no gradient.
+        cut = not maps or not output.requires_grad
+        maps[name] = output.detach().requires_grad_() if cut else output
+        return maps[name]
 
-    handle = model.get_submodule(name).register_forward_hook(cut)
+    handles = [
+        model.get_submodule(name).register_forward_hook(
+            lambda module, args, output, name=name: keep(name, output)
+        )
+        for name in dict.fromkeys(names)
+    ]
     try:
         with evaluating(model), enable_grad():
             scores = model(images.detach())
-            chosen = _choose(scores, target)
-            if not maps:
-                raise GraphError(f"grad_cam: the layer {name!r} has no part in the model's output")
+            chosen = _choose(what, scores, target)
+            for name in names:
+                if name not in maps:
+                    raise GraphError(
+                        f"{what}: the layer {name!r} has no part in the model's output"
+                    )
             total = scores[np.arange(len(chosen)), chosen].sum()
             try:
-                (gradient,) = grad(total, maps[-1])
+                gradients = grad(total, [maps[name] for name in names])
             except GraphError as error:
+                said = f"layer {names[0]!r}" if len(names) == 1 else f"layers {', '.join(names)}"
                 raise GraphError(
-                    f"grad_cam: the scores do not depend on the layer {name!r} ({error})"
+                    f"{what}: the scores do not depend on the {said} ({error})"
                 ) from None
     finally:
-        handle.remove()
-    assert gradient is not None  # grad raises where there is none
-    positions = tuple(range(2, gradient.ndim))
-    weights = gradient.mean(positions, keepdim=True)
-    cam = (weights * maps[-1].detach()).sum(1).relu()
-    return np.asarray(cam.cpu().numpy(), dtype=np.float32)
+        for handle in handles:
+            handle.remove()
+    pairs = []
+    for name, gradient in zip(names, gradients, strict=True):
+        assert gradient is not None  # grad raises where there is none
+        pairs.append((maps[name].detach().cpu().numpy(), gradient.cpu().numpy()))
+    return pairs
 
 
 class ClassSums(Module):
@@ -150,6 +174,11 @@ def find_layer(model: Module, layer: str | None) -> str:
     if layer is not None:
         model.get_submodule(layer)  # names the nearest one if there is none
         return layer
+    return find_stages(model)[-1]
+
+
+def find_stages(model: Module) -> list[str]:
+    """Return the names of a model's stages; refuse one that has none."""
     names = [name for name, _ in model.named_modules()]
     stages = [name for name in names if f".{name}".rpartition(".")[0].endswith(".stages")]
     if not stages:
@@ -157,14 +186,14 @@ def find_layer(model: Module, layer: str | None) -> str:
             f"{type(model).__name__} has no stages, so the layer must be named; its modules are "
             f"{', '.join(name for name, _ in model.named_children())}"
         )
-    return stages[-1]
+    return stages
 
 
-def _choose(scores: Any, target: int | Sequence[int] | None) -> NDArray[np.int64]:
+def _choose(what: str, scores: Any, target: int | Sequence[int] | None) -> NDArray[np.int64]:
     """Return the class of every image."""
     if not isinstance(scores, Tensor) or scores.ndim != 2:
         raise ShapeError(
-            f"grad_cam: the model must give scores (N, classes), got "
+            f"{what}: the model must give scores (N, classes), got "
             f"{getattr(scores, 'shape', type(scores).__name__)}"
         )
     samples, classes = scores.shape
@@ -172,8 +201,8 @@ def _choose(scores: Any, target: int | Sequence[int] | None) -> NDArray[np.int64
         return np.asarray(scores.detach().cpu().numpy().argmax(1))
     chosen = np.asarray(target, dtype=np.int64)
     if chosen.ndim > 1 or (chosen.ndim == 1 and len(chosen) != samples):
-        raise ShapeError(f"grad_cam: one class for each of {samples} images, got {target}")
+        raise ShapeError(f"{what}: one class for each of {samples} images, got {target}")
     chosen = np.broadcast_to(chosen, (samples,))
     if chosen.size and not 0 <= chosen.min() <= chosen.max() < classes:
-        raise RangeError(f"grad_cam: classes are numbered 0 to {classes - 1}, got {target}")
+        raise RangeError(f"{what}: classes are numbered 0 to {classes - 1}, got {target}")
     return chosen

@@ -18,8 +18,8 @@ RIGHT, WRONG = "#228833", "#cc3311"
 
 def predictions_svg(
     images: Any,
-    labels: Sequence[int] | NDArray[np.integer[Any]],
-    predictions: Sequence[int] | NDArray[np.integer[Any]],
+    labels: Sequence[Any] | NDArray[np.integer[Any]],
+    predictions: Sequence[Any] | NDArray[np.integer[Any]],
     classes: Sequence[str] | None = None,
     *,
     columns: int = 8,
@@ -33,8 +33,8 @@ def predictions_svg(
     images : array of shape (N, C, H, W) or (N, C, L)
         Pictures with C = 1 or 3, every one stretched to its own range of brightness; or signals, a
         curve for each of the C channels.
-    labels, predictions : sequences of int
-        True and predicted class numbers.
+    labels, predictions : sequences
+        True and predicted class numbers; or what is said of each, if there are no `classes`.
     classes : sequence of str, optional
         Class names; by default the numbers.
     columns : int, default 8

@@ -82,6 +82,7 @@ def test_without_a_command_the_help_is_printed(capsys: pytest.CaptureFixture[str
         ("graph -o no/graph.svg", "no/graph.svg: cannot be written, as there is no folder no"),
         ("explain --receptive-field -o no/x.png", "no/x.png: cannot be written"),
         ("predict a.png --csv no/x.csv", "no/x.csv: cannot be written"),
+        ("predict a.png --precision half", "unknown precision 'half'"),
         ("predict a.png --csv /", "/: a folder; name a file in it"),
         ("val", "there is no trained model below runs/"),
         ("val --checkpoint none", "none: cannot be read (No such file"),
@@ -126,7 +127,7 @@ def test_train_val_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     status, out, _ = run(capsys, "val")
     assert status == 0
     assert f"acc {accuracy} %" in out
-    assert out.count("\n") == 12
+    assert out.count("\n") == 16
 
     np.save("digit.npy", np.zeros((8, 8), np.float32))
     np.save("large.npy", np.zeros((30, 20), np.uint8))
@@ -134,6 +135,8 @@ def test_train_val_predict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert status == 0
     assert out.startswith("digit.npy: ")
     assert [line.count("%") for line in out.splitlines()] == [2, 2]
+    half = run(capsys, "predict", "digit.npy", "--precision", "float16")[1].split()
+    assert half[:2] == out.split()[:2]
 
     status, _, _ = run(capsys, "train", *TINY)
     assert (tmp_path / "runs" / "digits-2" / "model.safetensors").is_file()
@@ -204,6 +207,7 @@ def test_models_summary_graph_data_doctor(
         assert re.search(rf"^data: {name} +\S", run(capsys, "doctor")[1], re.M)
     out = run(capsys, "doctor")[1]
     assert f"kernels  {backend.kernels_in_use()}: " in re.sub("  +", "  ", out)
+    assert re.search(r"^bfloat16 +(amx|widening): ", out, re.M)
     for word in ("Python", "NumPy", "BLAS", "CPU cores", "GPU", "Pillow", "data: digits"):
         assert word in out
 

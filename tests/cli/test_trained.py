@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 
 from minigrad import io
 from minigrad.cli import main
-from minigrad.data import read_nifti
+from minigrad.data import Volume, read_nifti, read_volume
 from minigrad.runs import find_trained, load_trained
+from tests.data.test_dicom import write as write_series
 from tests.data.test_fashion import idx
 from tests.heads import write_head
 
@@ -90,13 +93,40 @@ def test_val_of_a_classification_counts_every_class(
 ) -> None:
     status, out, err = run(capsys, "val", "--checkpoint", str(runs / DIGITS))
     assert (status, err) == (0, "")
-    rows = re.findall(r"^  (\d) +([\d.]+) %  (\d+) of (\d+)$", out, re.M)
+    rows = re.findall(r"^  (\d) +([\d.]+)  ([\d.]+)  ([\d.]+) +(\d+)$", out, re.M)
     assert [row[0] for row in rows] == [str(i) for i in range(10)]
-    right, total = (sum(int(row[i]) for row in rows) for i in (2, 3))
-    assert total == 360
-    assert f"acc {100 * right / total:.2f} %" in out
-    for _, share, good, count in rows:
-        assert float(share) == round(100 * int(good) / int(count), 2)
+    counts = [int(row[-1]) for row in rows]
+    assert sum(counts) == 360
+    hits = [round(float(row[2]) * count) for row, count in zip(rows, counts, strict=True)]
+    assert f"acc {100 * sum(hits) / 360:.2f} %" in out
+    for (_, _, recall, _, count), hit in zip(rows, hits, strict=True):
+        assert float(recall) == round(hit / int(count), 4)
+
+
+def test_val_writes_what_it_found(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every kind of run what there is; the numbers in the files are those that are said."""
+    status, out, err = run(capsys, "val", "--checkpoint", str(runs / DIGITS), "--output", "a/b")
+    assert (status, err) == (0, "")
+    files = {"findings.json", "classes.csv", "classes.svg", "confusion.svg", "calibration.svg"}
+    assert {path.name for path in Path("a/b").iterdir()} == files
+    assert all(f"  a/b/{name}\n" in out for name in files)
+    found = json.loads(Path("a/b/findings.json").read_text())
+    assert f"acc {100 * found['scores']['accuracy']:.2f} %" in out
+    assert f"expected calibration error {found['calibration']['ece']:.4f}" in out
+    matrix = np.array(found["confusion"])
+    rows = list(csv.DictReader(Path("a/b/classes.csv").read_text().splitlines()))
+    assert [int(row["support"]) for row in rows] == matrix.sum(1).tolist()
+    recalls = np.diagonal(matrix) / matrix.sum(1)
+    np.testing.assert_allclose([float(row["recall"]) for row in rows], recalls, rtol=1e-5)
+    assert sum(each["count"] for each in found["calibration"]["bins"]) == matrix.sum() == 360
+    for kind, names in (("brain", files), ("digits-pretrained", {"findings.json"})):
+        words = ["val", "--checkpoint", str(runs / "runs" / kind), "--output", kind]
+        assert run(capsys, *words)[0] == 0
+        assert {path.name for path in Path(kind).iterdir()} == names
+    Path("file").write_text("")
+    status, out, err = run(capsys, "val", "--checkpoint", str(runs / DIGITS), "--output", "file")
+    assert (status, out) == (2, "")
+    assert "file is a file" in err
 
 
 def test_val_on_other_data(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +143,7 @@ def test_val_on_other_data(runs: Path, capsys: pytest.CaptureFixture[str]) -> No
     shutil.copytree(runs / "pets" / "dog", "dogs/val/dog")
     status, out, _ = run(capsys, *words, "--data", "dogs")
     assert status == 0
-    assert re.search(r"^  dog +[\d.]+ %  \d of 5$", out, re.M)
+    assert re.search(r"^  dog +([\d.]+  ){3} +5$", out, re.M)
     assert "  cat" not in out
     shutil.copytree("dogs/train/dog", "dogs/train/horse")
     status, _, err = run(capsys, *words, "--data", "dogs")
@@ -145,6 +175,32 @@ def test_predict_a_folder(runs: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert Path("all.csv").read_text().splitlines()[0] == "file,class,probability"
 
 
+def test_pictures_shown_together_get_the_same_answers(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "pets", "some")
+    Path("some/cat/2.npy").write_text("no array")
+    words = ["predict", "--checkpoint", str(runs / "runs" / "pets"), "some", "--csv", "-"]
+    alone = list(csv.DictReader(run(capsys, *words)[1].splitlines()))
+    for size in ("2", "4", "99"):
+        status, out, err = run(capsys, *words, "--batch", size)
+        assert status == 1
+        assert err.count("\n") == 2
+        rows = list(csv.DictReader(out.splitlines()))
+        assert [row["file"] for row in rows] == [row["file"] for row in alone]
+        for row, other in zip(rows, alone, strict=True):
+            assert (row["class"], row["error"]) == (other["class"], other["error"])
+            if not row["error"]:
+                said = float(other["probability"])
+                assert float(row["probability"]) == pytest.approx(said, abs=2e-6)
+    status, _, err = run(capsys, *words, "--batch", "0")
+    assert (status, err) == (2, "minigrad: --batch must be 1 or more, got 0\n")
+    brain = ["predict", "--checkpoint", str(runs / "runs" / "brain"), str(runs / "head")]
+    status, out, err = run(capsys, *brain, "--batch", "2")
+    assert (status, out) == (2, "")
+    assert "volumes are asked one by one" in err
+
+
 def test_predict_a_folder_with_files_that_cannot_be_read(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +215,16 @@ def test_predict_a_folder_with_files_that_cannot_be_read(
     assert out.count("\n") == 11
     assert "some/a.npy: no .npy array of numbers" in err
     assert "1 of 11 files could not be read" in err
+    for some in (["some"], ["some/dog/0.npy", "some/a.npy"]):
+        assert run(capsys, *words, *some, "--csv", "all.csv", "--top", "1")[0] == 1
+        rows = list(csv.DictReader(Path("all.csv").read_text().splitlines()))
+        bad = [row for row in rows if row["error"]]
+        assert len(bad) == 1
+        assert (bad[0]["file"], bad[0]["class"], bad[0]["probability"]) == ("some/a.npy", "", "")
+        assert "no .npy array of numbers" in bad[0]["error"]
+        assert {row["class"] for row in rows if not row["error"]} <= {"cat", "dog"}
+    status, printed, _ = run(capsys, *words, "some/a.npy", "some/a.npy", "--csv", "-")
+    assert (status, printed.splitlines()[0]) == (1, "file,error")
     Path("empty").mkdir()
     for wrong, message in (("empty", "a folder without pictures"), ("no", "no such picture")):
         status, out, err = run(capsys, *words, "some/cat/1.npy", wrong)
@@ -171,13 +237,94 @@ def test_predict_with_a_segmentation(runs: Path, capsys: pytest.CaptureFixture[s
     words = ["predict", "--checkpoint", str(runs / "runs" / "brain"), str(scan)]
     status, out, err = run(capsys, *words, "--top", "4", "--masks", "out")
     assert (status, err) == (0, "")
-    mask = np.load(next(Path("out").glob("*-mask.npy")))
-    assert mask.shape == np.asarray(read_nifti(scan)).shape
+    mask = read_nifti(next(Path("out").glob("*-mask.nii.gz")))
+    assert mask.shape == read_nifti(scan).shape
     classes = ("outside", "fluid", "grey", "white")
     for name, count in zip(classes, np.bincount(mask.ravel(), minlength=4), strict=True):
         assert f"{name} {100 * count / mask.size:.1f} %" in out
     status, out, _ = run(capsys, *words, "--csv", "-")
     assert out.splitlines()[0].startswith("file,class,share,class_2,share_2")
+
+
+def test_a_mask_lies_where_its_volume_does(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However the file's axes run and however large its voxels are: the model works on 2 mm."""
+    straight = read_volume(next((runs / "head").glob("*t1*")), canonical=True)
+    lying = straight.affine[:, [1, 2, 0, 3]] @ np.diag([1.0, 1.0, -1.0, 1.0])
+    lying[:3, 3] += 47 * straight.affine[:3, 0]
+    fine = np.repeat(straight.array, 2, 2)
+    half = straight.affine @ np.diag([1, 1, 0.5, 1])
+    for name, volume in {
+        "straight": straight,
+        "lying": replace(straight, array=straight.array.transpose(1, 2, 0)[..., ::-1],
+                         affine=lying, code=2),
+        "fine": Volume(fine, half, (1.0, 1.0, 0.5), units=10),
+    }.items():  # fmt: skip
+        io.write_volume(f"{name}.nii", volume)
+    words = ["predict", "--checkpoint", str(runs / "runs" / "brain"), "--masks", "out"]
+    status, out, err = run(capsys, *words, "straight.nii", "lying.nii", "fine.nii")
+    assert (status, err) == (0, "")
+    masks = {name: read_volume(f"out/{name}-mask.nii.gz") for name in ("straight", "lying", "fine")}
+    for name, mask in masks.items():
+        given = read_volume(f"{name}.nii")
+        assert (mask.array.shape, mask.array.dtype) == (given.array.shape, np.uint8)
+        np.testing.assert_array_equal(mask.affine, given.affine)
+        assert (mask.spacing, mask.units, mask.code) == (given.spacing, given.units, given.code)
+    turned = masks["lying"].array[..., ::-1].transpose(2, 0, 1)
+    np.testing.assert_array_equal(turned, masks["straight"].array)
+    assert len({line.split(": ")[1] for line in out.splitlines()[:2]}) == 1  # the same shares
+    assert np.mean(masks["fine"].array[..., ::2] == masks["straight"].array) > 0.95
+    io.write_volume("flat.nii", Volume(np.ones((4, 4)), np.eye(4), (1.0, 1.0)))
+    io.write_volume("holes.nii", replace(straight, array=np.full((9, 9, 9), np.nan)))
+    assert "holes.nii: holds NaN" in run(capsys, *words, "holes.nii")[2]
+    status, _, err = run(capsys, *words, "flat.nii")
+    assert status == 2
+    assert "flat.nii: expected a volume (D, H, W), found (4, 4)" in err
+
+
+def test_large_inputs_in_tiles(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    brain, pets = (["--checkpoint", str(runs / "runs" / name)] for name in ("brain", "pets"))
+    scan, place = str(next((runs / "head").glob("*t1*"))), ["--masks"]
+    found = []
+    for words in ([], ["--tile", "64"], ["--tile", "16", "24", "16", "--blend", "hann"]):
+        status, out, err = run(capsys, "predict", scan, *brain, *words, *place, str(len(found)))
+        assert (status, err) == (0, "")
+        found.append(read_nifti(next(Path(str(len(found))).iterdir())))
+    np.testing.assert_array_equal(found[0], found[1])  # one tile has room for all
+    assert np.mean(found[0] == found[2]) > 0.7  # GRN sees a tile
+    assert not np.array_equal(found[0], found[2])
+    assert run(capsys, "val", *brain, "--tile", "32", "--overlap", "0.5")[0] == 0
+    for words, message in (
+        (["--tile", "8", "8"], "--tile takes one number or 3"),
+        (["--tile", "0"], "sides of 1 or more"),
+        (["--overlap", "0.5"], "--overlap is for tiles"),
+        (["--tile", "8", "--overlap", "1"], "overlap must lie in [0, 1)"),
+        (["--tile", "8", "--overlap", "nan"], "overlap must lie in [0, 1)"),
+        (["--tile", "8", *pets], "--tile is for a segmentation"),
+    ):
+        status, out, err = run(capsys, "predict", scan, *brain, *words)
+        assert (status, out) == (2, "")
+        assert message in err
+
+
+@pytest.mark.needs("pydicom")
+def test_a_series_is_one_volume(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_series(write_series(Path("scans")) / "second", SeriesInstanceUID="1.9")
+    io.write_volume("scans/third.nii", Volume(np.ones((4, 5, 6)), np.eye(4), (1.0, 1.0, 1.0)))
+    words = ["predict", "--checkpoint", str(runs / "runs" / "brain"), "--masks", "out"]
+    status, out, err = run(capsys, *words, "scans/second")
+    assert (status, err) == (0, "")
+    assert out.startswith("scans/second: ")
+    mask, given = read_volume("out/second-mask.nii.gz"), read_volume("scans/second")
+    assert mask.array.shape == given.array.shape
+    np.testing.assert_allclose(mask.affine, given.affine, rtol=1e-6)
+    status, out, err = run(capsys, *words, "scans", "--csv", "-")
+    assert (status, err) == (0, "")
+    assert [row.split(",")[0] for row in out.splitlines()[1:]] == [
+        "scans", "scans/second", "scans/third.nii",
+    ]  # fmt: skip
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        f"{name}-mask.nii.gz" for name in ("scans", "second", "third")
+    ]
 
 
 def test_explain_a_segmentation(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,7 +396,8 @@ def test_explain_wants_one_picture(runs: Path, capsys: pytest.CaptureFixture[str
 def test_crop_is_refused_where_it_would_do_nothing(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, _, err = run(capsys, "train", "--data", str(runs / "pets"), "--crop", "2")
+    words = ["train", "--data", str(runs / "pets"), "--recipe", "convnext-1k", "--crop", "2"]
+    status, _, err = run(capsys, *words)
     assert status == 2
     assert "crop shifts pictures that all have one size" in err
     assert not list(Path.cwd().iterdir())
@@ -296,7 +444,8 @@ def test_pictures_are_segmented(
     for name, side in (("a", (36, 36)), ("b", (50, 41))):  # of any size
         Path("pictures", name).mkdir(parents=True)
         np.save(Path("pictures", name, "x.npy"), rng.random(side, np.float32))
-    status, out, err = run(capsys, "predict", "pictures", *trained, "--top", "6", "--masks", "m")
+    status, out, err = run(capsys, "predict", "pictures", *trained, "--top", "6", "--masks", "m",
+                           "--batch", "2")  # fmt: skip
     assert (status, err) == (0, "")
     for name, side in (("a", (36, 36)), ("b", (50, 41))):
         mask = np.load(Path("m", name, "x-mask.npy"))

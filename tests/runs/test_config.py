@@ -69,6 +69,7 @@ def test_toml_round_trip(tmp_path: Path) -> None:
         ({"depths": [1, 1, 1]}, r"depths \(1, 1, 1\) and dims .* one number per stage"),
         ({"epochs": 0}, "epochs must be 1 or more, got 0"),
         ({"lr": -1}, "lr must be 0 or more, got -1"),
+        ({"unfreeze_every": 1}, "unfreeze_every lets go of frozen parts: name them with freeze"),
         ({"ema": 1.5}, "ema must lie between 0 and 1"),
         ({"schedule": "cosin"}, "unknown schedule 'cosin'; did you mean 'cosine'"),
     ],

@@ -81,18 +81,18 @@ class Height(runs.Task[HeightConfig]):
     def finish(self, experiment: runs.Experiment[HeightConfig], folder: Path) -> None:
         io.save(experiment.trainer.eval_model.state_dict(), folder / "model.safetensors")
 
-    def evaluate(self, trained: runs.Trained[HeightConfig], split: Split) -> None:
+    def evaluate(self, trained: runs.Trained[HeightConfig], split: Split) -> runs.Findings:
         trainer = self.trainer(trained.config, trained.model)
-        print(f"error {trainer.evaluate(trained.held_out(split))['loss']:.4f}")
+        return runs.Findings({"error": trainer.evaluate(trained.held_out(split))["loss"]})
 
     def read(self, trained: runs.Trained[HeightConfig], path: Path) -> NDArray[Any]:
         return np.asarray(np.load(path), np.float32)
 
     def shares(
-        self, trained: runs.Trained[HeightConfig], image: NDArray[Any]
+        self, trained: runs.Trained[HeightConfig], images: NDArray[Any]
     ) -> tuple[NDArray[Any], None]:
-        height = float(trained.model(Tensor(image[None])).item())
-        return np.where(np.arange(6) == round(height * 6), height, 0.0), None
+        height = trained.model(Tensor(images)).numpy(force=True)
+        return np.where(np.arange(6) == np.round(height * 6), height, 0.0), None
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +182,7 @@ def test_a_new_data_set_is_listed_and_asked_for_its_own_options(
     assert "data: bars" in run(capsys, "doctor")
     assert load_split("bars", side=8).spec.size == 8
     assert (load_split("bars", seed=1).train[0][0] != load_split("bars").train[0][0]).any()
-    for name, options in (("bars", {"sides": 8}), ("digits", {"side": 8}), (".", {"side": 8})):
+    for name, options in (("bars", {"sides": 8}), ("digits", {"side": 8}), (".", {"sides": 8})):
         with pytest.raises(OptionError, match=r"unknown option of .* 'side"):
             load_split(name, **options)
 

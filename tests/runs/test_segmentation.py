@@ -68,7 +68,8 @@ def test_resume_ends_with_the_same_bits(
     a, b = (load_checkpoint(tmp_path / name / SEGMENTATION) for name in ("whole", "broken"))
     for name, value in a["model"].items():
         np.testing.assert_array_equal(value, b["model"][name], err_msg=name)
-    assert run(head, tmp_path, "--name", "whole", "--resume", "--epochs", "3") == 2
+    assert run(head, tmp_path, "--name", "whole", "--resume", "--epochs", "3") == 0
+    assert run(head, tmp_path, "--name", "whole", "--resume", "--lr", "0.1") == 2
 
 
 @pytest.mark.skipif(find_fashion_mnist() is None, reason="Fashion-MNIST is not here")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import models, nn, viz
+from minigrad.data.transforms import resize
 from minigrad.errors import GraphError, MinigradError
 from minigrad.nn import functional as F
 from minigrad.viz.svg import encode_png
@@ -180,6 +181,59 @@ def test_class_sums_count_where_the_class_is_seen() -> None:
     np.testing.assert_allclose(sums.numpy(), [[5 + 7, 2, 1 + 0 + 3]])
     with pytest.raises(MinigradError, match="scores must be"):
         viz.ClassSums(nn.Identity())(mg.ones(2, 3))
+
+
+# --- Layer-CAM ---------------------------------------------------------------------------------
+
+
+def layer_cam_by_hand(net: Net, x: Any, target: int, layer: str) -> Any:
+    """Return the map of one image of the definition, written out with autograd alone."""
+    a = net.first(x) if layer == "first" else net.second(F.relu(net.first(x)))
+    hidden = F.gelu(net.second(F.relu(a)) if layer == "first" else a)
+    (gradient,) = mg.autograd.grad(net.head(hidden.mean((2, 3)))[0, target], a)
+    weighted = np.maximum(gradient.numpy()[0], 0) * a.detach().numpy()[0]
+    return np.maximum(weighted.sum(0), 0)
+
+
+def test_layer_cam_is_its_formula(net: Net) -> None:
+    """Each layer alone, and both combined: scaled by tanh, to one size, the greatest counts."""
+    x, targets = images(), [2, 0, 3]
+    net.eval()
+    fine, coarse = (
+        np.stack([layer_cam_by_hand(net, x[i : i + 1], t, name) for i, t in enumerate(targets)])
+        for name in ("first", "second")
+    )
+    assert fine.max() > 0
+    assert coarse.max() > 0
+    net.train()
+    np.testing.assert_allclose(viz.layer_cam(net, x, targets, ["first"]), fine, rtol=1e-5)
+    np.testing.assert_allclose(viz.layer_cam(net, x, targets, ["second"]), coarse, rtol=1e-5)
+    maps = [np.tanh(2 * m / m.max((1, 2), keepdims=True)).astype(np.float32)
+            for m in (fine, coarse)]  # fmt: skip
+    expected = np.maximum(maps[0], resize(maps[1], (9, 11)))
+    for names in (["first", "second"], ["second", "first"]):
+        found = viz.layer_cam(net, x, targets, names)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    frozen = net.requires_grad_(False)
+    np.testing.assert_array_equal(found, viz.layer_cam(frozen, x, targets, names))
+    assert not any(m._forward_hooks for m in net.modules())
+
+
+def test_refused_layer_cams(net: Net) -> None:
+    for layers, message in (
+        ([], "name one layer at least"),
+        (["first", "idle"], "layer_cam: the layer 'idle' has no part in the model's output"),
+        (["first", "head"], "layer_cam: the layer 'head' must give a map"),
+        (None, "Net has no stages, so the layer must be named"),
+    ):
+        with pytest.raises(MinigradError, match=message):
+            viz.layer_cam(net, images(), layers=layers)
+        assert not any(m._forward_hooks for m in net.modules())
+    parts = nn.Conv1d(1, 2, 3), nn.Conv1d(2, 2, 3), nn.Flatten(), nn.Linear(24, 2)
+    line, x = nn.Sequential(*parts).double(), mg.ones(1, 1, 16, dtype=mg.float64)
+    assert viz.layer_cam(line, x, layers=["0"]).shape == (1, 14)
+    with pytest.raises(MinigradError, match="these have 1 spatial axes; name one layer"):
+        viz.layer_cam(line, x, layers=["0", "1"])
 
 
 # --- the effective receptive field -------------------------------------------------------------

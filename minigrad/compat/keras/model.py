@@ -323,6 +323,8 @@ class Model(Module):
 class Lines(Callback):
     """Prints one line per epoch, as Keras does with ``verbose=2``."""
 
+    rank_0_only = True
+
     def on_fit_start(self, trainer: Trainer) -> None:
         self.first = trainer.epoch
 
