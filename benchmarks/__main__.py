@@ -16,6 +16,8 @@ COMMANDS = {
     "gpu": "kernels against their floors and networks beside PyTorch, on a CUDA GPU",
     "loading": "how fast, and in how much memory, a large file becomes a model",
     "overhead": "what one recorded operation costs beside PyTorch, HIPS autograd, MyGrad",
+    "ranks": "what several ranks bring over links of a given speed",
+    "pictures": "60 pictures of three shapes, by defaults alone, beside those of timm",
     "pretraining": "what masked pretraining brings where labels are few",
     "scaling": "time and memory per image as batch, side and depth grow",
     "segmentation": "the U-Net of `minigrad segment` beside the same net in PyTorch",

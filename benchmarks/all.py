@@ -1,7 +1,7 @@
-"""Every table of docs/benchmarks.md, recorded: ``python -m benchmarks all``, half an hour.
+"""Every table of docs/benchmarks.md, recorded: ``python -m benchmarks all``, an hour.
 
 Leave the machine alone meanwhile. A step that was recorded is kept if a later one is stopped;
-``--from 5`` goes on with the fifth.
+``all 5 6`` takes the fifth and the sixth alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ STEPS = (
     "cpu inference --model convnext_tiny --batch 8 1 --rounds 11",
     "cpu training --model convnext_tiny --batch 8 --rounds 9",
     "cpu inference --model convnextv2_tiny --batch 8 1 --rounds 11",
-    "cpu training --model convnextv2_atto --size 64 --batch 16 --rounds 25",
+    "cpu training --model convnextv2_atto --size 64 --batch 16 --rounds 15",
+    "cpu training --model unet_2d --size 64 --batch 8 --rounds 9",
+    "cpu training --model unet_3d --size 32 --batch 4 --rounds 9",
+    "cpu inference --model convnext_tiny --batch 8 1 --precision bfloat16 --rounds 11",
+    "cpu training --model convnext_tiny --batch 8 --precision bfloat16 --rounds 9",
     "cpu kernels --rounds 15",
     "fashion step --rounds 60",
     "fashion epoch --rounds 3",
@@ -31,14 +35,16 @@ STEPS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    steps = list(enumerate(STEPS, 1))
-    made = parser("all", __doc__, epilog="\n".join(f"{i:3}  {step}" for i, step in steps))
-    made.add_argument("--from", type=int, default=1, dest="first", metavar="N", help="first step")
+    steps = dict(enumerate(STEPS, 1))
+    listed = "\n".join(f"{number:3}  {step}" for number, step in steps.items())
+    made = parser("all", __doc__, epilog=listed)
+    made.add_argument("steps", type=int, nargs="*", help="which, by number (default: all)")
     made.set_defaults(json=path_here())
     args = made.parse_args(arguments)
-    if not 1 <= args.first <= len(STEPS):
-        raise OptionError(f"--from must lie between 1 and {len(STEPS)}, got {args.first}")
-    for number, step in steps[args.first - 1 :]:
+    for number in args.steps or steps:
+        if number not in steps:
+            raise OptionError(f"a step must lie between 1 and {len(STEPS)}, got {number}")
+        step = steps[number]
         say(f"\n{number} of {len(STEPS)}: python -m benchmarks {step}")
         name, *words = step.split()
         command = importlib.import_module(f"benchmarks.{name}")

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.frameworks import PRODUCT, PRODUCTS
 from benchmarks.options import check
-from benchmarks.peers import PRODUCT, PRODUCTS, Peer, peers, worker
+from benchmarks.peers import SLOW, Peer, peers, worker
 from benchmarks.results import Section
-from benchmarks.turns import TRIES, Options, Worker, middle, race, ratio
+from benchmarks.turns import CALLS, PAUSE, TRIES, Options, Worker, middle, race, ratio
 
+EXACT = "minigrad, float32"  # whose results others are compared with, where it takes part
 Prepare = Callable[[Path, Mapping[str, Peer]], None]
 
 
@@ -28,14 +30,14 @@ def compare_peers(
     limit: bool = False,
     tries: int = TRIES,
 ) -> Section:
-    """Return a row per peer, and what other programs took.
+    """Return a row per peer, how they were measured, and what other programs took.
 
     Parameters
     ----------
     task : str
         Whose peers.
     options : dict
-        What the workers must know.
+        What the workers must know; of it, ``"precision"`` decides who they are.
     rounds : int
         Turns of each peer, but for slow ones.
     names : sequence of str
@@ -49,7 +51,7 @@ def compare_peers(
     tries : int
         See `benchmarks.turns.take_turns`.
     """
-    found = peers(task)
+    found = peers(task, options)
     check("peer", names, found)
     chosen = {name: peer for name, peer in found.items() if not names or name in names}
     beside = peers("product") if limit else {}
@@ -58,27 +60,39 @@ def compare_peers(
         prepare(Path(folder), chosen)
         options = options | {"folder": folder}
         asked = [(task, name) for name in chosen] + [("product", name) for name in beside]
-        fewer = {(task, n): min(rounds, peer.rounds) for n, peer in chosen.items() if peer.rounds}
+        fewer = {(task, n): min(rounds, SLOW) for n, peer in chosen.items() if peer.slow}
         workers, others = race(
             {each: worker(*each, options) for each in asked}, rounds, fewer, tries
         )
     ours = workers[task, next(iter(chosen))]
-    rows = [row(name, workers[task, name], ours, per) for name in chosen]
+    exact = workers.get((task, EXACT), ours)
+    rows = [
+        row(name, workers[task, name], ours, exact, per) | {"precision": peer.precision}
+        for name, peer in chosen.items()
+    ]
     if beside:
         products = limits({name: workers["product", name] for name in beside})
         rows = [each | {"products": products} for each in rows]
-    return {"others": others, "rows": rows}
+    method = (
+        f"Order drawn anew every round; a turn is {PAUSE} s of rest, a call, and "
+        f"{options.get('calls', CALLS)} more in a row."
+    )
+    return {"others": others, "method": method, "rows": rows}
 
 
-def row(name: str, peer: Worker, ours: Worker, per: int = 1) -> dict[str, Any]:
-    """Return what a peer's turns say."""
-    result, expected = peer.ready["result"], ours.ready["result"]
+def row(name: str, peer: Worker, ours: Worker, exact: Worker, per: int = 1) -> dict[str, Any]:
+    """Return what a peer's turns say; its times beside ours, its results beside the exact ones."""
+    result, expected = peer.ready["result"], exact.ready["result"]
     difference = float(np.abs(np.subtract(result, expected)).max()) if result else None
     return {
         "peer": name,
         "rounds": len(peer.turns),
-        "ms": middle([1e3 * turn["seconds"] / per for turn in peer.turns.values()]),
+        **{
+            name: middle([1e3 * turn[what] / per for turn in peer.turns.values()])
+            for name, what in (("ms", "seconds"), ("paused_ms", "paused"))
+        },
         "ratio": ratio(peer, ours),
+        "paused_ratio": ratio(peer, ours, "paused"),
         "before_mb": peer.ready["before_mb"],
         "peak_mb": peer.last["peak_mb"],
         "difference": difference,

@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -49,8 +50,11 @@ class Block(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    def __init__(self, depths, dims, grn, num_classes=1000, in_channels=3, patch_size=4):
+    def __init__(
+        self, depths, dims, grn, num_classes=1000, in_channels=3, patch_size=4, recompute=False
+    ):
         super().__init__()
+        self.recompute = recompute
         patchify = nn.Conv2d(in_channels, dims[0], patch_size, patch_size)
         stem = nn.Sequential(patchify, LayerNorm2d(dims[0], eps=1e-6))
         self.downsample_layers = nn.ModuleList([stem])
@@ -67,5 +71,7 @@ class ConvNeXt(nn.Module):
 
     def forward(self, x):
         for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
-            x = stage(downsample(x))
+            x = downsample(x)
+            for block in stage:
+                x = checkpoint(block, x, use_reentrant=False) if self.recompute else block(x)
         return self.head(self.norm(x.mean([-2, -1])))

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.compare import compare_peers
 from benchmarks.networks import load_torch, weights
 from benchmarks.options import check, parser
-from benchmarks.peers import UNLOCKED, Peer, pytorch
+from benchmarks.peers import Peer, pytorch
 from benchmarks.results import Section, section
 from benchmarks.tables import report
 from benchmarks.turns import TRIES, Options, Run
@@ -91,7 +91,7 @@ def minigrad_epoch(options: Options) -> Run:
 class Twin:
     """The recipe of ``minigrad train --data fashion-mnist``, in PyTorch."""
 
-    def __init__(self, options: Options, last: bool, compiled: bool) -> None:
+    def __init__(self, options: Options, tuned: bool, compiled: bool) -> None:
         import torch
 
         from benchmarks.convnext_torch import ConvNeXt
@@ -106,7 +106,7 @@ class Twin:
             patch_size=config.patch_size,
         )  # fmt: skip
         load_torch(model, weights(options))
-        self.format = torch.channels_last if last else torch.contiguous_format
+        self.format = torch.channels_last if tuned else torch.contiguous_format
         self.model = model.to(memory_format=self.format)
         self.forward = torch.compile(self.model) if compiled else self.model
         groups = [
@@ -116,7 +116,7 @@ class Twin:
             }
             for decayed in (True, False)
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=tuned)
         steps = 60_000 // config.batch_size
         rate = partial(
             warmup_cosine, total=config.epochs * steps, lr=1.0,
@@ -139,20 +139,20 @@ class Twin:
         return value
 
 
-def torch_step(options: Options, last: bool = True, compiled: bool = False) -> Run:
+def torch_step(options: Options, tuned: bool = False, compiled: bool = False) -> Run:
     import torch
 
-    twin = Twin(options, last, compiled)
+    twin = Twin(options, tuned, compiled)
     x, y = map(torch.from_numpy, batch(options))
     return lambda: twin.step(x, y)
 
 
-def torch_epoch(options: Options, last: bool = True, compiled: bool = False) -> Run:
+def torch_epoch(options: Options, tuned: bool = False, compiled: bool = False) -> Run:
     import torch
 
     from minigrad.data import load_split
 
-    twin = Twin(options, last, compiled)
+    twin = Twin(options, tuned, compiled)
     split = load_split("fashion-mnist")
     mean, std = split.spec.mean[0], split.spec.std[0]
 
@@ -190,8 +190,8 @@ def peers(task: str) -> dict[str, Peer]:
     """Return the peers of a task that can run on this machine."""
     ours, theirs = (minigrad_step, torch_step) if task == "step" else (minigrad_epoch, torch_epoch)
     kinds = pytorch(theirs)
-    if task == "epoch":  # the slowest and the fastest of PyTorch: an epoch takes its time
-        kinds = {name: kinds[name] for name in ("torch", UNLOCKED) if name in kinds}
+    if task == "epoch":  # an epoch takes its time
+        kinds = {name: kinds[name] for name in ("torch", "torch, tuned")}
     package = "numba" if importlib.util.find_spec("numba") else "numpy"
     found = {"minigrad": Peer(ours, package), **kinds}
     return {name: peer for name, peer in found.items() if peer.installed}
@@ -201,7 +201,8 @@ def compare(task: str, threads: int, rounds: int, names: Sequence[str]) -> Secti
     """Return a row per peer, and what other programs took."""
     whole = task == "epoch"  # which is neither warmed up nor taken again
     return compare_peers(
-        f"fashion {task}", {"threads": threads, "warm": 0 if whole else 2}, rounds, names,
+        f"fashion {task}", {"threads": threads} | ({"warm": 0, "calls": 0} if whole else {}),
+        rounds, names,
         lambda folder, _: write_start(folder), tries=1 if whole else TRIES,
     )  # fmt: skip
 

@@ -178,9 +178,10 @@ def measure(threads: int, rounds: int) -> Section:
     rows, watch = [], Others()
     for name, flops, *runs in cases():
         say(name)
-        taken = by_turns(
-            dict(enumerate(runs)), rounds, pause=PAUSE, again=True, clock=clock_of(threads)
-        )
+        with watch:
+            taken = by_turns(
+                dict(enumerate(runs)), rounds, pause=PAUSE, again=True, clock=clock_of(threads)
+            )
         ours, theirs = (1e3 * statistics.median(seconds) for seconds in taken.values())
         between = middle([t / o for o, t in zip(*taken.values(), strict=True)])
         rows.append(

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 PACKAGES = (
     "numpy", "numba", "torch", "jax", "onnxruntime", "openvino", "autograd", "mygrad",
 )  # fmt: skip
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # names there too
 VECTORS = ("avx512f", "avx2", "asimd")  # names in /proc/cpuinfo, the widest first
 
 
@@ -36,6 +37,24 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def has_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16 numbers, and so others compute in them."""
+    cpu = _cpuinfo()
+    return not BFLOAT16.isdisjoint((cpu.get("flags") or cpu.get("Features") or "").split())
+
+
+def label(machine: dict[str, Any]) -> str:
+    """Return the machine's name for the head of a column.
+
+    Examples
+    --------
+    >>> label({"processor": "Intel(R) Xeon(R) Processor (family 6, model 207)", "cores": 2})
+    'Intel Xeon (family 6, model 207), 2 cores'
+    """
+    words = re.sub(r"\(R\)|\(TM\)| Processor| CPU", "", machine["processor"])
+    return f"{words}, {machine['cores']} cores"
 
 
 def name_of(machine: dict[str, Any]) -> str:

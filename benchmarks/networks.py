@@ -19,6 +19,11 @@ import numpy as np
 
 from benchmarks.turns import Options
 
+# The nets that `minigrad segment` trains, by the data whose defaults they have.
+UNETS: dict[str, Options] = {
+    "unet_2d": {"data": "fashion-scenes", "spatial_dims": 2, "num_classes": 6},
+    "unet_3d": {"data": "brain", "spatial_dims": 3, "num_classes": 4},
+}
 # The official initial values make every block nearly the identity; these do not.
 SCALE = 0.3
 
@@ -28,6 +33,8 @@ def describe(name: str, depths: Sequence[int] | None = None) -> Options:
     import minigrad.models as models
     from minigrad.nn import init
 
+    if name in UNETS:
+        return {"model": name} | UNETS[name]
     with init.skip_random():
         model = models.create_model(name)
     return {
@@ -43,11 +50,14 @@ def prepare(options: Options, folder: Path, onnx: bool = False) -> None:
 
 
 def images_and_labels(options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """Return the batch that every peer works on."""
+    """Return the batch that every peer works on: a label for an image, or for each position."""
     rng = np.random.default_rng(1)
-    size = options["size"]
-    images = rng.standard_normal((options["batch"], 3, size, size), np.float32)
-    return images, rng.integers(0, options["num_classes"], options["batch"])
+    sides, channels, labels = (options["size"],) * 2, 3, (options["batch"],)
+    if "spatial_dims" in options:
+        sides, channels = (options["size"],) * options["spatial_dims"], 1
+        labels += sides
+    images = rng.standard_normal((options["batch"], channels, *sides), np.float32)
+    return images, rng.integers(0, options["num_classes"], labels)
 
 
 def weights(options: Options) -> Any:
@@ -55,15 +65,13 @@ def weights(options: Options) -> Any:
     return np.load(Path(options["folder"]) / "weights.npz")
 
 
-def our_model(options: Options, **more: Any) -> Any:
+def our_model(options: Options, recompute: bool = False) -> Any:
     """Return minigrad's network with the weights of the folder."""
     import minigrad as mg
-    import minigrad.models as models
     from minigrad.nn import init
 
-    kind = models.ConvNeXtV2 if options["grn"] else models.ConvNeXt
     with init.skip_random():
-        model = kind(depths=options["depths"], dims=options["dims"], **more)
+        model = _build(options, recompute)
     saved = weights(options)
     with mg.no_grad():
         for name, p in model.named_parameters():
@@ -71,14 +79,35 @@ def our_model(options: Options, **more: Any) -> Any:
     return model
 
 
-def their_model(options: Options) -> Any:
+def _build(options: Options, recompute: bool = False) -> Any:
+    import minigrad.models as models
+
+    if "spatial_dims" in options:
+        from minigrad.data.catalog import ImageSpec
+        from minigrad.runs.segmentation import Segmentation, SegmentConfig
+
+        classes = tuple(map(str, range(options["num_classes"])))
+        spec = ImageSpec(classes, 1, options["size"], (0.0,), (1.0,), options["spatial_dims"])
+        return Segmentation().build(SegmentConfig.from_values({"data": options["data"]}), spec)
+    kind = models.ConvNeXtV2 if options["grn"] else models.ConvNeXt
+    return kind(depths=options["depths"], dims=options["dims"], checkpoint_blocks=recompute)
+
+
+def their_model(options: Options, recompute: bool = False) -> Any:
     """Return PyTorch's network with the same weights."""
     import torch
 
-    from benchmarks.convnext_torch import ConvNeXt
-
     torch.set_num_threads(options["threads"])
-    model = ConvNeXt(options["depths"], options["dims"], grn=options["grn"])
+    if "spatial_dims" in options:
+        from tests.models.torch_unet import TorchUNet
+
+        model = TorchUNet(_build(options))
+    else:
+        from benchmarks.convnext_torch import ConvNeXt
+
+        model = ConvNeXt(
+            options["depths"], options["dims"], grn=options["grn"], recompute=recompute
+        )
     load_torch(model, weights(options))
     return model
 
@@ -102,16 +131,14 @@ def can_export() -> bool:
     return all(map(importlib.util.find_spec, ("torch", "onnx")))
 
 
-def _write_weights(options: Options) -> None:
+def write_weights(options: Options) -> None:
+    """Write the weights that every peer begins with."""
     import minigrad as mg
-    import minigrad.models as models
 
     mg.manual_seed(0)
-    kind = models.ConvNeXtV2 if options["grn"] else models.ConvNeXt
-    model = kind(depths=options["depths"], dims=options["dims"])
     rng = np.random.default_rng(0)
     arrays = {}
-    for name, p in model.named_parameters():
+    for name, p in _build(options).named_parameters():
         arrays[name] = p.detach().numpy()
         if name.endswith(("gamma", "beta")):
             arrays[name] = SCALE * rng.standard_normal(p.shape, np.float32)
@@ -130,6 +157,6 @@ def _write_onnx(options: Options) -> None:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    _write_weights(given)
+    write_weights(given)
     if given["onnx"]:
         _write_onnx(given)

@@ -1,40 +1,38 @@
-"""What docs/benchmarks.md shows: the recorded tables as Markdown, the sweeps as SVG plots too."""
+"""What docs/benchmarks.md shows: the recorded tables as Markdown, the sweeps as SVG plots too.
+
+A table has all machines, one after the other. ``python -m benchmarks.page`` writes the table of
+speeds into README.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims import CLAIMS, COLUMNS
+from benchmarks.claims import CLAIMS, NOT_MEASURED, SPEED, table
+from benchmarks.machine import HERE, label
 from benchmarks.plots import lines
-from benchmarks.results import Section, read
+from benchmarks.results import Section, read, recorded
 from benchmarks.tables import TABLES, markdown, notes
 
+README, BEGIN, END = HERE.parent / "README.md", "<!-- speed:begin -->", "<!-- speed:end -->"
 LABELS = {"batch": "images in the batch", "side": "side of the image",
           "depth": "blocks in the third stage"}  # fmt: skip
 
 
-def scaling_plot(section: Section) -> str:
-    """Return the picture of a sweep."""
-    axis = section["axis"]
+def scaling_plot(axis: str, sections: Mapping[str, Section]) -> str:
+    """Return the picture of a sweep, from machine -> section."""
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {
         "ms per image": {}, "MB at most": {},
     }  # fmt: skip
-    for row in section["rows"]:
-        for panel, y in zip(panels.values(), (row["ms"]["median"], row["peak_mb"]), strict=True):
-            panel.setdefault(row["peer"], []).append((row[axis], y))
-    return lines(f"{section['model']}, {section['task']}", LABELS[axis], panels)
-
-
-def claims(sections: Mapping[str, Section]) -> str:
-    """Return the table of the claims, each with its command."""
-
-    def command(name: str) -> str:
-        return f"`{sections[name]['command']}`" if name in sections else ""
-
-    rows = [[*claim.judge(sections), command(claim.section)] for claim in CLAIMS]
-    return markdown([*COLUMNS, "Command"], rows)
+    for where, section in sections.items():
+        for row in section["rows"]:
+            values = row["ms"]["median"], row["peak_mb"]
+            for panel, y in zip(panels.values(), values, strict=True):
+                panel.setdefault(f"{row['peer']}, {where}", []).append((row[axis], y))
+        title = f"{section['model']}, {section['task']}"
+    return lines(title, LABELS[axis], panels)
 
 
 def machine(whole: Mapping[str, Any]) -> str:
@@ -47,24 +45,59 @@ def machine(whole: Mapping[str, Any]) -> str:
     )
 
 
-def write(results: Path, folder: Path) -> list[Path]:
-    """Write every table and plot of a file of results to a folder; return their paths.
+def speeds(wholes: Sequence[Mapping[str, Any]]) -> str:
+    """Return README's table: minigrad beside the fastest other, where any machine measured it."""
+    head, rows = table(SPEED, wholes)
+    return markdown(head, [row for row in rows if set(row[2:]) != {NOT_MEASURED}])
+
+
+def pages(wholes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what each file that the page includes holds.
 
     A section ``inference convnext_tiny 224 batch 8`` becomes
     ``inference-convnext_tiny-224-batch-8.txt``; a sweep has a picture beside its table.
     """
-    whole = read(results)
-    sections = whole["sections"]
-    files = {"machine.txt": machine(whole), "claims.txt": claims(sections)}
-    for name, section in sections.items():
+    files = {
+        "machine.txt": "\n".join(f"- {machine(whole)}" for whole in wholes),
+        "claims.txt": markdown(*table(CLAIMS, wholes)),
+    }
+    for name in dict.fromkeys(name for whole in wholes for name in whole["sections"]):
+        sections = {
+            label(whole["machine"]): whole["sections"][name]
+            for whole in wholes
+            if name in whole["sections"]
+        }
         file = name.replace(" ", "-")
-        table = markdown(*TABLES[section["kind"]](section))
-        files[f"{file}.txt"] = "\n\n".join([table, *notes(section)])
-        if section["kind"] == "scaling":
-            files[f"{file}.svg"] = scaling_plot(section).on_white()
+        files[f"{file}.txt"] = "\n\n".join(
+            text
+            for where, section in sections.items()
+            for text in (
+                f"**{where}**", markdown(*TABLES[section["kind"]](section)), *notes(section),
+            )
+        )  # fmt: skip
+        if name.startswith("scaling"):
+            axis = name.split()[-1]
+            files[f"{file}.svg"] = scaling_plot(axis, sections).on_white()
+    return files
+
+
+def write(folder: Path) -> list[str]:
+    """Write all of it to a folder; return the names of the files."""
+    files = pages(list(map(read, recorded())))
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-    return [folder / name for name in files]
+    return list(files)
+
+
+def main() -> None:
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    text = speeds(list(map(read, recorded())))
+    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,10 +22,9 @@ def path_here() -> Path:
     return FOLDER / f"cpu-{name_of(machine())}.json"
 
 
-def newest() -> Path | None:
-    """Return the file with the latest section, or None if nothing was ever recorded."""
-    files = sorted(FOLDER.glob("cpu-*.json"), key=lambda path: _latest(read(path)))
-    return files[-1] if files else None
+def recorded() -> list[Path]:
+    """Return the files of all machines, by name."""
+    return sorted(FOLDER.glob("cpu-*.json"))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -72,7 +71,3 @@ def write(path: Path, whole: dict[str, Any]) -> None:
     """Write a file of results, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-
-
-def _latest(whole: dict[str, Any]) -> str:
-    return max((section["date"] for section in whole["sections"].values()), default="")

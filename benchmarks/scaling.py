@@ -1,6 +1,6 @@
 """How time and memory grow with batch, side and depth: ``python -m benchmarks scaling``.
 
-ConvNeXt-T in minigrad and in PyTorch (channels_last). At every point they take turns in new
+ConvNeXt-T in minigrad and in PyTorch, tuned. At every point they take turns in new
 processes, so that the memory is that of the point alone. Inference and training; the side varies
 at batch 4, the depth (blocks of the third stage) at batch 4 and 224 × 224.
 
@@ -20,7 +20,7 @@ from benchmarks.tables import report, say
 from minigrad.errors import missing_extra
 
 TASKS = ("inference", "training")
-PEERS = ("minigrad", "torch channels_last")
+PEERS = ("minigrad", "torch, tuned")
 AXES: dict[str, tuple[int, ...]] = {
     "batch": (1, 2, 4, 8, 16, 32),
     "side": (64, 128, 224, 320, 512),

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.peers import PRODUCT
+from benchmarks.frameworks import PRODUCT
 from benchmarks.results import Section, record
 
 Row = Mapping[str, Any]
@@ -94,16 +94,21 @@ def compared(section: Section) -> Table:
     """Return the table of one task."""
     rows = section["rows"]
     shared = all("share" in row for row in rows)
+    paused = all("paused_ms" in row for row in rows)
     head = ["", "ms per image", "quartiles", "to minigrad", "quartiles"]
+    head += ["ms after a pause", "to minigrad", "quartiles"] * paused
     head += ["of the limit"] * shared + ["MB at start", "MB at most", "differs by"]
-    return head, [
-        [
-            row["peer"], *_spread(row["ms"], 1), *_spread(row["ratio"], 2),
-            *([f"{100 * row['share']:.0f} %"] if shared else []), f"{row['before_mb']:.0f}",
-            f"{row['peak_mb']:.0f}", f"{row['difference']:.0e}",
-        ]
-        for row in rows
-    ]  # fmt: skip
+
+    def cells(row: Row) -> Iterator[str]:
+        yield from (row["peer"], *_spread(row["ms"], 1), *_spread(row["ratio"], 2))
+        if paused:
+            yield from (_spread(row["paused_ms"], 1)[0], *_spread(row["paused_ratio"], 2))
+        if shared:
+            yield f"{100 * row['share']:.0f} %"
+        yield from (f"{row[key]:.0f}" for key in ("before_mb", "peak_mb"))
+        yield f"{row['difference']:.0e}"
+
+    return head, [list(cells(row)) for row in rows]
 
 
 def kernels(section: Section) -> Table:
@@ -221,7 +226,8 @@ def loading(section: Section) -> Table:
 TABLES: dict[str, Callable[[Section], Table]] = {
     "against": against, "compare": compared, "fashion epoch": fashion, "fashion step": fashion,
     "kernels": kernels, "loading": loading, "overhead": overhead, "pretraining": pretraining,
-    "scaling": scaling, "segmentation": segmentation,
+    "ranks": lambda section: plain(section["rows"]), "scaling": scaling,
+    "segmentation": segmentation,
 }  # fmt: skip
 
 
@@ -238,6 +244,8 @@ def notes(section: Section) -> Iterator[str]:
             f"The limit: {fastest:.0f} GFLOP/s in a product of {PRODUCT} × {PRODUCT} matrices "
             f"({each})."
         )
+    if "method" in section:
+        yield section["method"]
     meanwhile = ""
     if section.get("others") is not None:
         share = 100 * section["others"]

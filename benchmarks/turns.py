@@ -3,8 +3,9 @@
 A change of the machine's speed meets all of them, and who comes after whom, which alone can change
 a ratio by half, evens out. Single operations take turns in one process (`by_turns`). Networks have
 a process each, so that nothing that one leaves behind (threads that spin, memory, settings) touches
-another: a worker makes its peer, runs it twice, and then once for every line it reads, answering
-with what that took.
+another: a worker makes its peer, runs it twice, and then takes a turn for every line it reads. In
+a turn the first call follows a pause, and the next ones a call: both are told, since a program
+that answers one request at a time and one that works through a folder ask different questions.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from minigrad.errors import MinigradError
 Options = dict[str, Any]
 Run = Callable[[], Any]
 Clock = Callable[[], float]
+now: Clock = time.perf_counter
 PAUSE = 0.1  # seconds in which threads that wait, spinning, give up
+CALLS = 3  # of a turn in a tight loop, after the one that follows the pause
 DISTURBED = 0.03  # share of the processors that other programs may have …
 TRIES = 2  # … else a round is taken again, until there are so many times more than wanted
 
@@ -55,10 +58,10 @@ def clock_of(threads: int) -> Clock:
 
     With one thread it is that of the process, which other programs hardly disturb.
     """
-    return time.process_time if threads == 1 else time.perf_counter
+    return time.process_time if threads == 1 else now
 
 
-def timed(run: Run, clock: Clock = time.perf_counter) -> tuple[float, Any]:
+def timed(run: Run, clock: Clock = now) -> tuple[float, Any]:
     """Return the seconds that a run takes, and what it returns."""
     start = clock()
     value = run()
@@ -72,7 +75,7 @@ def by_turns(
     warm: int = 0,
     pause: float = 0.0,
     again: bool = False,
-    clock: Clock = time.perf_counter,
+    clock: Clock = now,
 ) -> dict[Any, list[float]]:
     """Return the seconds of every run in every round, all in this process.
 
@@ -103,8 +106,33 @@ def by_turns(
     return taken
 
 
-def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
-    """Be a worker: run what `make` returns, `warm` times at first, then once per line read."""
+def turn(run: Run, clock: Clock = now, calls: int = CALLS) -> dict[str, Any]:
+    """Take a turn; return what its calls took and the value of the last one.
+
+    Parameters
+    ----------
+    run : callable
+        What to time.
+    clock : callable
+        What tells the time.
+    calls : int
+        How often to call it after the first call; 0 for a run so long that one is enough.
+
+    Returns
+    -------
+    dict
+        ``"paused"``, the seconds of the first call, and ``"seconds"``, the mean of the others.
+    """
+    (paused, value), *others = [timed(run, clock) for _ in range(1 + calls)]
+    answer = {"paused": paused, "seconds": paused}
+    if others:
+        answer["seconds"] = statistics.fmean(seconds for seconds, _ in others)
+        _, value = others[-1]
+    return answer | ({"value": float(np.ravel(value)[0])} if np.size(value) == 1 else {})
+
+
+def serve(make: Callable[[], Run], threads: int, warm: int = 2, calls: int = CALLS) -> None:
+    """Be a worker: run what `make` returns, `warm` times at first, then a turn per line read."""
     run, clock = make(), clock_of(threads)
     before = memory_now()
     values = [run() for _ in range(warm)]
@@ -112,10 +140,7 @@ def serve(make: Callable[[], Run], threads: int, warm: int = 2) -> None:
     ready = {"result": first, "before_mb": before}
     print(json.dumps(ready), flush=True)
     for _ in sys.stdin:
-        seconds, value = timed(run, clock)
-        answer = {"seconds": seconds, "peak_mb": memory_peak()}
-        if np.size(value) == 1:
-            answer["value"] = float(np.ravel(value)[0])
+        answer = turn(run, clock, calls) | {"peak_mb": memory_peak()}
         print(json.dumps(answer), flush=True)
 
 
@@ -198,9 +223,9 @@ def middle(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": low, "high": high}
 
 
-def ratio(theirs: Worker, ours: Worker) -> dict[str, float]:
+def ratio(theirs: Worker, ours: Worker, what: str = "seconds") -> dict[str, float]:
     """Return the middle of their times over ours, round by round."""
-    return middle([turn["seconds"] / ours.taken[n]["seconds"] for n, turn in theirs.turns.items()])
+    return middle([turn[what] / ours.taken[n][what] for n, turn in theirs.turns.items()])
 
 
 def take_turns(
@@ -209,7 +234,7 @@ def take_turns(
     at_most: Mapping[Any, int] | None = None,
     tries: int = TRIES,
 ) -> float | None:
-    """Let every worker run once per round, some in fewer rounds.
+    """Let every worker take a turn per round, some in fewer rounds.
 
     A round in which other programs had more than `DISTURBED` of the processors is taken again; but
     there are no more than `tries` times as many in all, of which the least disturbed are kept.
@@ -230,10 +255,10 @@ def take_turns(
         ]
         if not taking:
             break
-        watch.restart()
         for name in taking:
             time.sleep(PAUSE)
-            workers[name].take_turn(len(shares))
+            with watch:
+                workers[name].take_turn(len(shares))
         shares.append(watch.share())
         for name in taking:
             calm[name] += shares[-1] <= DISTURBED
@@ -265,22 +290,28 @@ def race(
 
 
 class Others:
-    """Watches what share of the processors other programs than `processes` and this one have."""
+    """Watches what share of the processors other programs than `processes` and this one have.
+
+    ``with others:`` watches; pauses between two such blocks do not count.
+    """
 
     def __init__(self, processes: Sequence[int] = ()) -> None:
         self.processes = processes
         self.known = processor_seconds() is not None
-        self.restart()
+        self.theirs = self.seconds = 0.0
 
-    def restart(self) -> None:
-        self.start = time.perf_counter(), processor_seconds(self.processes)
+    def __enter__(self) -> None:
+        self.start = now(), processor_seconds(self.processes)
+
+    def __exit__(self, *error: object) -> None:
+        (start, before), after = self.start, processor_seconds(self.processes)
+        if before is not None and after is not None:
+            self.theirs += (after[0] - before[0]) - (after[1] - before[1])
+            self.seconds += now() - start
 
     def share(self) -> float:
-        """Return the share since the last start; 0 if it is not known."""
-        (start, before), (end, after) = self.start, (
-            time.perf_counter(), processor_seconds(self.processes),
-        )  # fmt: skip
-        if before is None or after is None:
-            return 0.0
-        others = (after[0] - before[0]) - (after[1] - before[1])
-        return max(0.0, others / ((end - start) * len(os.sched_getaffinity(0))))
+        """Return the share since the last time it was asked; 0 if it is not known."""
+        had = self.seconds * len(os.sched_getaffinity(0))
+        share = max(0.0, self.theirs / had) if had else 0.0
+        self.theirs = self.seconds = 0.0
+        return share

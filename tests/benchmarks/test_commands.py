@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from benchmarks import all as everything
-from benchmarks import loading, peers, scaling
+from benchmarks import cpu, frameworks, loading, networks, peers, scaling
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.turns import middle
+from minigrad import backend
 from minigrad.errors import MinigradError
 
 
@@ -74,6 +75,8 @@ def test_cpu_records_what_it_prints(capsys, tmp_path):
         assert 0 < row["ms"]["low"] <= row["ms"]["median"] <= row["ms"]["high"]
         assert row["ratio"]["median"] == 1
         assert row["difference"] == 0
+        assert row["precision"] == section["options"]["precision"] == "float32"
+        assert 0 < row["paused_ms"]["median"]
         assert 0 < row["before_mb"] < row["peak_mb"]
         assert section["command"].startswith("python -m benchmarks cpu")
         assert f"{row['ms']['median']:.1f}" in printed
@@ -81,12 +84,39 @@ def test_cpu_records_what_it_prints(capsys, tmp_path):
 
 def test_all_peers_of_a_task_compute_the_same(capsys):
     pytest.importorskip("torch")
-    names = [peers.NUMPY_ONLY, "torch channels_last"]
+    names = [peers.NUMPY_ONLY, "torch, tuned"]
     words = "cpu training --model convnextv2_atto --size 32 --batch 2 --rounds 1 --threads 1"
     assert main([*words.split(), "--peers", *names]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("torch")]
     assert len(lines) == 1
     assert all(float(line.split()[-1]) < 1e-5 for line in lines)
+
+
+def test_the_short_way_takes_the_tuned_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cpu, "compare", lambda *given: asked.append(given) or {"rows": []})
+    monkeypatch.setattr(cpu, "report", lambda *given: None)
+    words = "cpu training --model unet_3d --size 32 --batch 4 --short".split()
+    assert main(words) == 0
+    ((task, options, rounds, names, tries),) = asked
+    assert (task, rounds, tries, options["calls"]) == ("training", 5, 1, 2)
+    known = peers.peers(task, options)
+    assert list(names) == [n for n in known if known[n].tuned]
+    assert not {peers.NUMPY_ONLY, peers.RECOMPUTING, "torch", "jax"} & set(names)
+
+
+@pytest.mark.parametrize("model", ["unet_2d", "unet_3d"])
+def test_u_nets_of_both_take_the_same_step(tmp_path, model):
+    pytest.importorskip("torch")
+    options = networks.describe(model) | {"size": 16, "batch": 2, "threads": 1}
+    options["folder"] = str(tmp_path)
+    networks.write_weights(options)
+    theirs = frameworks.torch_training(options)
+    with backend.use_kernels("reference"):
+        ours = frameworks.minigrad_training(options, "reference")
+        losses = [[step(), step()] for step in (ours, theirs)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0][1] < losses[0][0]
 
 
 def test_a_worker_that_fails_says_why(capsys):
@@ -148,21 +178,23 @@ def test_loading(capsys, tmp_path):
         loading.turn("minigrad.load", tmp_path / "none")
 
 
-def test_all_records_every_step_and_can_go_on(capsys, tmp_path, monkeypatch):
+def test_all_records_every_step_or_those_that_are_named(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(everything, "STEPS", ("cpu inferenc", "overhead --length 20 --rounds 2"))
     file = tmp_path / "cpu.json"
-    assert main(["all", "--from", "2", "--json", str(file)]) == 0
+    assert main(["all", "2", "--json", str(file)]) == 0
     assert list(json.loads(file.read_text())["sections"]) == ["overhead"]
     assert main(["all", "--json", str(file)]) == 2
-    assert main(["all", "--from", "3"]) == 2
-    assert "--from must lie between 1 and 2, got 3" in capsys.readouterr().err
+    assert main(["all", "3"]) == 2
+    assert "a step must lie between 1 and 2, got 3" in capsys.readouterr().err
 
 
 def test_claims_without_figures_are_not_measured(capsys, tmp_path):
     file = tmp_path / "cpu.json"
-    file.write_text(json.dumps({"machine": {}, "sections": {}}))
+    here = {"processor": "a processor", "cores": 2}
+    file.write_text(json.dumps({"machine": here, "sections": {}}))
     assert main(["claims", "--json", str(file)]) == 0
-    lines = capsys.readouterr().out.splitlines()[1:]
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.endswith("goal  a processor, 2 cores")
     assert lines
     assert all(line.endswith("not measured") for line in lines)
 
