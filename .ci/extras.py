@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NEEDS_GPU = "cuda"  # how the names of those begin
 # Its wheel for CUDA is not imported beside a PyTorch without; Keras wants a backend chosen first.
 UNTRIED = ("torchvision", "timm", "keras", "open_clip", "open_clip_train")
+PROGRAMS = ("mpich",)  # brings a program and libraries, no module
 
 
 def names() -> list[str]:
@@ -43,7 +44,7 @@ def modules(extra: str) -> Iterator[str]:
             wanted = _plain(package)
             public = (item for item in provided if not item[0].startswith("_"))  # not its parts
             found = [module for module, owners in public if wanted in map(_plain, owners)]
-            assert found, f"{package} is not installed, or holds no module"
+            assert found or package in PROGRAMS, f"{package} is not installed, or holds no module"
             yield from found
 
 
@@ -151,6 +152,33 @@ def keras() -> None:
             assert models.load_pretrained(None, path, strict=True)[1].naming == naming
 
 
+def loggers() -> None:
+    """A run's curves, as TensorBoard and trackio read them."""
+    with tempfile.TemporaryDirectory() as folder:
+        around = os.environ | {"TRACKIO_DIR": folder}  # trackio looks when it is imported
+        for name in ("tensorboard", "trackio"):
+            words = f"train --epochs 1 --depths 1 --dims 4 --batch-size 256 --log-to {name}"
+            command = [sys.executable, "-m", "minigrad", *words.split(), "--output", folder]
+            subprocess.run(command, env=around, cwd=folder, check=True)
+        assert list(Path(folder).glob("digits/tensorboard/events.out.tfevents.*"))
+        assert Path(folder, "minigrad.db").is_file()
+
+
+def ranks() -> None:
+    """Two ranks sum their gradients."""
+    script = (
+        "import minigrad as mg\n"
+        "group, w = mg.distributed.init(), mg.zeros(1, requires_grad=True)\n"
+        "with mg.distributed.GradientBuckets([w], group).summing():\n"
+        "    (w * (group.rank + 1)).sum().backward()\n"
+        "assert group.size == 2 and w.grad.item() == 3, (group.size, w.grad)\n"
+    )
+    program = (
+        "import sys; from minigrad.distributed import launch; sys.exit(launch(2, sys.argv[1:]))"
+    )
+    subprocess.run([sys.executable, "-c", program, "-c", script], check=True)
+
+
 def onnx() -> None:
     import minigrad as mg
 
@@ -237,6 +265,8 @@ PROMISES: dict[str, Callable[[], None]] = {
     "hub": hub,
     "bfloat16": bfloat16,
     "fast": fast,
+    "ranks": ranks,
+    "loggers": loggers,
     "keras": keras,
     "onnx": onnx,
     "docs": readme,

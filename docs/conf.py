@@ -73,6 +73,7 @@ html_title = f"minigrad {release}"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["minigrad.css"]
+html_js_files = [("scrolling.js", {"defer": "defer"})]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False

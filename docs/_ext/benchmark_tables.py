@@ -12,7 +12,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from benchmarks import page, results
+from benchmarks import page
 from minigrad.viz.svg import Canvas
 
 DOCS = Path(__file__).parents[1]
@@ -25,9 +25,7 @@ NOTHING = "Not measured yet."
 
 def write(app: Sphinx) -> None:
     """Write what the page includes."""
-    newest = results.newest()
-    written = [] if newest is None else [path.name for path in page.write(newest, FOLDER)]
-    FOLDER.mkdir(exist_ok=True)
+    written = page.write(FOLDER)
     for name in USED.findall(PAGE.read_text(encoding="utf-8")):
         if name not in written:
             text: str = NOTHING

@@ -22,14 +22,14 @@ CLASSES = {  # and the figure of each
     "ConvNeXt": "convnext_tiny",
     "ConvNeXtV2": "convnextv2_atto",
     "Block": "blocks",
-    "ConvNeXtIsotropic": "",
+    "ConvNeXtIsotropic": "convnext_isotropic_small",
     "ConvNeXtFeatures": "",
     "TimmConvNeXt": "",
     "FCMAE": "",
     "UNet": "unet",
     "AttentionUNet": "attention_unet",
-    "UNetPlusPlus": "",
-    "MedNeXt": "",
+    "UNetPlusPlus": "unet_plus_plus",
+    "MedNeXt": "mednext_s",
 }
 FIGURES = {  # of other systems' names that stand for no size
     "AttentionUNet": "attention_unet",
@@ -38,6 +38,7 @@ FIGURES = {  # of other systems' names that stand for no size
     "ConvNeXtV2": "convnextv2_atto",
     "ConvNeXt_V2": "convnextv2_atto",
     "UNet": "unet",
+    "UNetPlusPlus": "unet_plus_plus",
     "build": "convnext_tiny",
 }
 SYSTEMS = ("medicai", "dl_techniques", "lucid", "edifice")

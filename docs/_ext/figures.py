@@ -11,7 +11,7 @@
     ```
 
 The first shows the block of a ResNet and the two of ConvNeXt, the second a network with the shapes
-that it gives to its maps, the third a U-Net on a small ConvNeXt.
+that it gives to its maps, the third a U-Net on a small ConvNeXt. `network_figures` draws networks.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from network_figures import COLOURS, column_svg, grid_svg, u_svg
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from minigrad import models, nn, no_grad
+from minigrad import models, nn
 from minigrad.nn import init
-from minigrad.ops.create import zeros
 from minigrad.viz.svg import SVG, Canvas
 
-COLOURS = {"mix": "#4477aa", "norm": "#228833", "act": "#cc7722", "plain": "#888888"}
 KEY = {"mix": "weights", "norm": "normalisation", "act": "activation"}
 LINE = 38  # from box to box
-DOWN, UP, ACROSS = "m-3,-4 l3,4 l3,-4", "m-3,4 l3,-4 l3,4", "m-4,-3 l4,3 l-4,3"  # heads of arrows
+SEGMENTING = {
+    "unet": (u_svg, "U-Net"),
+    "attention_unet": (u_svg, "Attention U-Net"),
+    "unet_plus_plus": (grid_svg, "UNet++"),
+}
 
 
 @dataclass(frozen=True)
@@ -133,113 +136,6 @@ def blocks() -> list[SVG]:
     ]
 
 
-def by(shape: tuple[int, ...]) -> str:
-    """Return a shape as it is read."""
-    return " × ".join(map(str, shape))
-
-
-def convnext_svg(model: Any, shape: tuple[int, ...], title: str) -> SVG:
-    """Draw a ConvNeXt from stem to head, as wide as its maps are, as tall as it has channels.
-
-    The shapes are those that the model computes from its convolutions, without a forward.
-    """
-    maps = list(model.pyramid_shapes(shape).values())
-    rows: list[tuple[str, str, tuple[int, ...], str]] = [("picture", "", shape, "plain")]
-    for i, (patch, stage, out) in enumerate(
-        zip(model.downsample_layers, model.stages, maps, strict=True)
-    ):
-        conv = next(layer for layer in patch if not isinstance(layer, nn.LayerNorm))
-        step = "" if conv.stride == conv.kernel_size else f", stride {conv.stride[0]}"
-        what = "stem" if i == 0 else "downsampling"
-        rows.append((what, by(conv.kernel_size) + step, out, "plain"))
-        count = len(list(stage))
-        rows.append((f"stage {i + 1}", f"{count} block{'s' * (count > 1)}", out, "mix"))
-    rows.append(("mean, layer norm", "", (model.dims[-1],), "norm"))
-    if model.num_classes:
-        rows.append(("head", "linear", (model.num_classes,), "mix"))
-    canvas = Canvas(430, 40 + sum(_height(out) + 14 for _, _, out, _ in rows), title)
-    canvas.text(215, 18, title, size=14, font_weight="bold")
-    y = 34.0
-    for i, (name, how, out, kind) in enumerate(rows):
-        wide = 150 * (out[-1] / shape[-1]) ** 0.5 if len(out) > 1 else 14
-        tall = _height(out)
-        canvas.add("rect", x=90 - wide / 2, y=y, width=wide, height=tall, rx=3, fill_opacity=0.2,
-                   fill=COLOURS[kind], stroke=COLOURS[kind])  # fmt: skip
-        if i + 1 < len(rows):
-            _arrow(canvas, f"M90,{y + tall + 2:g} v10", DOWN)
-        middle = y + tall / 2 + 4
-        canvas.text(185, middle, f"{name}{': ' if how else ''}{how}", size=12, text_anchor="start")
-        canvas.text(424, middle, by(out), size=11, text_anchor="end", fill_opacity=0.75)
-        y += tall + 14
-    return canvas.svg()
-
-
-def _height(shape: tuple[int, ...]) -> float:
-    return 18 + 30 * (shape[0] / 2816) ** 0.5
-
-
-def unet_svg(model: Any, shape: tuple[int, ...], title: str) -> SVG:
-    """Draw a U-Net: its encoder's maps on the left, its decoder's on the right, what passes across.
-
-    The shapes are those of a run on zeros.
-    """
-    seen: dict[str, list[tuple[int, ...]]] = {"encoder": [], "decoder": []}
-
-    def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if module is model.encoder:
-            seen["encoder"] = [tuple(m.shape[1:]) for m in output]
-        else:
-            seen["decoder"].append(tuple(output.shape[1:]))
-
-    handles = [part.register_forward_hook(note) for part in (model.encoder, *model.decoder.blocks)]
-    with no_grad():
-        result = tuple(model.eval()(zeros(1, *shape)).shape[1:])
-    for handle in handles:
-        handle.remove()
-    down = {out[-1]: out for out in (shape, *seen["encoder"])}
-    up = {out[-1]: out for out in (*seen["decoder"], result)}
-    sides = sorted(down.keys() | up.keys(), reverse=True)
-    canvas = Canvas(520, 60 + 62 * len(sides), title)
-    canvas.text(260, 18, title, size=14, font_weight="bold")
-    left, right = 110.0, 410.0
-    y = bottom = 40.0  # of the level, and of the last map on the left
-    for side in sides:
-        if side in down:
-            if down[side] is not shape:
-                _arrow(canvas, f"M{left:g},{bottom + 36:g} V{y - 4:g}", DOWN)
-            _map(canvas, left, y, down[side], shape, "plain" if down[side] is shape else "mix")
-            bottom = y
-        if side not in up:
-            _arrow(canvas, f"M{left + 84:g},{y + 9:g} H{right:g} V{y - 26:g}", UP)
-        else:
-            _map(canvas, right, y, up[side], shape, "norm" if up[side] is result else "act")
-            if up[side] is not result:
-                _arrow(canvas, f"M{right:g},{y - 4:g} V{y - 26:g}", UP)
-                if side in down:
-                    _arrow(
-                        canvas, f"M{left + 84:g},{y + 9:g} H{right - 88:g}", ACROSS, dashes="4 3"
-                    )
-        y += 62
-    for x, word in ((left, "encoder"), (right, "decoder")):
-        canvas.text(x, y + 2, word, size=12)
-    canvas.text(260, y + 2, "dashed: passed across", size=11, fill_opacity=0.75)
-    return canvas.svg()
-
-
-def _arrow(canvas: Canvas, way: str, head: str, dashes: str | None = None) -> None:
-    canvas.add("path", d=f"{way} {head}", fill="none", stroke=COLOURS["plain"],
-               stroke_dasharray=dashes)  # fmt: skip
-
-
-def _map(
-    canvas: Canvas, x: float, y: float, out: tuple[int, ...], whole: tuple[int, ...], kind: str
-) -> None:
-    wide = 24 + 130 * (out[-1] / whole[-1]) ** 0.5
-    canvas.add("rect", x=x - wide / 2, y=y, width=wide, height=18, rx=3, stroke=COLOURS[kind],
-               fill=COLOURS[kind], fill_opacity=0.2)  # fmt: skip
-    canvas.text(x, y + 32, by(out), size=11)
-
-
 def key() -> SVG:
     """Draw what the colours mean."""
     canvas = Canvas(330, 20, "Colours of the figure")
@@ -254,14 +150,16 @@ def draw(what: str, shape: tuple[int, ...] | None = None) -> list[SVG]:
     """Return the pictures of a figure."""
     if what == "blocks":
         return [*blocks(), key()]
-    if what in ("unet", "attention_unet"):
+    if what in SEGMENTING:
         encoder = models.ConvNeXtV2(depths=(1, 1, 1, 1), dims=(40, 80, 160, 320))
         net = models.create_model(what, encoder=encoder, num_classes=3, head_upsample="auto")
-        titles = {"unet": "U-Net", "attention_unet": "Attention U-Net"}
-        return [unet_svg(net, shape or (3, 64, 64), f"{titles[what]} on ConvNeXt V2")]
+        svg, title = SEGMENTING[what]
+        return [svg(net, shape or (3, 64, 64), f"{title} on ConvNeXt V2")]
+    if what.startswith("mednext"):
+        return [u_svg(models.create_model(what), shape or (1, 32, 32, 32), what)]
     with init.skip_random():
         model: Any = models.create_model(what)
-    return [convnext_svg(model, shape or (3, 224, 224), what)]
+    return [column_svg(model, shape or (3, 224, 224), what)]
 
 
 class Architecture(SphinxDirective):

@@ -1,24 +1,31 @@
 """Live cells: the code of a page can be changed and run, by Pyodide in the reader's browser.
 
 The page's side is the npm package in docs/live. This file builds it, and lays beside it what it
-asks for: Pyodide, NumPy for Pyodide, minigrad and hypothesis as wheels. The setting `live_pyodide`
-says where readers get Pyodide and NumPy: "local", from this site, or the address of a folder that
-has them, such as https://cdn.jsdelivr.net/pyodide/v0.27.7/full/. Without npm pages are static.
+asks for: Pyodide, NumPy for Pyodide, minigrad and hypothesis. Of a wheel the browser gets what can
+be of use there: what Python reads, but no module that imports a package which is not there; and as
+one gzipped tar, smaller than files that are compressed each alone. The setting `live_pyodide` says
+where readers get Pyodide and NumPy: "local", from this site, or the address of a folder that has
+them, such as https://cdn.jsdelivr.net/pyodide/v0.27.7/full/. Without npm pages are static.
 """
 
 from __future__ import annotations
 
+import ast
+import gzip
 import hashlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
+from io import BytesIO
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from docutils import nodes
@@ -29,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "docs" / "live"
 PYODIDE = SOURCE / "node_modules" / "pyodide"
 RUNTIME = ("pyodide.mjs", "pyodide.asm.js", "pyodide.asm.wasm", "python_stdlib.zip")
-SHIPPED = {".py", ".npz", ".txt"}  # of minigrad: a browser has no use for CUDA sources and stubs
+READ = {".py", ".so", ".npz", ".txt", ""}  # by Python: no stubs, headers and libraries to link with
 CDN = "https://cdn.jsdelivr.net/pyodide/v{version}/full/"
 
 logger = logging.getLogger(__name__)
@@ -82,18 +89,28 @@ def fetch(where: str) -> Fetched:
 def assemble(target: Path, fetched: Fetched, where: str, version: str) -> None:
     """Fill a folder: the page's script, Python's side in a folder of its own, and Pyodide."""
     lock = dict(fetched.lock)
+    numpy = dict(lock["packages"]["numpy"])
+    packages = {release(wheel): unpacked(wheel) for wheel in fetched.others}
+    packages[f"minigrad-{version}"] = this_tree(version)
     if fetched.numpy:
         folder = f"pyodide-{lock['info']['version']}"
         where = f"../{folder}/"
-        copy([*(PYODIDE / name for name in RUNTIME), fetched.numpy], target / folder)
+        copy([PYODIDE / name for name in RUNTIME], target / folder)
+        packages[release(fetched.numpy)] = unpacked(fetched.numpy)
+    else:
+        numpy["file_name"] = where + numpy["file_name"]
+    there = {"numpy", *sys.stdlib_module_names, *map(top, chain(*packages.values()))}
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
         bundle("worker.js", made, PYODIDE=where)
         copy([SOURCE / "src" / "runner.py"], made)
-        wheels = [minigrad_wheel(made, version), *copy(fetched.others, made)]
-        numpy = {"numpy": lock["packages"]["numpy"]}
-        lock["packages"] = numpy | {w.name.split("-")[0]: entry(w) for w in wheels}
-        lock["packages"]["hypothesis"]["depends"] = ["sortedcontainers"]
+        entries = {}
+        for name, files in sorted(packages.items()):
+            archive = pack(made / f"{name}.tar.gz", files, there)
+            entries[name.split("-")[0]] = entry(archive, *name.split("-"))
+        entries["numpy"] = numpy | entries.get("numpy", {})
+        entries["hypothesis"]["depends"] = ["sortedcontainers"]
+        lock["packages"] = entries
         (made / "lock.json").write_text(json.dumps(lock))
         name = digest(made)
         copy(sorted(made.iterdir()), target / name)
@@ -127,15 +144,14 @@ def digest(folder: Path) -> str:
     return hashed.hexdigest()[:12]
 
 
-def entry(wheel: Path) -> dict[str, Any]:
-    """Return what Pyodide's lock file says of a wheel that lies beside it."""
-    name, version, *_ = wheel.name.split("-")
+def entry(archive: Path, name: str, version: str) -> dict[str, Any]:
+    """Return what Pyodide's lock file says of a package whose archive lies beside it."""
     return {
         "name": name,
         "version": version,
-        "file_name": wheel.name,
+        "file_name": archive.name,
         "install_dir": "site",
-        "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
         "package_type": "package",
         "imports": [name],
         "depends": [],
@@ -143,31 +159,58 @@ def entry(wheel: Path) -> dict[str, Any]:
     }
 
 
-def minigrad_wheel(folder: Path, version: str) -> Path:
-    """Make a wheel of this tree; the same tree makes the same file."""
-    wheel = folder / f"minigrad-{version}-py3-none-any.whl"
+def release(wheel: Path) -> str:
+    """Return name and version of a wheel."""
+    return "-".join(wheel.name.split("-")[:2])
+
+
+def unpacked(wheel: Path) -> dict[str, bytes]:
+    """Return the files of a wheel, but for the list of them, which will not be true."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {n: archive.read(n) for n in archive.namelist() if not n.endswith(("/", "/RECORD"))}
+
+
+def this_tree(version: str) -> dict[str, bytes]:
+    """Return the files of a wheel of this tree."""
+    tree = (file for file in (ROOT / "minigrad").rglob("*") if file.suffix in READ)
+    files = {f.relative_to(ROOT).as_posix(): f.read_bytes() for f in tree if f.is_file()}
     about = f"minigrad-{version}.dist-info"
-    tree = sorted(f for f in (ROOT / "minigrad").rglob("*") if f.suffix in SHIPPED)
-    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for file in tree:
-            archive.writestr(zipped(str(file.relative_to(ROOT))), file.read_bytes())
-        archive.writestr(
-            zipped(f"{about}/METADATA"),
-            f"Metadata-Version: 2.1\nName: minigrad\nVersion: {version}\n",
-        )
-        archive.writestr(
-            zipped(f"{about}/WHEEL"),
-            "Wheel-Version: 1.0\nGenerator: docs\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        archive.writestr(zipped(f"{about}/RECORD"), "")
-    return wheel
+    metadata = f"Metadata-Version: 2.1\nName: minigrad\nVersion: {version}\n"
+    files[f"{about}/METADATA"] = metadata.encode()
+    files[f"{about}/WHEEL"] = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    return files
 
 
-def zipped(name: str) -> zipfile.ZipInfo:
-    """Return the head of a compressed file without a date."""
-    head = zipfile.ZipInfo(name)
-    head.compress_type = zipfile.ZIP_DEFLATED
-    return head
+def pack(archive: Path, files: dict[str, bytes], there: set[str]) -> Path:
+    """Write an archive of the files that a browser can use; the same files make the same one."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for name, data in sorted(files.items()):
+            suffix = PurePosixPath(name).suffix
+            if suffix in READ and not (suffix == ".py" and imports(data) - there):
+                head = tarfile.TarInfo(name)  # without a date
+                head.size = len(data)
+                tar.addfile(head, BytesIO(data))
+    return archive
+
+
+def top(name: str) -> str:
+    """Return the package or module at the top that a file of a wheel belongs to."""
+    return name.split("/")[0].removesuffix(".py")
+
+
+def imports(source: bytes) -> set[str]:
+    """Return the packages without which a module cannot be imported."""
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(str(node.module).split(".")[0])
+    return found
 
 
 def other_wheels() -> list[Path]:

@@ -48,7 +48,7 @@ NO_EXAMPLE = {  # what an example cannot show, or only with a file, a GPU or ano
     "logical_or logical_xor ceil floor trunc isfinite isinf isnan",
     "minigrad.data": "BrainTissue Split fashion_mnist mnist1d read_volume",
     "minigrad.io": "Checkpoint building save_keras",
-    "minigrad.train": "Progress load_checkpoint",
+    "minigrad.train": "Progress Trackio load_checkpoint",
     "minigrad.runs": "Experiment Task Trained find_trained initial_sizes load_initial "
     "reconstructions",
     "minigrad.onnx": "Comparison",
@@ -59,8 +59,9 @@ NO_EXAMPLE = {  # what an example cannot show, or only with a file, a GPU or ano
     "read read_pretrained takes_pretrained",
     "minigrad.dtypes": "to_dtype",
     "minigrad.backend": "MemoryInfo address at_hand cuda_is_available current_stream free_memory "
-    "from_cuda is_writeable memory_info namespace new_stream quiet quietly register synchronize "
-    "tf32_allowed why_no_cuda",
+    "from_cuda is_writeable memory_info namespace nccl new_stream quiet quietly register "
+    "synchronize tf32_allowed why_no_cuda",
+    "minigrad.distributed": "Work launch",
     "minigrad.kernels": "fall_back",
     "minigrad.ops": "argmax asarray concatenate expand_dims mean amin squeeze stack sum "
     "take_along_axis transpose",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,9 @@ def test_a_block_s_figure_has_a_box_for_each_of_its_layers(
         ("convnextv2_atto", ["40 × 56 × 56", "320 × 7 × 7", "3 × 224 × 224"]),
         ("unet", ["320 × 2 × 2", "32 × 32 × 32", "3 × 64 × 64"]),
         ("attention_unet", ["160 × 4 × 4"]),
+        ("unet_plus_plus", ["80 × 8 × 8", "128 × 8 × 8", "3 × 64 × 64"]),
+        ("mednext_s", ["32 × 32 × 32 × 32", "512 × 2 × 2 × 2", "2 × 32 × 32 × 32"]),
+        ("convnext_isotropic_small", ["384 × 14 × 14"]),
     ],
 )
 def test_a_network_s_figure_has_its_shapes(
@@ -283,3 +287,25 @@ def test_links_outside_the_pages_lead_to_files(name: str) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", (ROOT / name).read_text())
     assert targets or name != "README.md"
     assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+# ---- live cells ---------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("sphinx")
+def test_a_browser_gets_what_it_can_import(extension: Callable[[str], Any], tmp_path: Path) -> None:
+    files = {
+        "tool/__init__.py": b"try:\n    import absent\nexcept ImportError:\n    import math\n",
+        "tool/near.py": b"from . import fast\nimport math\n\ndef f():\n    import absent\n",
+        "tool/far.py": b"from absent.part import name\n",
+        "tool/_fast.so": b"\0asm",
+        "tool/fast.h": b"int x;",
+        "tool/__init__.pyi": b"",
+        "tool-1.dist-info/METADATA": b"Name: tool\n",
+    }
+    live = extension("live")
+    first, second = (live.pack(tmp_path / n, files, {"math", "tool"}) for n in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    left = {"tool/far.py", "tool/fast.h", "tool/__init__.pyi"}
+    with tarfile.open(first) as tar:
+        assert set(tar.getnames()) == files.keys() - left

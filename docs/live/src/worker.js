@@ -20,9 +20,9 @@ async function start({ signal }) {
     get(new URL("runner.py", here)).then((answer) => answer.text()),
     get(pyodide + "pyodide.asm.wasm", { method: "HEAD" }),
   ]);
-  // Names are relative to Pyodide's folder, which has NumPy; the other wheels lie here.
-  for (const [name, wheel] of Object.entries(lock.packages))
-    if (name !== "numpy") wheel.file_name = new URL(wheel.file_name, here).href;
+  // Pyodide would take names as relative to its own folder; the packages lie here.
+  for (const entry of Object.values(lock.packages))
+    entry.file_name = new URL(entry.file_name, here).href;
   const lockFileURL = URL.createObjectURL(new Blob([JSON.stringify(lock)]));
   const { loadPyodide } = await import(pyodide + "pyodide.mjs");
   python = await loadPyodide({ indexURL: pyodide, lockFileURL, packages: ["numpy", "minigrad"] });

@@ -71,6 +71,13 @@ async function write(page, cell, code) {
   await page.keyboard.insertText(code);
 }
 
+// How many bytes a page has asked for, gzipped.
+function shipped(page) {
+  const asked = page.asked.filter((url) => url.startsWith(plain.url));
+  const files = new Set(asked.map((url) => decodeURIComponent(new URL(url).pathname)));
+  return [...files].reduce((sum, file) => sum + gzipSync(readFileSync(join(SITE, file))).length, 0);
+}
+
 // Serious findings of axe-core.
 async function findings(page) {
   await page.evaluate(AXE);
@@ -98,7 +105,7 @@ async function pictures(page, name) {
 }
 
 for (const lesson of LESSONS.slice(0, 5))
-  test(`${lesson}: every cell runs; no other host, no error, nothing serious for axe`, async (t) => {
+  test(`${lesson}: every cell runs; under 10 MB, no other host, no error, nothing serious for axe`, async (t) => {
     const page = await open(lesson);
     const beyond = []; // the first: loading Python
     for (const cell of await cells(page).all()) {
@@ -110,6 +117,12 @@ for (const lesson of LESSONS.slice(0, 5))
     }
     t.diagnostic(`ms beyond each later cell's own work: ${beyond.slice(1).join(" ")}`);
     t.diagnostic(`own work of each cell: ${(await note(page).allTextContents()).join(", ")}`);
+    const editor = page.waitForRequest(/\/editor-\w+\.js$/);
+    await cells(page).first().locator(".cell_input pre").hover();
+    await editor;
+    const bytes = shipped(page);
+    t.diagnostic(`the page and all that it loads: ${(bytes / 1e6).toFixed(2)} MB gzipped`);
+    assert.ok(bytes < 10e6);
     assert.deepEqual(page.asked.filter((url) => !/^(blob:)?http:\/\/127\.0\.0\.1:/.test(url)), []);
     for (const colours of ["light", "dark"]) {
       await theme(page, colours);
@@ -120,19 +133,20 @@ for (const lesson of LESSONS.slice(0, 5))
     await page.close();
   });
 
-test("nothing of Python is asked for before the first Run, and under 10 MB after it", async (t) => {
+test("a page as it is opened, on a phone: nothing serious for axe", async () => {
+  const page = await open("13-operation.html"); // with code and outputs that are wider
+  await page.setViewportSize({ width: 390, height: 844 });
+  assert.deepEqual(await findings(page), []);
+  await page.close();
+});
+
+test("nothing of Python is asked for before the first Run", async () => {
   const page = await open(FIRST);
   const live = () => page.asked.filter((url) => url.includes("/_static/live/"));
   const names = (urls) => urls.map((url) => new URL(url).pathname.split("/").at(-1)).sort();
   assert.deepEqual(names(live()), ["live.css", "live.js"]);
   await write(page, cells(page).first(), "print(1)");
   assert.equal(live().filter((url) => !/(live\.css|live\.js|editor-\w+\.js)/.test(url)).length, 0);
-  await run(page, cells(page).first());
-  const files = new Set(live().map((url) => new URL(url).pathname));
-  const bytes = [...files].map((file) => gzipSync(readFileSync(join(SITE, file))).length);
-  const sum = bytes.reduce((a, b) => a + b);
-  t.diagnostic(`${files.size} files, ${(sum / 1e6).toFixed(2)} MB gzipped`);
-  assert.ok(sum < 10e6);
   await page.close();
 });
 

@@ -1,11 +1,12 @@
-// The core's own tests, run by the Pyodide and on the wheels that the built site ships.
+// The core's own tests and the cells of the lessons, run by the Pyodide and on the packages that
+// the built site ships.
 //
 //     node tests/docs/live/suite.mjs [pytest's arguments]
 //
 // PYTHON downloads pytest; it is .venv/bin/python unless said otherwise.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,47 +31,68 @@ const WITHOUT = {
     "tests/ops/test_out_of_range.py::test_integers_inside_are_taken[arange]",
     "tests/ops/test_out_of_range.py::test_integers_inside_are_taken[arange, last]",
   ],
+};
+
+// What runs only if it is asked for.
+const LESSONS = "tests/docs/test_exercises.py";
+const ATTEMPT = LESSONS + "::test_the_start_fails_with_a_hint_and_the_solution_passes";
+const UNASKED = {
   "right, but a minute of work": [
     ENGINE + "test_a_million_nodes_run_backward_and_are_freed",
     ENGINE + "test_a_deep_graph_that_never_runs_is_freed_without_the_collector",
+    ATTEMPT + "[10-convnext]",
+    ATTEMPT + "[11-checkpoint]",
   ],
+  "run by live.test.mjs": [
+    "01-derivative", "02-tensors", "03-engine", "04-gradient-check", "05-network",
+  ].map((lesson) => `${ATTEMPT}[${lesson}]`), // prettier-ignore
 };
 
 const python = process.env.PYTHON ?? join(ROOT, ".venv/bin/python");
 const downloaded = mkdtempSync(join(tmpdir(), "wheels-"));
 execFileSync(python, ["-m", "pip", "download", "-q", "--only-binary=:all:", "-d", downloaded, "pytest>=8.2"]);
 
+const lock = JSON.parse(readFileSync(join(LIVE, shipped, "lock.json"), "utf8"));
+for (const entry of Object.values(lock.packages))
+  entry.file_name = join(LIVE, shipped, entry.file_name);
+const lockFileURL = join(downloaded, "lock.json");
+writeFileSync(lockFileURL, JSON.stringify(lock));
 const { loadPyodide } = await import(join(LIVE, runtime, "pyodide.mjs"));
-const pyodide = await loadPyodide({
-  indexURL: join(LIVE, runtime) + "/",
-  lockFileURL: join(LIVE, shipped, "lock.json"),
-});
-await pyodide.loadPackage("numpy", { messageCallback: () => {} });
-const extractDir = pyodide.runPython("import site; site.getsitepackages()[0]");
-for (const folder of [downloaded, join(LIVE, shipped)])
-  for (const wheel of readdirSync(folder).filter((name) => name.endsWith(".whl")))
-    pyodide.unpackArchive(new Uint8Array(readFileSync(join(folder, wheel))), "wheel", { extractDir });
-pyodide.FS.mkdirTree("/repo/tests");
-pyodide.FS.mount(pyodide.FS.filesystems.NODEFS, { root: join(ROOT, "tests") }, "/repo/tests");
+const pyodide = await loadPyodide({ indexURL: join(LIVE, runtime) + "/", lockFileURL });
+const wheels = readdirSync(downloaded).filter((name) => name.endsWith(".whl"));
+await pyodide.loadPackage(
+  [...Object.keys(lock.packages), ...wheels.map((name) => join(downloaded, name))],
+  { messageCallback: () => {} },
+);
+for (const folder of ["tests", "docs/course"]) {
+  pyodide.FS.mkdirTree("/repo/" + folder);
+  pyodide.FS.mount(pyodide.FS.filesystems.NODEFS, { root: join(ROOT, folder) }, "/repo/" + folder);
+}
 pyodide.FS.writeFile("/repo/pyproject.toml", readFileSync(join(ROOT, "pyproject.toml")));
 pyodide.FS.writeFile("/repo/conftest.py", `
 from hypothesis import HealthCheck, settings
 settings.register_profile("browser", max_examples=5, deadline=None, derandomize=True,
     database=None, suppress_health_check=list(HealthCheck))
+
+def pytest_configure():
+    settings.load_profile("browser")
 `);
 
+const deselected = (tests) => Object.values(tests).flat().map((test) => `--deselect=${test}`);
 const given = process.argv.slice(2);
-const chosen = given.length ? given : ["tests/autograd", "tests/ops", "tests/nn", "tests/train/test_confusion.py"];
-const without = Object.values(WITHOUT).flat().map((test) => `--deselect=${test}`);
-pyodide.globals.set("words", pyodide.toPy([
-  "-q", "-m", "not slow", "--hypothesis-profile=browser", "--durations=8",
-  "--capture=sys", "-p", "no:cacheprovider", "-p", "no:faulthandler", ...without, ...chosen,
-])); // prettier-ignore
+const core = ["tests/autograd", "tests/ops", "tests/nn", "tests/train/test_confusion.py"];
+const runs = given.length
+  ? [given]
+  : [core, ["-m", "slow", LESSONS]].map((words) => [...words, ...deselected(UNASKED)]);
+pyodide.globals.set("runs", pyodide.toPy(runs.map((words) => [
+  "-q", "-m", "not slow", "--durations=8", "--capture=sys", "-p", "no:cacheprovider",
+  "-p", "no:faulthandler", "-p", "no:hypothesispytest", ...deselected(WITHOUT), ...words,
+]))); // prettier-ignore
 process.exitCode = pyodide.runPython(`
 import os, sys
 sys.dont_write_bytecode = True
 os.chdir("/repo")
 import minigrad, pytest
 assert "site-packages" in minigrad.__file__
-int(pytest.main(words))
+max(int(pytest.main(words)) for words in runs)
 `);
