@@ -13,6 +13,7 @@ from minigrad.cli import commands, main
 from minigrad.data import list_datasets
 from minigrad.io import load_file
 from minigrad.runs.folders import free_name
+from tests.cli.command import run
 
 TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
 
@@ -21,12 +22,6 @@ TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    status = main(list(words))
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.mark.parametrize("command", commands())

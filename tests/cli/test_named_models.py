@@ -9,8 +9,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import models
-from minigrad.cli import main
 from minigrad.models.registry import encoders_of
+from tests.cli.command import run
 
 UNETS = [name for name in models.list_models() if encoders_of(name)]
 OWN = ["--encoder", "convnext", "--depths", "1", "1", "1", "--dims", "4", "8", "8"]
@@ -19,12 +19,6 @@ OWN = ["--encoder", "convnext", "--depths", "1", "1", "1", "--dims", "4", "8", "
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    status = main(list(words))
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 def test_there_are_u_nets() -> None:

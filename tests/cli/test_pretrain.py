@@ -12,6 +12,7 @@ from benchmarks import pretraining
 from minigrad import io, models
 from minigrad.cli import main
 from minigrad.train import load_checkpoint
+from tests.cli.command import run
 
 SMALL = ["--depths", "1", "1", "--dims", "4", "8", "--batch-size", "256"]
 TINY = [*SMALL, "--decoder-dim", "8"]
@@ -22,9 +23,9 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(capsys: pytest.CaptureFixture[str], words: str, *more: str) -> str:
-    status = main([*words.split(), *more])
-    out, err = capsys.readouterr()
+def done(capsys: pytest.CaptureFixture[str], words: str, *more: str) -> str:
+    """Return what a command prints that ends well."""
+    status, out, err = run(capsys, *words.split(), *more)
     assert (status, err) == (0, "")
     return out
 
@@ -34,7 +35,7 @@ def weights(path: str) -> dict[str, Any]:
 
 
 def test_the_whole_road(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    out = run(capsys, "pretrain --epochs 2", *TINY)
+    out = done(capsys, "pretrain --epochs 2", *TINY)
     assert "1,437 images without labels" in out
     assert "fine-tune it with: minigrad train --data digits --init-from runs/digits-pretr" in out
     assert {path.name for path in (tmp_path / "runs" / "digits-pretrained").iterdir()} == {
@@ -48,7 +49,7 @@ def test_the_whole_road(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert len(log) == 3
 
     # sizes come from the run; the whole encoder starts where pre-training ended
-    out = run(capsys, "train --init-from runs/digits-pretrained --labels 0.1 --epochs 1 --lr 0")
+    out = done(capsys, "train --init-from runs/digits-pretrained --labels 0.1 --epochs 1 --lr 0")
     assert "144 images to train on" not in out  # a tenth of each class, rounded
     assert "143 images to train on, 360 held out" in out
     before, after = weights("runs/digits-pretrained/encoder.safetensors"), weights(
@@ -58,24 +59,24 @@ def test_the_whole_road(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert all((before[name] == after[name]).all() for name in before)
 
     # from a trained run the head comes along
-    run(capsys, "train --init-from runs/digits --epochs 1 --lr 0 --name again")
+    done(capsys, "train --init-from runs/digits --epochs 1 --lr 0 --name again")
     again = weights("runs/again/model.safetensors")
     assert all((again[name] == after[name]).all() for name in after)
 
     np.save("digit.npy", np.eye(8, dtype=np.float32))
-    out = run(capsys, "explain digit.npy --model runs/again")
+    out = done(capsys, "explain digit.npy --model runs/again")
     assert out.startswith("digit.npy: ")
     assert "digit-explained.png shows where the last stage finds it" in out
     assert Path("digit-explained.png").read_bytes()[:4] == b"\x89PNG"
-    run(capsys, "explain digit.npy --class 3 --layer stages.0 -o three.png")
+    done(capsys, "explain digit.npy --class 3 --layer stages.0 -o three.png")
     assert Path("three.png").read_bytes() != Path("digit-explained.png").read_bytes()
-    out = run(capsys, "explain --receptive-field")
+    out = done(capsys, "explain --receptive-field")
     assert "what the middle of the last stage of runs/again looks at" in out
     assert Path("receptive-field.png").is_file()
 
 
 def test_the_receptive_field_of_a_named_model(capsys: pytest.CaptureFixture[str]) -> None:
-    out = run(capsys, "explain --receptive-field --model convnextv2_atto --size 32 -o field.png")
+    out = done(capsys, "explain --receptive-field --model convnextv2_atto --size 32 -o field.png")
     assert "convnextv2_atto, untrained looks at; 50 % in " in out
     assert out.strip().endswith("pixels of 32 across")
     pillow = pytest.importorskip("PIL.Image")
@@ -86,7 +87,7 @@ def test_the_receptive_field_of_a_named_model(capsys: pytest.CaptureFixture[str]
 def test_resuming_gives_the_same_bits(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(capsys, "pretrain --epochs 3 --name calm", *TINY)
+    done(capsys, "pretrain --epochs 3 --name calm", *TINY)
 
     def stop(self: Any, trainer: Any) -> None:
         if trainer.step == 7:  # in the middle of the second epoch
@@ -98,7 +99,7 @@ def test_resuming_gives_the_same_bits(
         assert main(["pretrain", "--epochs", "3", "--name", "broken", *options]) == 130
     assert "pretrain --output runs --name broken --resume" in capsys.readouterr().out
     assert load_checkpoint("runs/broken/pretraining.safetensors")["step"] == 6
-    out = run(capsys, "pretrain --resume --name broken")
+    out = done(capsys, "pretrain --resume --name broken")
     assert "from epoch 2, batch 1" in out
     calm, broken = (weights(f"runs/{n}/encoder.safetensors") for n in ("calm", "broken"))
     assert all(calm[name].tobytes() == broken[name].tobytes() for name in calm)
@@ -110,20 +111,20 @@ def test_resuming_gives_the_same_bits(
 
 
 def test_a_pretraining_under_way_can_be_taken(capsys: pytest.CaptureFixture[str]) -> None:
-    run(capsys, "pretrain --epochs 1", *TINY)
+    done(capsys, "pretrain --epochs 1", *TINY)
     Path("runs/digits-pretrained/encoder.safetensors").unlink()
-    run(capsys, "train --init-from runs/digits-pretrained --epochs 1 --lr 0")
+    done(capsys, "train --init-from runs/digits-pretrained --epochs 1 --lr 0")
     state = load_checkpoint("runs/digits-pretrained/pretraining.safetensors")["model"]
     before, after = models.from_fcmae(state), weights("runs/digits/model.safetensors")
     assert all((before[name] == after[name]).all() for name in before)
 
 
 def test_resuming_does_not_need_the_initial_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    run(capsys, "pretrain --epochs 1", *TINY)
-    run(capsys, "train --init-from runs/digits-pretrained --epochs 1 --name it")
+    done(capsys, "pretrain --epochs 1", *TINY)
+    done(capsys, "train --init-from runs/digits-pretrained --epochs 1 --name it")
     Path("runs/digits-pretrained/encoder.safetensors").rename("gone")
     Path("runs/digits-pretrained/pretraining.safetensors").rename("gone too")
-    assert "images to train on" in run(capsys, "train --resume --name it")
+    assert "images to train on" in done(capsys, "train --resume --name it")
 
 
 def test_the_benchmark(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

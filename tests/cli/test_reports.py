@@ -14,14 +14,9 @@ import pytest
 from minigrad.cli import main
 from minigrad.runs import TrainConfig, read_run
 from minigrad.runs.config import read_notes, read_toml
+from tests.cli.command import run
 
 TINY = ["--depths", "1", "--dims", "4", "--batch-size", "256"]
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    status = main(list(words))
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.fixture(scope="module")

@@ -17,18 +17,13 @@ from minigrad import io
 from minigrad.cli import main
 from minigrad.data import Volume, read_nifti, read_volume
 from minigrad.runs import find_trained, load_trained
+from tests.cli.command import run
 from tests.data.test_dicom import write as write_series
 from tests.data.test_fashion import idx
 from tests.heads import write_head
 
 TINY = ["--epochs", "1", "--depths", "1", "--dims", "4", "--batch-size", "256"]
 DIGITS = "runs/digits/checkpoint.safetensors"
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    status = main(list(words))
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.fixture(scope="module")
