@@ -71,7 +71,7 @@ class Device(str):
     def __new__(cls, name: str | None = None) -> Device:
         if isinstance(name, Device):
             return name
-        kind, _, index = (name or "cpu").partition(":")
+        kind, _, index = ("cpu" if name is None else str(name) or "cpu").partition(":")
         if kind == "cpu" and index in ("", "0"):
             return super().__new__(cls, "cpu")
         if kind == "cuda" and (index or "0").isdecimal():

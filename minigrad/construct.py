@@ -11,7 +11,7 @@ from minigrad.convert import as_array, from_python
 from minigrad.errors import DTypeError
 from minigrad.tensor import Tensor
 
-__all__ = ["as_tensor", "from_dlpack", "from_numpy", "tensor"]
+__all__ = ["as_numpy", "as_tensor", "from_dlpack", "from_numpy", "tensor"]
 
 
 def tensor(
@@ -86,6 +86,18 @@ def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor
     if wanted == data.dtype and place == data.device:
         return data
     return data.to(place, wanted)
+
+
+def as_numpy(values: Any) -> np.ndarray[Any, Any]:
+    """Return the values of a tensor of any device, or of what NumPy takes, as a NumPy array.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> as_numpy(mg.ones(2, requires_grad=True))
+    array([1., 1.], dtype=float32)
+    """
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:

@@ -20,11 +20,15 @@ from minigrad.errors import DTypeError, OptionError, StateError, brief
 __all__ = [
     "Entries",
     "array_for",
+    "check_kinds",
     "check_numbers",
+    "check_switches",
+    "history_of",
     "integer",
     "load_together",
     "number",
     "number_array",
+    "several",
 ]
 
 Commit = Callable[[], None]
@@ -143,6 +147,73 @@ def number(value: Any) -> float | None:
     return value
 
 
+def check_kinds(owner: str, kind: Any, mend: str = "", /, **given: Any) -> None:
+    """Refuse what is not of a kind, by its name: `kind` is a class, or several as in ``A | B``.
+
+    Examples
+    --------
+    >>> check_kinds("find", str | None, name="digits")
+    >>> check_kinds("find", str | None, name=3)
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: find: name must be of type str or None, got 3
+    """
+    for name, value in given.items():
+        if not isinstance(value, kind):
+            hint = f"; {mend}" if mend else ""
+            raise OptionError(
+                f"{owner}: {name} must be of type {_named(kind)}, got {brief(value)}{hint}"
+            )
+
+
+def several(owner: str, name: str, value: Any, kind: Any) -> tuple[Any, ...]:
+    """Return a sequence of things of a kind as a tuple; one alone is a sequence of one.
+
+    Examples
+    --------
+    >>> several("Freeze", "parts", "stem", str)
+    ('stem',)
+    >>> several("Freeze", "parts", ["stem", 3], str)
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: Freeze: parts must be a sequence of str, got ['stem', 3]
+    """
+    if isinstance(value, kind):
+        return (value,)
+    try:
+        members = tuple(value)
+    except (TypeError, ValueError):  # no sequence, or an array without axes
+        members = (None,)
+    if not all(isinstance(member, kind) for member in members):
+        raise OptionError(
+            f"{owner}: {name} must be a sequence of {_named(kind)}, got {brief(value)}"
+        )
+    return members
+
+
+def history_of(owner: str, history: Any) -> list[dict[str, float]]:
+    """Return the history of a run, a row of numbers by name for each epoch, or refuse it.
+
+    Examples
+    --------
+    >>> history_of("curves_svg", [{"epoch": 1, "val_loss": "low"}])
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.OptionError: curves_svg: each row of a history is a mapping of names to ...
+    """
+    rows = [_named_numbers(row) for row in several(owner, "history", history, Mapping)]
+    if None in rows:
+        raise OptionError(
+            f"{owner}: each row of a history is a mapping of names to numbers, got {brief(history)}"
+        )
+    return rows  # type: ignore[return-value]
+
+
+def _named(kind: Any) -> str:
+    names = (part.__name__ for part in getattr(kind, "__args__", (kind,)))
+    return " or ".join("None" if name == "NoneType" else name for name in names)
+
+
 def check_numbers(owner: str, **options: Any) -> None:
     """Refuse options that are not numbers, by their names."""
     for name, value in options.items():
@@ -153,7 +224,7 @@ def check_numbers(owner: str, **options: Any) -> None:
 def check_switches(owner: str, **options: Any) -> None:
     """Refuse options that are neither True nor False (nor 1 or 0), by their names."""
     for name, value in options.items():
-        if not isinstance(value, int | np.bool_):
+        if not isinstance(value, int | np.bool_) or value not in (0, 1):
             raise OptionError(f"{owner}: {name} must be True or False, got {brief(value)}")
 
 

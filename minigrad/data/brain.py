@@ -22,6 +22,7 @@ from minigrad.data.download import data_home
 from minigrad.data.nifti import read_nifti
 from minigrad.data.source import ImageSpec, Source, Split
 from minigrad.errors import DataError, OptionError, RangeError
+from minigrad.files import to_path
 
 __all__ = ["BrainTissue", "find_brain"]
 
@@ -133,7 +134,7 @@ def find_brain(root: str | Path | None = None) -> Path | None:
 
 def _places(root: str | Path | None) -> list[Path]:
     if root is not None:
-        return [Path(root)]
+        return [to_path(root)]
     places = [data_home() / "brain"]
     found = importlib.util.find_spec("nilearn")  # found, not imported: its files are enough
     if found is not None and found.origin is not None:

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from minigrad.data import brain, fashion, scenes, signals, uci_digits
-from minigrad.data.dataset import Dataset, stratified_split
+from minigrad.data.dataset import Dataset, stratified_split, whole_number
 from minigrad.data.folder import ImageFolder
 from minigrad.data.kept import Kept
 from minigrad.data.listing import samples_of
 from minigrad.data.source import ImageSpec, Source, Split
 from minigrad.data.table import PictureTable, is_table, split_table
 from minigrad.errors import DataError, OptionError, unknown
+from minigrad.files import to_path
+from minigrad.loading import check_switches
 
 __all__ = ["ImageSpec", "Source", "Split", "list_datasets", "load_split", "sources"]
 
@@ -91,6 +93,10 @@ def load_split(
         ...
     minigrad.errors.OptionError: unknown data set 'digit'; did you mean 'digits'? ...
     """
+    to_path(name)  # or refuse it
+    check_switches("load_split", download=download, mono=mono)
+    if side is not None:
+        side = whole_number("load_split: side", side, 1)
     if name in sources:
         for key, value in (("side", side), ("mono", mono)):
             if value:  # the data set may have an option of that name; else it refuses it

@@ -15,6 +15,7 @@ from minigrad.data.folder import SUFFIXES, files_below, listing
 from minigrad.data.picture import read_image
 from minigrad.data.survey import duplicates, warnings_of_counts
 from minigrad.errors import DataError, MinigradError, MissingExtra
+from minigrad.files import to_path
 
 __all__ = ["ACROSS", "TORN", "TWICE", "FolderCheck", "Seen", "check_folder", "look", "twins"]
 
@@ -157,7 +158,7 @@ def check_folder(root: str | Path) -> FolderCheck:
     >>> found.bad[0].fault[:30]
     'no .npy array of numbers (it b'
     """
-    root = Path(root)
+    root = to_path(root)
     if not os.path.isdir(root):
         raise DataError(f"{root}: no such folder")
     parts = [part for part in PARTS if (root / part).is_dir()] if (root / "train").is_dir() else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minigrad.construct import as_tensor
 from minigrad.dtypes import is_floating
 from minigrad.errors import DataError, OptionError, RangeError
+from minigrad.loading import several
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Subset",
     "TensorDataset",
     "labels_of",
+    "length_of",
     "pixel_scale",
     "random_split",
     "stratified_folds",
@@ -206,6 +208,27 @@ class TensorDataset:
         return f"TensorDataset({len(self)} samples of {[t.shape[1:] for t in self.tensors]})"
 
 
+def length_of(owner: str, dataset: Any) -> int:
+    """Return how many samples a data set has, or refuse what is none.
+
+    Examples
+    --------
+    >>> length_of("Subset", 3)
+    Traceback (most recent call last):
+        ...
+    minigrad.errors.DataError: Subset: a data set has a length and items by number, int has ...
+    """
+    try:
+        if hasattr(dataset, "__getitem__") and not isinstance(dataset, str):
+            return len(dataset)
+    except (TypeError, ValueError):
+        pass
+    raise DataError(
+        f"{owner}: a data set has a length and items by number, {type(dataset).__name__} has "
+        "not; a list of its samples would do"
+    )
+
+
 class ConcatDataset:
     """The samples of several data sets, one after the other.
 
@@ -217,10 +240,12 @@ class ConcatDataset:
     """
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
+        if not isinstance(datasets, Iterable):
+            raise OptionError(f"ConcatDataset: a sequence of data sets is needed, got {datasets!r}")
         self.datasets = tuple(datasets)
         if not self.datasets:
             raise OptionError("ConcatDataset: one data set or more are needed, got none")
-        self.ends = np.cumsum([len(dataset) for dataset in self.datasets])
+        self.ends = np.cumsum([length_of("ConcatDataset", dataset) for dataset in self.datasets])
         self.classes: tuple[str, ...] = getattr(self.datasets[0], "classes", ())
 
     def __len__(self) -> int:
@@ -251,7 +276,7 @@ class Subset:
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | NDArray[np.integer[Any]]) -> None:
         found = np.asarray(indices)
-        count = len(dataset)
+        count = length_of("Subset", dataset)
         if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
             raise OptionError(
                 f"Subset: indices must be a list of whole numbers, got {found.dtype} of shape "
@@ -306,16 +331,15 @@ def random_split(
     >>> len(train), len(test)
     (1437, 360)
     """
-    total, sizes = len(dataset), list(lengths)
+    total = length_of("random_split", dataset)
+    sizes = list(several("random_split", "lengths", lengths, int | float | np.number))
     seed = whole_number("random_split: seed", seed, 0)
-    if not all(isinstance(size, int | float | np.integer | np.floating) for size in sizes):
-        raise OptionError(f"random_split: lengths must be numbers, got {sizes}")
     if abs(sum(sizes) - 1) < 1e-6 and all(0 <= size <= 1 for size in sizes):
         sizes = [int(total * size) for size in sizes]
         sizes[-1] = total - sum(sizes[:-1])
     if sum(sizes) != total or any(size < 0 or size != int(size) for size in sizes):
         raise OptionError(
-            f"random_split: lengths {list(lengths)} must be fractions that sum to 1 or counts that "
+            f"random_split: lengths {sizes} must be fractions that sum to 1 or counts that "
             f"sum to the {total} samples"
         )
     order = np.random.default_rng(seed).permutation(total)
@@ -356,7 +380,7 @@ def stratified_split(dataset: Dataset, share: float, seed: int = 0) -> list[Subs
     seed = whole_number("stratified_split: seed", seed, 0)
     if not isinstance(share, int | float | np.number) or not 0 < share < 1:
         raise OptionError(f"stratified_split: share must lie between 0 and 1, got {share!r}")
-    held = np.zeros(len(dataset), bool)
+    held = np.zeros(length_of("stratified_split", dataset), bool)
     for members in _shuffled_classes(dataset, seed):
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held[members[:count]] = True
@@ -416,8 +440,9 @@ def stratified_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Subset
     """
     folds = whole_number("stratified_folds: folds", folds, 2)
     seed = whole_number("stratified_folds: seed", seed, 0)
-    if folds > len(dataset):
-        raise OptionError(f"stratified_folds: {folds} folds of {len(dataset)} samples")
+    count = length_of("stratified_folds", dataset)
+    if folds > count:
+        raise OptionError(f"stratified_folds: {folds} folds of {count} samples")
     order = np.concatenate(list(_shuffled_classes(dataset, seed)))
     return [Subset(dataset, np.sort(order[i::folds])) for i in range(folds)]
 

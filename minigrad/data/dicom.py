@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from minigrad.data.folder import folders_below, listing
 from minigrad.data.volume import Affine, Volume
 from minigrad.errors import DataError, brief, missing_extra
-from minigrad.files import INFLATION, opened, reason
+from minigrad.files import INFLATION, opened, reason, to_path
 
 __all__ = ["is_dicom", "read_dicom", "series_below"]
 
@@ -94,7 +94,7 @@ def read_dicom(path: str | Path) -> Volume:
         ...
     minigrad.errors.DataError: ...: no DICOM file in this folder
     """
-    path = Path(path)
+    path = to_path(path)
     names = listing(path)[1] if path.is_dir() else ("",)
     files = [file for file in (path / name for name in names if name != INDEX) if is_dicom(file)]
     if not files:

@@ -17,6 +17,7 @@ from minigrad.data.download import data_home, fetch
 from minigrad.data.idx import read_idx
 from minigrad.data.source import ImageSpec, Source, Split
 from minigrad.errors import DataError
+from minigrad.files import to_path
 
 __all__ = ["CLASSES", "fashion_mnist", "find_fashion_mnist"]
 
@@ -105,7 +106,7 @@ def find_fashion_mnist(root: str | Path | None = None) -> Path | None:
 
 
 def _places(root: str | Path | None) -> list[Path]:
-    return [Path(root)] if root is not None else [data_home() / "fashion-mnist", DEBIAN]
+    return [to_path(root)] if root is not None else [data_home() / "fashion-mnist", DEBIAN]
 
 
 def _file(folder: Path, name: str) -> Path | None:

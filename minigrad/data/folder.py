@@ -9,7 +9,8 @@ from pathlib import Path
 from minigrad.data.dataset import Image, whole_number
 from minigrad.data.picture import read_image, require_pillow
 from minigrad.errors import DataError
-from minigrad.files import reason
+from minigrad.files import reason, to_path
+from minigrad.loading import several
 
 __all__ = ["ImageFolder", "files_below", "folders_below", "listing"]
 
@@ -68,7 +69,9 @@ class ImageFolder:
         channels = whole_number("ImageFolder: channels", channels, 1)
         if frame is not None:
             frame = whole_number("ImageFolder: frame", frame, 0)
-        self.root, self.channels, self.frame = Path(root), channels, frame
+        if at_least is not None:
+            at_least = whole_number("ImageFolder: at_least", at_least, 1)
+        self.root, self.channels, self.frame = to_path(root), channels, frame
         self.at_least = at_least
         if not os.path.isdir(self.root):
             raise DataError(f"{root}: no such folder")
@@ -80,7 +83,7 @@ class ImageFolder:
                 f"{root}: expected one sub-folder of pictures per class, found no sub-folder"
                 f"{hint if loose else ''}"
             )
-        self.classes = found if classes is None else tuple(classes)
+        self.classes = found if classes is None else several("ImageFolder", "classes", classes, str)
         if strange := sorted(set(found) - set(self.classes)):
             raise DataError(f"{root}: class {strange[0]!r} is not among {', '.join(self.classes)}")
         self.samples: list[tuple[Path, int]] = []

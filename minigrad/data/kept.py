@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.dataset import Dataset, Image
+from minigrad.data.dataset import Dataset, Image, length_of, whole_number
 from minigrad.data.mono import mono
 from minigrad.data.transforms import resize
+from minigrad.loading import check_switches
 
 __all__ = ["Kept"]
 
@@ -38,7 +39,9 @@ class Kept:
     """
 
     def __init__(self, dataset: Dataset, size: int, flat: bool = False) -> None:
-        self.dataset, self.size, self.flat = dataset, size, flat
+        length_of("Kept", dataset)
+        check_switches("Kept", flat=flat)
+        self.dataset, self.size, self.flat = dataset, whole_number("Kept: size", size, 1), flat
         self.classes: tuple[str, ...] = getattr(dataset, "classes", ())
         self._pixels: dict[int, tuple[NDArray[np.uint8], Any]] = {}
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.collate import as_array, collate, is_array, rebuild, to_tensors
-from minigrad.data.dataset import Dataset, whole_number
+from minigrad.data.dataset import Dataset, length_of, whole_number
 from minigrad.data.sampling import Sampler
 from minigrad.data.transforms import Transform
 from minigrad.data.workers import Processes, Threads
@@ -115,19 +115,15 @@ class DataLoader:
                 raise OptionError(
                     f"DataLoader: {name} must be a function or None, got {type(value).__name__}"
                 )
-        try:
-            count = len(dataset) if hasattr(dataset, "__getitem__") else None
-        except (TypeError, ValueError):
-            count = None
-        if count is None:
-            raise DataError(
-                "DataLoader: a data set has a length and items by number, a "
-                f"{type(dataset).__name__} has not; a list of its samples would do"
-            )
+        count = length_of("DataLoader", dataset)
         if count == 0:
             raise DataError("DataLoader: the data set is empty; it must have one sample at least")
         if sampler is not None and self.shuffle:
             raise OptionError("DataLoader: a sampler chooses the order; leave shuffle out")
+        if sampler is not None and not (callable(sampler) and hasattr(sampler, "population")):
+            raise OptionError(
+                f"DataLoader: sampler must be a Sampler or None, got {type(sampler).__name__}"
+            )
         if sampler is not None and sampler.population != count:
             raise OptionError(
                 f"DataLoader: the sampler is one for {sampler.population} samples, but the data "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.data.dataset import Image
+from minigrad.errors import ShapeError, brief
 
 __all__ = ["mono"]
 
@@ -34,6 +35,8 @@ def mono(image: Image) -> Image:
     >>> mono(red_on_blue).round(1).ravel()
     array([ 1.7, -0.6, -0.6, -0.6], dtype=float32)
     """
+    if not isinstance(image, np.ndarray) or image.ndim < 2:
+        raise ShapeError(f"mono: a picture is an array (C, H, W), got {brief(image)}")
     colours = image.reshape(len(image), -1).astype(np.float64)
     colours -= colours.mean(1, keepdims=True)
     _, axes = np.linalg.eigh(colours @ colours.T)

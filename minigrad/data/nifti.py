@@ -21,7 +21,7 @@ from minigrad.backend import quiet
 from minigrad.data.dicom import read_dicom
 from minigrad.data.volume import Affine, Volume, turn_of
 from minigrad.errors import DataError, missing_extra
-from minigrad.files import INFLATION, Source, opened, reason
+from minigrad.files import INFLATION, Source, opened, reason, to_path
 
 __all__ = ["HEADERS", "MAGIC", "TYPES", "nowhere", "read_nifti", "read_volume"]
 
@@ -110,9 +110,10 @@ def read_volume(path: str | Path, canonical: bool = False) -> Volume:
     MissingExtra
         If only nibabel or pydicom reads it, and is not installed.
     """
-    if Path(path).name.lower().removesuffix(".gz").endswith(_NIBABEL):
+    path = to_path(path)
+    if path.name.lower().removesuffix(".gz").endswith(_NIBABEL):
         volume = _by_nibabel(path)
-    elif Path(path).is_dir() or Path(path).suffix.lower() == ".dcm":
+    elif path.is_dir() or path.suffix.lower() == ".dcm":
         volume = read_dicom(path)
     else:
         with opened(path, unpack=True) as source:

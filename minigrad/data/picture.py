@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from minigrad.data.dataset import Image, to_float, whole_number
 from minigrad.data.npy import read_npy
 from minigrad.errors import DataError, OptionError, missing_extra
-from minigrad.files import INFLATION, Source, opened, reason
+from minigrad.files import INFLATION, Source, opened, reason, to_path
 
 __all__ = ["decode_image", "read_image", "require_pillow"]
 
@@ -66,7 +66,7 @@ def read_image(
     ...     read_image(path, channels=1).shape
     (1, 4, 6)
     """
-    path = Path(path)
+    path = to_path(path)
     array = path.suffix.lower() == ".npy"
     channels = whole_number("read_image: channels", channels, 1)
     if channels not in _MODES and not array:
@@ -75,6 +75,8 @@ def read_image(
         )
     if frame is not None:
         frame = whole_number("read_image: frame", frame, 0)
+    if at_least is not None:
+        at_least = whole_number("read_image: at_least", at_least, 1)
     if not os.path.isfile(path):  # False also for names that no system takes
         raise DataError(f"{path}: no such picture")
     if array:
@@ -89,8 +91,6 @@ def decode_image(
     source: Source, channels: int = 3, frame: int | None = None, at_least: int | None = None
 ) -> Image:
     """Return a picture from an open file; all else as `read_image`."""
-    if at_least is not None:
-        at_least = whole_number("read_image: at_least", at_least, 1)
     pillow, path = require_pillow(), Path(source.path)
     try:
         with pillow.open(source.file) as picture:

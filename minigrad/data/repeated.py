@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.data.dataset import Dataset, whole_number
+from minigrad.data.dataset import Dataset, length_of, whole_number
 
 __all__ = ["Repeated"]
 
@@ -27,6 +27,7 @@ class Repeated:
     """
 
     def __init__(self, dataset: Dataset, times: int) -> None:
+        length_of("Repeated", dataset)
         self.dataset, self.times = dataset, whole_number("Repeated: times", times, 1)
         self.classes: tuple[str, ...] = getattr(dataset, "classes", ())
 

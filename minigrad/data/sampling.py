@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.dataset import whole_number
-from minigrad.errors import OptionError
+from minigrad.errors import DTypeError, OptionError, brief
 
 __all__ = ["RepeatedSampler", "Sampler", "WeightedRandomSampler", "class_weights"]
 
@@ -68,19 +68,21 @@ class WeightedRandomSampler:
     def __init__(
         self, weights: Sequence[float] | NDArray[Any], num_samples: int | None = None
     ) -> None:
-        values = np.asarray(weights, np.float64)
+        try:
+            values = np.asarray(weights, np.float64)
+        except (TypeError, ValueError):
+            values = np.empty(0)
         if values.ndim != 1 or not values.size or not np.isfinite(values).all() or values.min() < 0:
             raise OptionError(
-                "WeightedRandomSampler: weights are one number per sample, 0 or more, got shape "
-                f"{values.shape}"
+                "WeightedRandomSampler: weights are one number per sample, 0 or more, got "
+                f"{brief(weights)}"
             )
         if not values.any():
             raise OptionError("WeightedRandomSampler: one weight at least must be above 0")
         self.weights = values / values.sum()
         self.population = len(values)
-        self._count = whole_number(
-            "WeightedRandomSampler: num_samples", num_samples or len(values), 1
-        )
+        count = len(values) if num_samples is None else num_samples
+        self._count = whole_number("WeightedRandomSampler: num_samples", count, 1)
 
     def __len__(self) -> int:
         return self._count
@@ -137,6 +139,19 @@ def class_weights(labels: NDArray[np.integer[Any]], classes: int) -> NDArray[np.
     >>> class_weights(np.array([0, 0, 0, 1]), 2)
     array([0.66666667, 2.        ])
     """
+    classes = whole_number("class_weights: classes", classes, 1)
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        raise DTypeError(
+            f"class_weights: labels are the whole number of a class for each sample, got "
+            f"{labels.dtype} of shape {labels.shape}"
+        )
+    labels = labels.astype(np.int64)
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise OptionError(
+            f"class_weights: classes are numbered 0 to {classes - 1}, got {labels.min()} to "
+            f"{labels.max()}"
+        )
     counts = np.bincount(labels, minlength=classes)
     present = counts > 0
     weights = np.zeros(classes)

@@ -22,7 +22,8 @@ from minigrad.data.dataset import CLASSES, Image, whole_number
 from minigrad.data.folder import SUFFIXES
 from minigrad.data.picture import decode_image, require_pillow
 from minigrad.errors import DataError, OptionError
-from minigrad.files import Source, opened, reason
+from minigrad.files import Source, opened, reason, to_path
+from minigrad.loading import several
 
 __all__ = ["ShuffledShards", "TarShards"]
 
@@ -86,10 +87,14 @@ class TarShards:
         at_least: int | None = None,
         classes: Sequence[str] | None = None,
     ) -> None:
-        given = [paths] if isinstance(paths, str | Path) else paths
-        self.paths = [Path(path) for path in given]
+        self.paths = [
+            to_path(path) for path in several("TarShards", "paths", paths, str | os.PathLike)
+        ]
         self.channels = whole_number("TarShards: channels", channels, 1)
+        if at_least is not None:
+            at_least = whole_number("TarShards: at_least", at_least, 1)
         self.at_least = at_least
+        names = None if classes is None else several("TarShards", "classes", classes, str)
         if not self.paths:
             raise OptionError("TarShards: there is no shard; name one tar file at least")
         require_pillow()
@@ -103,7 +108,7 @@ class TarShards:
         if not self.samples:
             raise DataError(f"{self.paths[0]}: no samples in {len(self.paths)} shards")
         count = 1 + max(label for _, label in self.samples)
-        self.classes = tuple(map(str, range(count)) if classes is None else classes)
+        self.classes = tuple(map(str, range(count))) if names is None else names
         if count > len(self.classes):
             raise DataError(
                 f"TarShards: there is a class {count - 1}, but names for {len(self.classes)} alone"
@@ -146,7 +151,8 @@ class ShuffledShards:
     """
 
     def __init__(self, lengths: Sequence[int], buffer: int = 1000) -> None:
-        self.lengths = [whole_number("ShuffledShards: lengths", n, 0) for n in lengths]
+        given = several("ShuffledShards", "lengths", lengths, int | np.integer)
+        self.lengths = [whole_number("ShuffledShards: lengths", n, 0) for n in given]
         self.buffer = whole_number("ShuffledShards: buffer", buffer, 1)
 
     @property

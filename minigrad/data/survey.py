@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.data.dataset import whole_number
 from minigrad.data.listing import samples_of
 from minigrad.data.source import ImageSpec, Split
 from minigrad.data.symmetry import symmetries
 from minigrad.errors import DataError
-from minigrad.files import reason
+from minigrad.files import reason, to_path
+from minigrad.loading import check_kinds, several
 
 __all__ = ["Survey", "duplicates", "survey", "warnings_of_counts"]
 
@@ -106,6 +109,8 @@ def survey(split: Split, seed: int = 0) -> Survey:
     >>> found.warnings[0]
     'there are few pictures of dark (4) and light (4): with fewer than 10 of a class ...'
     """
+    check_kinds("survey", Split, "load_split(name) makes one", split=split)
+    seed = whole_number("survey: seed", seed, 0)
     train = samples_of(split.train)
     groups = _groups([target for _, target in train], split.spec.targets)
     order = np.random.default_rng(seed).permutation(len(train))[:LOOKED]
@@ -165,6 +170,7 @@ def duplicates(paths: Iterable[Path]) -> list[list[Path]]:
     >>> [[path.name for path in group] for group in duplicates(root.iterdir())]
     [['a', 'c']]
     """
+    paths = [to_path(path) for path in several("duplicates", "paths", paths, str | os.PathLike)]
     lengths, contents = defaultdict(list), defaultdict(list)
     try:
         for path in paths:

@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.dataset import Image
+from minigrad.data.dataset import Image, whole_number
 from minigrad.data.tint import turned_hue
 from minigrad.data.transforms import resize
+from minigrad.errors import ShapeError, brief
 
 __all__ = ["CHANGES", "symmetries"]
 
@@ -63,7 +64,16 @@ def symmetries(images: Sequence[Image], labels: Sequence[int], seed: int = 0) ->
     >>> found["mirror"] > 0.05, found["turn"] < 0.05
     (True, True)
     """
-    small = [resize(np.asarray(image, np.float32), (SIDE, SIDE)) for image in images]
+    seed = whole_number("symmetries: seed", seed, 0)
+    try:
+        pictures = [np.asarray(image, np.float32) for image in images]
+    except (TypeError, ValueError):
+        pictures = []
+    if not pictures or any(picture.ndim != 3 for picture in pictures):
+        raise ShapeError(f"symmetries: images are arrays (C, H, W), got {brief(images)}")
+    if np.shape(labels) != (len(pictures),):
+        raise ShapeError(f"symmetries: {len(pictures)} images have as many labels, got {labels}")
+    small = [resize(picture, (SIDE, SIDE)) for picture in pictures]
     groups = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
     found = {}
     for name, changes in CHANGES.items():

@@ -13,11 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.data.dataset import Dataset, Image, Subset, random_split, stratified_split
+from minigrad.data.dataset import (
+    Dataset,
+    Image,
+    Subset,
+    random_split,
+    stratified_split,
+    whole_number,
+)
 from minigrad.data.picture import read_image, require_pillow
 from minigrad.data.source import TARGETS
 from minigrad.errors import DataError, OptionError, brief, unknown
-from minigrad.files import opened
+from minigrad.files import opened, to_path
 
 __all__ = [
     "Columns",
@@ -93,10 +100,11 @@ class PictureTable:
     """
 
     def __init__(self, path: str | Path, targets: str | None = None, channels: int = 3) -> None:
-        columns = _read(Path(path))
-        self.path, self.channels = columns.source, channels
+        columns = _read(to_path(path))
+        self.path = columns.source
+        self.channels = whole_number("PictureTable: channels", channels, 1)
         self.targets = targets_of(columns) if targets is None else targets
-        if self.targets not in TARGETS:
+        if not isinstance(self.targets, str) or self.targets not in TARGETS:
             raise unknown("kind of targets", targets, TARGETS)
         self.classes, values = _PARSERS[self.targets](columns)
         self.samples = list(zip(columns.paths, values, strict=True))
@@ -123,7 +131,7 @@ def is_table(path: str | Path) -> bool:
     >>> is_table("no/such/table.csv")
     False
     """
-    return Path(path).suffix.lower() in ENDINGS and os.path.isfile(path)
+    return to_path(path).suffix.lower() in ENDINGS and os.path.isfile(path)
 
 
 def kind_of_table(path: str | Path) -> tuple[str, str]:
@@ -138,7 +146,7 @@ def kind_of_table(path: str | Path) -> tuple[str, str]:
     >>> kind_of_table(root / "ages.csv")
     ('numbers', 'age holds numbers')
     """
-    columns = _read(Path(path))
+    columns = _read(to_path(path))
     kind = targets_of(columns)
     names = " and ".join(columns.fields)
     why = {

@@ -23,6 +23,7 @@ from minigrad.data.table import (
     targets_of,
 )
 from minigrad.errors import brief
+from minigrad.files import to_path
 
 __all__ = ["check_table"]
 
@@ -62,7 +63,7 @@ def check_table(path: str | Path) -> FolderCheck:
     >>> found.twins[0][1]
     'in two classes: one label is wrong (lines 2 and 5)'
     """
-    path = Path(path)
+    path = to_path(path)
     columns, faults = read_columns(path)
     kind = targets_of(columns) if columns.lines else "class"
     labels = _labels(columns, kind)

@@ -8,6 +8,7 @@ from minigrad.autograd.node import Function
 from minigrad.backend import get_xp
 from minigrad.distributed.group import Group
 from minigrad.errors import ShapeError
+from minigrad.loading import check_kinds
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.nn.layers.batch_norm import _BatchNorm
@@ -114,6 +115,8 @@ def synchronise_batch_norm(model: Module, group: Group) -> None:
       (0): BatchNorm1d(2, ...)
     )
     """
+    check_kinds("synchronise_batch_norm", Module, model=model)
+    check_kinds("synchronise_batch_norm", Group, "init() returns one", group=group)
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
     if group.size == 1 or not layers:
         return

@@ -9,8 +9,8 @@ from typing import Any
 
 from minigrad.backend import get_xp, to_device
 from minigrad.distributed.group import Group, Work
-from minigrad.errors import OptionError, brief
-from minigrad.loading import check_numbers
+from minigrad.errors import OptionError
+from minigrad.loading import check_kinds, check_numbers, several
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["GradientBuckets"]
@@ -52,11 +52,9 @@ class GradientBuckets:
         check_numbers("GradientBuckets", megabytes=megabytes)
         if not megabytes > 0:
             raise OptionError(f"GradientBuckets: megabytes must lie above 0, got {megabytes}")
-        if not isinstance(group, Group):
-            raise OptionError(
-                f"GradientBuckets: the ranks are a Group, as init() gives, not {brief(group)}"
-            )
-        self.group, self.params, self.limit = group, list(params), megabytes * 2**20
+        check_kinds("GradientBuckets", Group, "init() returns one", group=group)
+        self.params = several("GradientBuckets", "params", params, Tensor)
+        self.group, self.limit = group, megabytes * 2**20
         self._buckets: list[_Bucket] = []
         self._laid_out: list[Any] = []  # what these buckets are for
 

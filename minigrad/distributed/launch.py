@@ -14,8 +14,10 @@ from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from minigrad.data.dataset import whole_number
 from minigrad.distributed.group import Group
 from minigrad.errors import missing_extra
+from minigrad.loading import several
 
 __all__ = ["await_turn", "init", "launch", "one_voice"]
 
@@ -90,6 +92,8 @@ def launch(ranks: int, words: Sequence[str]) -> int:
     MissingExtra
         If there is no ``mpiexec``.
     """
+    ranks = whole_number("launch: ranks", ranks, 1)
+    words = several("launch", "words", words, str)
     beside = str(Path(sys.executable).parent)  # where pip puts mpich's
     mpiexec = shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
     if mpiexec is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.backend import get_xp
 from minigrad.distributed.group import Group
+from minigrad.loading import check_kinds
 from minigrad.optim import Optimizer
 from minigrad.tensor import Tensor
 
@@ -48,6 +49,8 @@ class ShardedOptimizer:
     """
 
     def __init__(self, optimizer: Optimizer, group: Group) -> None:
+        check_kinds("ShardedOptimizer", Optimizer, optimizer=optimizer)
+        check_kinds("ShardedOptimizer", Group, "init() returns one", group=group)
         self.optimizer, self.group = optimizer, group
         self.owner: dict[Tensor, int] = {}
         loads = [0] * group.size

@@ -77,7 +77,7 @@ def remove_leftovers(path: str | Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     remove_leftovers(folder)  # there are none
     """
-    path = Path(path)
+    path = to_path(path)
     folder, name = path, ".*"
     if not path.is_dir():
         path = Path(os.path.realpath(path))

@@ -14,6 +14,7 @@ from minigrad.data.volume import Affine, Volume
 from minigrad.errors import DTypeError, OptionError, ShapeError, brief
 from minigrad.files import to_path
 from minigrad.io.atomic import atomic_write
+from minigrad.loading import check_kinds
 
 __all__ = ["write_volume"]
 
@@ -48,6 +49,7 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     >>> back.array.shape, back.spacing, bool((back.affine == affine).all())
     ((4, 5, 6), (2.0, 2.0, 3.0), True)
     """
+    check_kinds("write_volume", Volume, volume=volume)
     array, name = volume.array, to_path(path).name.lower()
     if not name.endswith((".nii", ".nii.gz")):
         raise OptionError(f"{path}: a NIfTI file ends in .nii or .nii.gz; give it such a name")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minigrad.errors import OptionError, ShapeError, unknown
+from minigrad.loading import check_kinds, several
 from minigrad.nn import Module, ModuleList
 from minigrad.nn import functional as F
 from minigrad.ops import log
+from minigrad.ops.arguments import check_tensor
 from minigrad.tensor import Tensor
 
 __all__ = ["VIEWS", "Ensemble", "average_weights"]
@@ -48,9 +50,11 @@ class Ensemble(Module):
     """
 
     def __init__(self, models: Sequence[Module], views: Sequence[str] = ()) -> None:
+        models = several("Ensemble", "models", models, Module)
         if not models:
             raise OptionError("Ensemble: one model at least is needed")
         chosen: list[View] = [(_same, _same)]
+        views = several("Ensemble", "views", views, str)
         for name in views:
             if name not in VIEWS:
                 raise unknown("view", name, VIEWS)
@@ -59,11 +63,12 @@ class Ensemble(Module):
                 for inner in chosen
                 for outer in VIEWS[name]
             ]
-        self.models, self.views = ModuleList(models), tuple(views)
+        self.models, self.views = ModuleList(models), views
         self._views = chosen
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logarithm of the mean of the probabilities."""
+        x = check_tensor("Ensemble", x)
         if "turns" in self.views and x.ndim < 4:
             raise ShapeError(
                 f"Ensemble: pictures and volumes are turned, but this is of shape {x.shape}; take "
@@ -109,8 +114,11 @@ def average_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     >>> average_weights([{"w": mg.tensor([1.0])}, {"w": mg.tensor([3.0])}])
     {'w': tensor([2.])}
     """
+    states = several("average_weights", "states", states, Mapping)
     if not states:
         raise OptionError("average_weights: one state at least is needed")
+    for state in states:
+        check_kinds("average_weights", Tensor, **state)
     shapes = [{name: value.shape for name, value in state.items()} for state in states]
     for number, other in enumerate(shapes):
         if other != shapes[0]:

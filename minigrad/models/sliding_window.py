@@ -253,7 +253,7 @@ def _roi(size: Any, sides: tuple[int, ...]) -> tuple[int, ...]:
 
 def check_windows(name: str, dims: int, overlap: Any, mode: Any, batch: Any) -> tuple[float, ...]:
     """Refuse windows that cannot be; return the overlap along every axis."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise unknown(f"{name} mode", mode, MODES)
     if type(batch) is not int or batch < 1:
         raise OptionError(f"{name}: batch must be 1 or more, got {batch!r}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minigrad.errors import OptionError
+from minigrad.loading import check_kinds
 from minigrad.models.sliding_window import check_windows, sliding_window_inference
 from minigrad.nn import Module
 from minigrad.nn import functional as F
 from minigrad.ops import log
+from minigrad.ops.arguments import check_tensor
 from minigrad.tensor import Tensor
 
 __all__ = ["Tiled"]
@@ -63,6 +65,7 @@ class Tiled(Module):
         mode: str = "gaussian",
         batch: int = 1,
     ) -> None:
+        check_kinds("Tiled", Module, model=model)
         sides = tuple(tile) if isinstance(tile, Sequence) else (tile,)
         if not sides or not all(type(side) is int and side >= 1 for side in sides):
             raise OptionError(
@@ -75,6 +78,7 @@ class Tiled(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logarithm of the blended probabilities."""
+        x = check_tensor("Tiled", x)
         spatial = x.shape[2:]
         sides = self.tile * len(spatial) if len(self.tile) == 1 else self.tile
         if len(sides) != len(spatial):

@@ -107,7 +107,7 @@ def options_of(name: str) -> list[str]:
     >>> options_of("adam")
     ['lr', 'betas', 'eps', 'weight_decay']
     """
-    if name.lower() not in OPTIMIZERS:
+    if not isinstance(name, str) or name.lower() not in OPTIMIZERS:
         raise unknown("optimizer", name, OPTIMIZERS)
     kind = OPTIMIZERS[name.lower()]
     return [key for key in inspect.signature(kind).parameters if key != "params"]

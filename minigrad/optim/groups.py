@@ -6,7 +6,7 @@ from functools import partial
 from operator import mul
 from typing import Any
 
-from minigrad.errors import OptionError
+from minigrad.errors import OptionError, unknown
 from minigrad.loading import check_numbers
 from minigrad.nn.module import Module
 
@@ -68,6 +68,8 @@ def param_groups(
     check_numbers("param_groups", weight_decay=weight_decay, layer_decay=layer_decay)
     if not 0.0 < layer_decay <= 1.0:
         raise OptionError(f"param_groups: layer_decay must lie in (0, 1], got {layer_decay}")
+    if not isinstance(grouping, str) or grouping not in GROUPINGS:
+        raise unknown("grouping", grouping, GROUPINGS)
     ids: dict[str, int] = {}
     if layer_decay != 1.0:
         if not hasattr(model, "layer_ids"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minigrad.errors import OptionError
+from minigrad.loading import several
 from minigrad.runs.config import plain
 from minigrad.runs.record import Record, read_run
 from minigrad.showing import table
@@ -45,6 +47,11 @@ class Comparison:
     """
 
     runs: Sequence[Record]
+
+    def __post_init__(self) -> None:
+        """Refuse what are no runs."""
+        if not several("Comparison", "runs", self.runs, Record):
+            raise OptionError("Comparison: one run at least is needed")
 
     @property
     def names(self) -> list[str]:
@@ -143,9 +150,10 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
     >>> compare(runs).options()
     {'lr': ['0.001', '0.01']}
     """
-    if isinstance(folders, str | Path) or len(folders) < 2:
+    paths = several("compare", "folders", folders, str | os.PathLike)
+    if len(paths) < 2:
         raise OptionError(f"compare: two runs or more are compared, got {folders}")
-    found = Comparison([read_run(folder) for folder in folders])
+    found = Comparison([read_run(path) for path in paths])
     if len({record.folder.resolve() for record in found.runs}) < len(found.runs):
         raise OptionError("compare: a run is named twice; compare different ones")
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.data import Split
 from minigrad.errors import DataError, OptionError
+from minigrad.loading import check_kinds, check_switches
 from minigrad.runs.findings import Findings
 from minigrad.runs.task import Trained
 from minigrad.train.threads import blas_threads
@@ -48,6 +49,8 @@ def evaluate(trained: Trained[Any], data: str | None = None, everything: bool = 
     >>> [path.name for path in found.save(folder / "findings")][:2]
     ['findings.json', 'classes.csv']
     """
+    check_kinds("evaluate", Trained, "load_trained(path, 'cpu') loads one", trained=trained)
+    check_switches("evaluate", everything=everything)
     trained, split = held_out(trained, data, everything)
     with blas_threads(trained.config.threads):
         return trained.task.evaluate(trained, split)

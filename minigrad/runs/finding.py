@@ -9,10 +9,11 @@ from typing import Any
 from minigrad.distributed import init
 from minigrad.distributed.launch import one_voice
 from minigrad.errors import unknown
+from minigrad.files import to_path
 from minigrad.runs.config import C
 from minigrad.runs.experiment import Experiment
 from minigrad.runs.folders import check_output, run_name
-from minigrad.runs.runner import configured
+from minigrad.runs.runner import check_asked, configured
 from minigrad.runs.task import Task
 from minigrad.train import find_batch_size, find_lr
 from minigrad.train.threads import blas_threads
@@ -55,9 +56,10 @@ def find(
     >>> picture = find(tasks["train"], wanted, "lr", output=tempfile.mkdtemp())
     the loss falls fastest at lr ...
     """
-    if what not in FOUND:
+    check_asked("find", task, wanted)
+    if not isinstance(what, str) or what not in FOUND:
         raise unknown("option to find", what, FOUND)
-    output, group = Path(output), init()
+    output, group = to_path(output), init()
     check_output(output)
     with one_voice(group):
         config, _ = configured(task, wanted)

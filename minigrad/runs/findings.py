@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from minigrad import io
 from minigrad.errors import DataError
-from minigrad.files import reason
+from minigrad.files import reason, to_path
+from minigrad.loading import check_kinds
 from minigrad.train import Calibration, ClassReport, ConfusionMatrix
 from minigrad.train.progress import describe
 from minigrad.viz import SVG, calibration_svg, class_report_svg, confusion_svg
@@ -93,7 +94,8 @@ class Findings:
         DataError
             If one cannot be written.
         """
-        folder = Path(folder)
+        check_kinds("Findings.save", str, name=name)
+        folder = to_path(folder)
         about = {"scores": dict(self.scores)}
         if self.report is not None:
             about |= self.report.to_dict()

@@ -34,7 +34,7 @@ LONGEST = 200  # bytes of a name: systems take 255, and a number may follow
 def run_name(asked: str | None, default: str) -> str:
     """Return the name of a run that is asked for, or refuse it."""
     name = default if asked is None else asked
-    if Path(name).name != name or name in ("", "..") or "\0" in name:
+    if not isinstance(name, str) or Path(name).name != name or name in ("", "..") or "\0" in name:
         raise OptionError(f"--name must be the name of a folder, got {name!r}")
     if len(os.fsencode(name)) > LONGEST:
         raise OptionError(

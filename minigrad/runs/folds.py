@@ -14,9 +14,11 @@ import numpy as np
 from minigrad import io
 from minigrad.distributed import init
 from minigrad.distributed.launch import one_voice
+from minigrad.errors import OptionError
+from minigrad.files import to_path
 from minigrad.runs.config import C
 from minigrad.runs.folders import run_name
-from minigrad.runs.runner import run
+from minigrad.runs.runner import check_asked, run
 from minigrad.runs.task import Task
 from minigrad.train import best_epoch
 
@@ -59,12 +61,16 @@ def cross_validate(
     >>> len(table.read_text().splitlines())
     3
     """
-    config = task.config.from_values(wanted)
+    check_asked("cross_validate", task, wanted)
+    config, output = task.config.from_values(wanted), to_path(output)
+    folds = getattr(config, "folds", 0)
+    if not folds:
+        raise OptionError("cross_validate: say how many folds there are, as in {'folds': 5}")
     group, name = init(), run_name(name, Path(config.data).name + task.suffix)
     with one_voice(group):
         rows: list[dict[str, float]] = []
-        for fold in range(1, wanted["folds"] + 1):
-            print(f"fold {fold} of {wanted['folds']}", flush=True)
+        for fold in range(1, folds + 1):
+            print(f"fold {fold} of {folds}", flush=True)
             folder = run(task, {**wanted, "fold": fold}, output=output, name=f"{name}-fold{fold}")
             lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
             history = [json.loads(line) for line in lines]
@@ -75,7 +81,7 @@ def cross_validate(
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        path = Path(output) / f"{name}-folds.csv"
+        path = output / f"{name}-folds.csv"
         if group.rank == 0:
             io.write_text(path, out.getvalue())
         values = np.array([row[config.monitor] for row in rows])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.errors import DataError, OptionError, unknown
+from minigrad.files import to_path
 from minigrad.runs.catalog import task_of
 from minigrad.runs.config import Config, read_notes, read_toml
 from minigrad.runs.folders import best_of
@@ -96,7 +97,7 @@ def read_run(folder: str | Path) -> Record:
     >>> record.task.name, record.config.epochs, len(record.history), record.missing
     ('train', 2, 2, ())
     """
-    folder = Path(folder)
+    folder = to_path(folder)
     if os.path.isfile(folder):  # where a name is too long, pathlib raises
         raise DataError(f"{folder}: a file; name the folder of a run")
     if not os.path.isdir(folder):

@@ -16,6 +16,8 @@ from minigrad.data.catalog import sources
 from minigrad.distributed import Group, init
 from minigrad.distributed.launch import one_voice
 from minigrad.errors import MinigradError, OptionError
+from minigrad.files import to_path
+from minigrad.loading import check_kinds, check_switches
 from minigrad.runs.catalog import tasks
 from minigrad.runs.config import C, Config, plain, read_notes, read_toml
 from minigrad.runs.experiment import Experiment
@@ -39,7 +41,7 @@ from minigrad.train.progress import duration
 from minigrad.train.threads import blas_threads
 from minigrad.viz import curves_svg
 
-__all__ = ["configured", "run"]
+__all__ = ["check_asked", "configured", "run"]
 
 FILES = {  # of every kind of run
     "log.csv": "losses and scores by epoch (log.jsonl has them too)",
@@ -97,8 +99,10 @@ def run(
     >>> sorted(path.name for path in folder.glob("*.safetensors"))
     ['checkpoint.safetensors', 'model.safetensors']
     """
+    check_asked("run", task, wanted)
+    check_switches("run", resume=resume)
     data = os.path.basename(os.path.abspath(task.config.data_of(wanted)))
-    output, name, group = Path(output), run_name(name, data + task.suffix), init()
+    output, name, group = to_path(output), run_name(name, data + task.suffix), init()
     check_output(output)
     with ExitStack() as stack:
         stack.enter_context(one_voice(group))
@@ -130,6 +134,12 @@ def run(
             folder = group.all_gather(folder)[0]
         _train(task, experiment, folder, notes)
     return folder
+
+
+def check_asked(owner: str, task: Any, wanted: Any) -> None:
+    """Refuse what is no kind of run, or no options by name."""
+    check_kinds(owner, Task, "minigrad.runs.tasks has them by name", task=task)
+    check_kinds(owner, Mapping, "options by name, such as {'epochs': 10}", wanted=wanted)
 
 
 def _planned(experiment: Experiment[C]) -> C:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from minigrad import io
 from minigrad.data import Split
 from minigrad.errors import OptionError
+from minigrad.files import to_path
+from minigrad.loading import check_switches, several
 from minigrad.models import average_weights
 from minigrad.runs.task import Trained
 from minigrad.runs.trained import find_trained, load_trained
@@ -56,6 +59,9 @@ def soup(
         ...
     minigrad.errors.OptionError: a soup is made of two runs or more, got 1
     """
+    runs = several("soup", "runs", runs, str | os.PathLike)
+    check_switches("soup", greedy=greedy)
+    output = to_path(output)
     if len(runs) < 2:
         raise OptionError(f"a soup is made of two runs or more, got {len(runs)}")
     paths = [find_trained(run, classes=False) for run in runs]

@@ -9,6 +9,7 @@ from minigrad import io
 from minigrad.backend import Device
 from minigrad.data import ImageSpec
 from minigrad.errors import DataError, OptionError
+from minigrad.files import to_path
 from minigrad.runs.catalog import task_of, tasks
 from minigrad.runs.folders import best_of, latest
 from minigrad.runs.task import Trained
@@ -35,7 +36,7 @@ def find_trained(checkpoint: str | None, classes: bool = True) -> Path:
     """
     if checkpoint is None:
         return latest(task.checkpoint for task in tasks.values() if task.knows or not classes)
-    path = Path(checkpoint)
+    path = to_path(checkpoint)
     if not path.is_dir():
         return path
     for task in tasks.values():

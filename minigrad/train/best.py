@@ -8,7 +8,7 @@ from typing import Any
 
 from minigrad.data.dataset import whole_number
 from minigrad.errors import OptionError, unknown
-from minigrad.loading import check_numbers
+from minigrad.loading import check_kinds, check_numbers, history_of
 from minigrad.train.state import Checkpoint, load_checkpoint
 from minigrad.train.trainer import Callback, Trainer
 
@@ -39,6 +39,9 @@ def best_epoch(history: Sequence[Mapping[str, float]], monitor: str, min_delta: 
     >>> best_epoch(history, "val_loss")
     1
     """
+    history = history_of("best_epoch", history)
+    check_numbers("best_epoch", min_delta=min_delta)
+    check_kinds("best_epoch", str, monitor=monitor)
     best = 0
     for number, row in enumerate(history):
         if monitor not in row:
@@ -78,7 +81,8 @@ class EarlyStopping(Callback):
         self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0
     ) -> None:
         check_numbers("EarlyStopping", min_delta=min_delta)
-        if min_delta < 0:
+        check_kinds("EarlyStopping", str, monitor=monitor)
+        if not min_delta >= 0:
             raise OptionError(f"EarlyStopping: min_delta must be 0 or more, got {min_delta}")
         self.monitor, self.min_delta = monitor, min_delta
         self.patience = whole_number("EarlyStopping: patience", patience, 1)
@@ -121,6 +125,7 @@ class BestCheckpoint(Checkpoint):
     def __init__(
         self, path: str | Path, monitor: str = "val_loss", about: dict[str, Any] | None = None
     ) -> None:
+        check_kinds("BestCheckpoint", str, monitor=monitor)
         super().__init__(path, about=about)
         self.monitor = monitor
 

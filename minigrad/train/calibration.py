@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.construct import as_numpy
 from minigrad.data.dataset import whole_number
 from minigrad.errors import DTypeError, OptionError, ShapeError
-from minigrad.tensor import Tensor
+from minigrad.loading import check_kinds
+from minigrad.train.confusion import LEAST
 
 __all__ = ["Calibration"]
 
@@ -76,7 +78,8 @@ class Calibration:
             If the two do not fit each other, or these are no probabilities; nothing is counted
             then.
         """
-        said, truth = _array(probabilities), _array(targets)
+        said, truth = as_numpy(probabilities), as_numpy(targets)
+        whole_number("Calibration: ignore_index", ignore_index, LEAST)
         if said.dtype.kind != "f" or truth.dtype.kind not in "iub":
             raise DTypeError(
                 f"Calibration: probabilities are floats and targets classes, got {said.dtype} and "
@@ -111,6 +114,7 @@ class Calibration:
 
     def merge(self, other: Calibration) -> None:
         """Add the counts of another one, such as another process's."""
+        check_kinds("Calibration.merge", Calibration, other=other)
         if other.bins != self.bins:
             raise OptionError(f"Calibration: {other.bins} bins do not merge into {self.bins}")
         self.counts += other.counts
@@ -152,10 +156,6 @@ class Calibration:
 
     def __repr__(self) -> str:
         return f"Calibration({self.bins} bins, {int(self.counts.sum())} predictions)"
-
-
-def _array(values: Any) -> NDArray[Any]:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _known(value: float) -> float | None:

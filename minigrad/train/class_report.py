@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.errors import OptionError, ShapeError
+from minigrad.loading import check_kinds, several
 from minigrad.showing import table
 
 __all__ = ["ClassReport"]
@@ -59,7 +60,8 @@ class ClassReport:
     predicted: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Refuse counts that are not of these classes."""
+        """Refuse counts that are not of these classes, or that cannot be of samples."""
+        several("ClassReport", "classes", self.classes, str)
         if len(set(self.classes)) < len(self.classes):
             raise OptionError(f"ClassReport: every class has a name of its own, got {self.classes}")
         shapes = [np.shape(counts) for counts in (self.hits, self.true, self.predicted)]
@@ -67,6 +69,19 @@ class ClassReport:
             raise ShapeError(
                 f"ClassReport: {len(self.classes)} classes have as many hits, true and predicted "
                 f"samples; got {shapes[0]}, {shapes[1]} and {shapes[2]}"
+            )
+        for name in ("hits", "true", "predicted"):
+            counts = getattr(self, name)
+            check_kinds("ClassReport", np.ndarray, "np.array makes one", **{name: counts})
+            if counts.dtype.kind not in "iu" or (counts < 0).any():
+                raise OptionError(f"ClassReport: {name} are whole numbers, 0 or more, got {counts}")
+        wrong = np.flatnonzero(self.hits > np.minimum(self.true, self.predicted))
+        if wrong.size:
+            i = wrong[0]
+            raise OptionError(
+                f"ClassReport: what is hit is of the class and predicted to be; of "
+                f"{self.classes[i]} {self.hits[i]} are hit, {self.true[i]} true and "
+                f"{self.predicted[i]} predicted"
             )
 
     @property

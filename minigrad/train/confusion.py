@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.construct import as_numpy
+from minigrad.data.dataset import whole_number
 from minigrad.errors import DTypeError, OptionError, ShapeError
+from minigrad.loading import check_kinds, several
 from minigrad.showing import table
 from minigrad.tensor import Tensor
 from minigrad.train.class_report import ClassReport
 
 __all__ = ["ConfusionMatrix", "mean_dice", "mean_iou"]
 
+LEAST = -(2**63)  # that a class can be: one that does not count may be below 0
 Scores = NDArray[np.float64]
 
 
@@ -50,6 +54,7 @@ class ConfusionMatrix:
                 f"ConfusionMatrix: classes must be 2 or more, got {classes!r}; one class and its "
                 "background are two"
             )
+        whole_number("ConfusionMatrix: ignore_index", ignore_index, LEAST)
         self.classes, self.ignore_index = classes, ignore_index
         self.matrix: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
 
@@ -69,15 +74,14 @@ class ConfusionMatrix:
         ShapeError, DTypeError, OptionError
             If the two do not fit each other, or a class is out of range; nothing is counted then.
         """
-        truth, guess = _array(target), _array(output)
+        truth, scores = as_numpy(target), as_numpy(output)
         if truth.dtype.kind not in "iub":
             raise DTypeError(f"ConfusionMatrix: target must hold classes, got {truth.dtype}")
-        if guess.dtype.kind not in "iub":
-            guess = self._chosen(guess)
+        guess = scores if scores.dtype.kind in "iub" else self._chosen(scores)
         if guess.shape != truth.shape:
             raise ShapeError(
                 f"ConfusionMatrix: output and target must be of the same positions, got "
-                f"{_array(output).shape} and {truth.shape}; scores have {self.classes} channels on "
+                f"{scores.shape} and {truth.shape}; scores have {self.classes} channels on "
                 "axis 1"
             )
         counts = truth != self.ignore_index
@@ -105,6 +109,7 @@ class ConfusionMatrix:
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Add the counts of another matrix, such as another process's."""
+        check_kinds("ConfusionMatrix.merge", ConfusionMatrix, other=other)
         if other.classes != self.classes:
             raise OptionError(
                 f"ConfusionMatrix: {other.classes} classes do not merge into {self.classes}"
@@ -140,7 +145,9 @@ class ConfusionMatrix:
 
     def report(self, classes: Sequence[str] | None = None) -> ClassReport:
         """Return precision, recall and F1 of every class, by name or number."""
-        names = tuple(map(str, range(self.classes)) if classes is None else classes)
+        names = tuple(map(str, range(self.classes)))
+        if classes is not None:
+            names = several("ConfusionMatrix.report", "classes", classes, str)
         return ClassReport(names, np.diagonal(self.matrix), self.matrix.sum(1), self.matrix.sum(0))
 
     def _sums(self) -> tuple[Scores, Scores, Scores]:
@@ -189,10 +196,6 @@ def _of_batch(output: Tensor, target: Tensor) -> ConfusionMatrix:
     matrix = ConfusionMatrix(max(output.shape[1], 2))
     matrix.update(output, target)
     return matrix
-
-
-def _array(values: Any) -> NDArray[Any]:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _ratio(top: Scores, bottom: Scores) -> Scores:

@@ -17,7 +17,7 @@ from minigrad import backend
 from minigrad.data import DataLoader
 from minigrad.data.dataset import whole_number
 from minigrad.errors import MinigradError, OptionError
-from minigrad.loading import check_numbers
+from minigrad.loading import check_kinds, check_numbers
 from minigrad.tensor import Tensor
 from minigrad.train.batches import check_loader, pair
 from minigrad.train.trainer import Trainer
@@ -112,6 +112,7 @@ def find_lr(
     >>> 1e-4 < found.suggestion < 1
     True
     """
+    check_kinds("find_lr", Trainer, trainer=trainer)
     check_numbers("find_lr", lowest=lowest, highest=highest)
     steps = whole_number("find_lr: steps", steps, 3)
     if not 0 < lowest < highest:
@@ -175,6 +176,7 @@ def find_batch_size(
     >>> found.sizes, found.suggestion in found.sizes
     ((1, 2, 4, 8), True)
     """
+    check_kinds("find_batch_size", Trainer, trainer=trainer)
     if trainer.group.size > 1:
         raise OptionError(
             f"find_batch_size measures one process, and this is one of {trainer.group.size} ranks: "

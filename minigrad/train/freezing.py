@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from minigrad.data.dataset import whole_number
 from minigrad.errors import OptionError, unknown
+from minigrad.loading import check_kinds, several
 from minigrad.nn import Module
 from minigrad.nn.module import Parameter
 from minigrad.train.trainer import Callback, Trainer
@@ -45,6 +46,8 @@ class Freeze(Callback):
 
     def __init__(self, model: Module, parts: Sequence[str], every: int = 0) -> None:
         self.every = whole_number("Freeze: every", every, 0)
+        check_kinds("Freeze", Module, model=model)
+        parts = several("Freeze", "parts", parts, str)
         self.parts = {part: parameters_of(model, part) for part in parts}
         held = {id(p) for params in self.parts.values() for p in params}
         if all(id(p) in held for p in model.parameters() if p.requires_grad):

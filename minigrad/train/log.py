@@ -10,7 +10,7 @@ from pathlib import Path
 
 from minigrad import io
 from minigrad.errors import DataError
-from minigrad.files import opened
+from minigrad.files import opened, to_path
 from minigrad.loading import Entries
 from minigrad.train.trainer import Callback, Trainer
 
@@ -36,7 +36,7 @@ class Log(Callback):
     rank_0_only = True
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = to_path(folder)
 
     def on_fit_start(self, trainer: Trainer) -> None:
         if trainer.history:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.errors import missing_extra, unknown
+from minigrad.files import to_path
+from minigrad.loading import check_kinds
 from minigrad.train.trainer import Callback, Trainer
 
 __all__ = ["LOGGERS", "TensorBoard", "Trackio", "check_logger"]
@@ -47,8 +49,8 @@ class TensorBoard(Callback):
     rank_0_only = True
 
     def __init__(self, folder: str | Path) -> None:
+        self.folder = to_path(folder)
         check_logger("tensorboard")
-        self.folder = Path(folder)
         self._writer: Any = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
@@ -95,6 +97,8 @@ class Trackio(Callback):
     def __init__(
         self, name: str, project: str = "minigrad", config: Mapping[str, Any] | None = None
     ) -> None:
+        check_kinds("Trackio", str, name=name, project=project)
+        check_kinds("Trackio", Mapping | None, config=config)
         check_logger("trackio")
         self.name, self.project, self.config = name, project, dict(config or {})
         self._run: Any = None

@@ -33,9 +33,9 @@ LAYERS_OF_PROBABILITIES = (nn.BCELoss,)
 
 def named(chosen: Loss | str) -> Loss:
     """Return a loss that may be given by its name."""
-    if not isinstance(chosen, str):
+    if callable(chosen):
         return chosen
-    if chosen not in LOSSES:
+    if not isinstance(chosen, str) or chosen not in LOSSES:
         raise unknown("loss", chosen, LOSSES)
     return LOSSES[chosen]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from minigrad import io
-from minigrad.errors import DataError, OptionError
+from minigrad.data.dataset import whole_number
+from minigrad.errors import DataError
+from minigrad.files import to_path
+from minigrad.loading import check_kinds
 from minigrad.train.trainer import Callback, Trainer
 
 __all__ = ["Checkpoint", "load_checkpoint"]
@@ -44,9 +48,9 @@ class Checkpoint(Callback):
     def __init__(
         self, path: str | Path, every: int = 0, about: dict[str, Any] | None = None
     ) -> None:
-        if every < 0:
-            raise OptionError(f"Checkpoint: every must be 0 or more steps, got {every}")
-        self.path, self.every, self.about = Path(path), every, about
+        check_kinds("Checkpoint", Mapping | None, about=about)
+        self.every = whole_number("Checkpoint: every", every, 0)
+        self.path, self.about = to_path(path), about
         self.saved: tuple[int, int] | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:

@@ -31,7 +31,14 @@ from minigrad.distributed import (
     synchronise_batch_norm,
 )
 from minigrad.errors import MinigradError, OptionError, StateError, brief, unknown
-from minigrad.loading import Entries, check_numbers, load_together
+from minigrad.loading import (
+    Entries,
+    check_kinds,
+    check_numbers,
+    check_switches,
+    load_together,
+    several,
+)
 from minigrad.modes import no_grad
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
@@ -167,11 +174,21 @@ class Trainer:
         group: Group | None = None,
         shard_optimizer: bool = False,
     ) -> None:
-        if precision not in PRECISIONS:
+        check_kinds("Trainer", Module, model=model)
+        check_kinds("Trainer", optim.Optimizer | str, optimizer=optimizer)
+        check_kinds("Trainer", optim.LRScheduler | None, schedule=schedule)
+        check_kinds("Trainer", optim.ModelEma | None, ema=ema)
+        check_kinds("Trainer", Mapping | None, metrics=metrics)
+        check_kinds("Trainer", Callable, **(metrics or {}))
+        check_kinds("Trainer", Group | None, "init() returns one", group=group)
+        check_switches("Trainer", cuda_graph=cuda_graph, shard_optimizer=shard_optimizer)
+        if not isinstance(precision, str) or precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
         for name, most in (("clip_grad", clip_grad), ("clip_value", clip_value)):
             if most is not None:
                 check_numbers("Trainer", **{name: most})
+                if not most > 0:
+                    raise OptionError(f"Trainer: {name} must lie above 0, got {most}")
         if isinstance(optimizer, str):
             optimizer = optim.create(optimizer, model.parameters())
         if isinstance(optimizer, optim.LBFGS):
@@ -189,7 +206,7 @@ class Trainer:
         if metrics is None:
             metrics = {} if loss in REGRESSIONS else {"accuracy": accuracy}
         self.metrics = dict(metrics)
-        self.callbacks = list(callbacks)
+        self.callbacks = list(several("Trainer", "callbacks", callbacks, Callback))
         self.precision = precision
         self._autocast()  # where bfloat16 is not installed, say so now
         self.scaler = GradScaler(self._device(), enabled=precision == "float16")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from minigrad.errors import OptionError
+from minigrad.loading import check_kinds
 from minigrad.train import Calibration
 from minigrad.viz.axes import COLOURS, Axes
 from minigrad.viz.svg import SVG, Canvas
@@ -45,6 +46,7 @@ def calibration_svg(calibration: Calibration, title: str = "calibration") -> SVG
     >>> "ECE 0.3500" in drawing, drawing.count("<rect")
     (True, 6)
     """
+    check_kinds("calibration_svg", Calibration, calibration=calibration)
     counts = calibration.counts
     if not counts.any():
         raise OptionError("calibration_svg: nothing was counted yet")

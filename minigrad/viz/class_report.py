@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.errors import OptionError
+from minigrad.loading import check_kinds
 from minigrad.train import ClassReport
 from minigrad.viz.axes import COLOURS, Axes
 from minigrad.viz.svg import SVG, Canvas
@@ -45,6 +46,7 @@ def class_report_svg(report: ClassReport, title: str = "classes") -> SVG:
     >>> drawing.count("<circle"), ">dog</text>" in drawing
     (9, True)
     """
+    check_kinds("class_report_svg", ClassReport, report=report)
     there = np.flatnonzero(report.true).tolist()
     if not there:
         raise OptionError("class_report_svg: no class occurs, so there is nothing to draw")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from minigrad.errors import OptionError
+from minigrad.loading import check_kinds, history_of
 from minigrad.viz.axes import COLOURS, Axes, ticks
 from minigrad.viz.svg import SVG, Canvas
 
@@ -43,6 +44,8 @@ def comparison_svg(
     >>> comparison_svg({"a": rows, "b": rows[:1]}).count("<polyline")
     2
     """
+    check_kinds("comparison_svg", Mapping, histories=histories)
+    histories = {name: history_of("comparison_svg", rows) for name, rows in histories.items()}
     columns = dict.fromkeys(
         name for rows in histories.values() for row in rows for name in row if name != "epoch"
     )

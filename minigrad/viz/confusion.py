@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.errors import ShapeError
+from minigrad.loading import check_kinds, several
 from minigrad.train import ConfusionMatrix
 from minigrad.viz.svg import SVG, Canvas, png
 
@@ -52,7 +53,11 @@ def confusion_svg(
     >>> drawing.count(">cat</text>"), drawing.count(">1</text>")
     (2, 3)
     """
-    names = [str(i) for i in range(matrix.classes)] if classes is None else list(classes)
+    check_kinds("confusion_svg", ConfusionMatrix, matrix=matrix)
+    check_kinds("confusion_svg", str, title=title)
+    names: Sequence[str] = [str(i) for i in range(matrix.classes)]
+    if classes is not None:
+        names = several("confusion_svg", "classes", classes, str)
     if len(names) != matrix.classes:
         raise ShapeError(
             f"confusion_svg: {matrix.classes} classes but {len(names)} names; there must be one "

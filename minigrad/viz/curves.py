@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from minigrad.errors import OptionError
+from minigrad.loading import history_of
 from minigrad.viz.axes import COLOURS, Axes, ticks
 from minigrad.viz.svg import SVG, Canvas
 
@@ -36,6 +37,7 @@ def curves_svg(history: Sequence[Mapping[str, float]], title: str = "training") 
     >>> curves_svg(history).count("<polyline")
     2
     """
+    history = history_of("curves_svg", history)
     names = list(dict.fromkeys(name for row in history for name in row))
     panels = [
         (kind, [name for name in names if name.endswith(kind)]) for kind in ("loss", "accuracy")

@@ -11,6 +11,7 @@ import numpy as np
 from minigrad.data.check import FolderCheck, Seen
 from minigrad.data.picture import read_image
 from minigrad.data.transforms import resize
+from minigrad.loading import check_kinds
 from minigrad.viz.page import bars, page
 from minigrad.viz.svg import png
 
@@ -41,6 +42,7 @@ def folder_page(found: FolderCheck) -> str:
     >>> "<h1>pets" in page, page.count("<img")
     (True, 1)
     """
+    check_kinds("folder_page", FolderCheck, "check_folder(root) makes one", found=found)
     name = found.root.resolve().name
     return page(f"{name}: the pictures", f"{name}: {len(found.files):,} pictures", _body(found))
 

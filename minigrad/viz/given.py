@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.construct import as_numpy
 from minigrad.errors import DTypeError, brief
-from minigrad.tensor import Tensor
 
 __all__ = ["numbers"]
 
@@ -26,9 +26,8 @@ def numbers(name: str, values: Any) -> NDArray[np.float64]:
     >>> numbers("x", [1, 2])
     array([1., 2.])
     """
-    given = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
     try:
-        return np.asarray(given, dtype=np.float64)
+        return np.asarray(as_numpy(values), dtype=np.float64)
     except (TypeError, ValueError):
         raise DTypeError(
             f"{name} must be numbers, in rows of one length; got {brief(values)}"

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from minigrad.autograd.engine import grad
 from minigrad.errors import GraphError, OptionError, RangeError, ShapeError
+from minigrad.loading import check_kinds
 from minigrad.modes import enable_grad
 from minigrad.nn import Module
 from minigrad.nn.utils import evaluating
+from minigrad.ops.arguments import check_tensor
 from minigrad.ops.elementwise import where
 from minigrad.tensor import Tensor
+from minigrad.viz.given import numbers
 
 __all__ = ["ClassSums", "find_layer", "find_stages", "grad_cam", "maps_and_gradients"]
 
@@ -70,6 +73,8 @@ def grad_cam(
     >>> grad_cam(model, mg.randn(2, 1, 28, 28)).shape
     (2, 7, 7)
     """
+    check_kinds("grad_cam", Module, model=model)
+    check_kinds("grad_cam", str | None, layer=layer)
     name = find_layer(model, layer)
     ((values, gradient),) = maps_and_gradients("grad_cam", model, images, target, [name])
     weights = gradient.mean(tuple(range(2, gradient.ndim)), keepdims=True)
@@ -84,6 +89,7 @@ def maps_and_gradients(
     names: Sequence[str],
 ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return the output of each layer, and the gradient of the scores of the classes by it."""
+    images = check_tensor(what, images)
     maps: dict[str, Tensor] = {}
 
     def keep(name: str, output: Any) -> Tensor:
@@ -199,9 +205,12 @@ def _choose(what: str, scores: Any, target: int | Sequence[int] | None) -> NDArr
     samples, classes = scores.shape
     if target is None:
         return np.asarray(scores.detach().cpu().numpy().argmax(1))
-    chosen = np.asarray(target, dtype=np.int64)
-    if chosen.ndim > 1 or (chosen.ndim == 1 and len(chosen) != samples):
+    given = numbers(f"{what}: target", target)
+    if given.ndim > 1 or (given.ndim == 1 and len(given) != samples):
         raise ShapeError(f"{what}: one class for each of {samples} images, got {target}")
+    if not (given == np.floor(given)).all():  # also NaN
+        raise OptionError(f"{what}: a class is a whole number, got {target}")
+    chosen = given.astype(np.int64)
     chosen = np.broadcast_to(chosen, (samples,))
     if chosen.size and not 0 <= chosen.min() <= chosen.max() < classes:
         raise RangeError(f"{what}: classes are numbered 0 to {classes - 1}, got {target}")

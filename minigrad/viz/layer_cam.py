@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from minigrad.data.transforms import resize
 from minigrad.errors import OptionError
+from minigrad.loading import check_kinds, several
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
 from minigrad.viz.grad_cam import find_stages, maps_and_gradients
@@ -70,9 +71,9 @@ def layer_cam(
     >>> layer_cam(model, x).shape, layer_cam(model, x, layers=["stages.1"]).shape
     ((2, 14, 14), (2, 7, 7))
     """
-    if isinstance(layers, str):
-        layers = [layers]
-    names = find_stages(model) if layers is None else list(layers)
+    check_kinds("layer_cam", Module, model=model)
+    names: Sequence[str] = ()
+    names = find_stages(model) if layers is None else several("layer_cam", "layers", layers, str)
     if not names:
         raise OptionError("layer_cam: name one layer at least, such as stages.1")
     found = maps_and_gradients("layer_cam", model, images, target, names)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.io import atomic_write, write_text
+from minigrad.loading import check_kinds
 
 __all__ = ["SVG", "Canvas", "Row", "encode_png", "png", "save_png"]
 
@@ -62,6 +63,7 @@ class Canvas:
     """
 
     def __init__(self, width: float, height: float, title: str) -> None:
+        check_kinds("a picture", str, title=title)
         self.width, self.height, self.title = width, height, title
         self.elements: list[str] = []
 

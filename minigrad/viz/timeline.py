@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from minigrad.errors import OptionError
+from minigrad.errors import OptionError, brief
+from minigrad.loading import check_kinds, check_numbers
 from minigrad.viz.axes import COLOURS, Axes, ticks
 from minigrad.viz.svg import SVG, Canvas
 
@@ -44,10 +45,18 @@ def timeline_svg(
     >>> timeline_svg(spans).count("<rect")
     4
     """
-    spans = list(spans)
+    check_kinds("timeline_svg", str, title=title, unit=unit)
+    spans = list(spans) if isinstance(spans, Iterable) else [spans]
     if not spans:
         raise OptionError("timeline_svg: there is no span to draw")
-    for lane, name, start, end in spans:
+    for span in spans:
+        kinds = tuple(map(type, span)) if isinstance(span, tuple | list) else ()
+        if len(kinds) != 4 or kinds[:2] != (str, str):
+            raise OptionError(
+                f"timeline_svg: a span is (lane, name, start, end), got {brief(span)}"
+            )
+        lane, name, start, end = span
+        check_numbers("timeline_svg", start=start, end=end)
         if not start <= end:
             raise OptionError(
                 f"timeline_svg: a span starts before it ends, {name!r} of {lane!r} goes from "

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 import minigrad as mg
-from minigrad import data, io, models, nn, optim, runs, train
+from minigrad import data, io, models, nn, optim, runs, train, viz
 from minigrad.nn import functional as F
 
 SHAPES = [
@@ -205,6 +205,33 @@ OPTIONS = [
      r"the sampler is one for 9 samples, but the data set has"),
     ("data.WeightedRandomSampler([1.0, -1.0])", "OptionError",
      r"weights are one number per sample, 0 or more"),
+    ("optim.param_groups(model, grouping='blocks')", "OptionError",
+     r"unknown grouping 'blocks' \(choose from group, single\)"),
+    ("data.class_weights([0.5], 2)", "DTypeError",
+     r"class_weights: labels are the whole number of a class for each sample, got float64"),
+    ("models.Tiled(3, 16)", "OptionError", r"Tiled: model must be of type Module, got 3"),
+    ("models.Ensemble([3])", "OptionError",
+     r"Ensemble: models must be a sequence of Module, got \[3\]"),
+    ("runs.evaluate('runs/a')", "OptionError",
+     r"evaluate: trained must be of type Trained, got 'runs/a'; load_trained\(path, 'cpu'\) loads"),
+    ("runs.report(3)", "OptionError", r"a path is a string or a pathlib\.Path, not int"),
+    ("train.find_batch_size(3, 4)", "OptionError", r"trainer must be of type Trainer, got 3"),
+    ("train.Freeze(model, 3)", "OptionError", r"Freeze: parts must be a sequence of str, got 3"),
+    ("train.EarlyStopping(min_delta=math.nan)", "OptionError", r"min_delta must be 0 or more, got"),
+    ("train.ClassReport(['cat'], np.array([3]), np.array([2]), np.array([4]))", "OptionError",
+     r"ClassReport: .*; of cat 3 are hit, 2 true and 4 predicted"),
+    ("train.Trainer(linear, callbacks=['bell'])", "OptionError",
+     r"Trainer: callbacks must be a sequence of Callback, got \['bell'\]"),
+    ("viz.calibration_svg(3)", "OptionError",
+     r"calibration_svg: calibration must be of type Calibration, got 3"),
+    ("viz.grad_cam(model, mg.ones(1, 3, 32, 32), 'a')", "DTypeError",
+     r"grad_cam: target must be numbers.*got 'a'"),
+    ("viz.layer_cam(model, mg.ones(1, 3, 32, 32), 0.5)", "OptionError",
+     r"layer_cam: a class is a whole number, got 0\.5"),
+    ("viz.comparison_svg({'a': [{'val_loss': 'low'}]})", "OptionError",
+     r"comparison_svg: each row of a history is a mapping of names to numbers, got"),
+    ("viz.timeline_svg([('rank 0', 'backward', 1.0)])", "OptionError",
+     r"timeline_svg: a span is \(lane, name, start, end\), got"),
     ("data.stratified_folds(digits, 1)", "OptionError", r"folds must be 2 or more, got 1"),
     ("data.transforms.RandomErasing(mode='pixels')", "OptionError",
      r"unknown RandomErasing mode 'pixels'; did you mean 'pixel'"),
@@ -257,6 +284,10 @@ FILES = [
 ]  # fmt: skip  # fmt: skip
 
 COMMANDS = [
+    ("minigrad train --layer-grouping blocks", "exit 2",
+     r"unknown layer_grouping 'blocks'.*choose from group, single"),
+    ("minigrad train --layer-decay 0.8 --layer-grouping group", "exit 2",
+     r"grouping='group' is defined for four stages, the model has 2; use 'single'"),
     ("minigrad train --epoch 3", "exit 2",
      r"unknown option of minigrad train '--epoch'; .*'--epochs'\?"),
     ("minigrad train --epochs three", "exit 2",
@@ -318,7 +349,7 @@ def world() -> dict[str, Any]:
     Path("broken.toml").write_text("epochs = = 3")
     return {
         "mg": mg, "np": np, "nn": nn, "F": F, "models": models, "optim": optim, "io": io,
-        "data": data, "train": train, "runs": runs, "copy": copy, "math": math,
+        "data": data, "train": train, "runs": runs, "viz": viz, "copy": copy, "math": math,
         "full_disk": full_disk, "model": model, "linear": nn.Linear(3, 2), "param": param,
         "other": other, "plain": mg.ones(2, 3), "whole": mg.tensor([1, 2]), "loss": loss,
         "stale": stale, "inference": inference, "sgd": sgd, "state": state,

@@ -124,7 +124,7 @@ def test_shares_of_classes() -> None:
 
 
 def test_random_split_refuses_what_is_no_number() -> None:
-    with pytest.raises(OptionError, match="lengths must be numbers"):
+    with pytest.raises(OptionError, match="lengths must be a sequence of int"):
         random_split(digits(), ["1797"])  # type: ignore[list-item]
 
 

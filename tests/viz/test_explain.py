@@ -68,6 +68,12 @@ def test_grad_cam_is_its_formula(net: Net, layer: str) -> None:
         assert expected.max() > 0
 
 
+def test_pictures_may_come_as_arrays(net: Net) -> None:
+    x = images()
+    np.testing.assert_array_equal(viz.grad_cam(net, x.numpy(), layer="first"),
+                                  viz.grad_cam(net, x, layer="first"))  # fmt: skip
+
+
 def test_before_a_mean_and_a_linear_layer_it_is_the_class_activation_map() -> None:
     """There α is the head's weight over the number of positions (Zhou et al., 2016)."""
     mg.manual_seed(0)

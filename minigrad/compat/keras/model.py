@@ -13,6 +13,7 @@ from minigrad.compat.keras import mixed_precision
 from minigrad.compat.keras.losses import CROSSENTROPIES, Crossentropy, find_loss
 from minigrad.compat.keras.metrics import find_metrics
 from minigrad.compat.keras.optimizers import Spec, find_optimizer
+from minigrad.construct import as_numpy
 from minigrad.data import DataLoader
 from minigrad.errors import OptionError, ShapeError
 from minigrad.making import Call
@@ -344,7 +345,7 @@ class _Pairs:
     """Samples and labels of any shape."""
 
     def __init__(self, x: Any, y: Any) -> None:
-        self.x, self.y = _array(x), _array(y)
+        self.x, self.y = as_numpy(x), as_numpy(y)
         if len(self.x) != len(self.y):
             raise ShapeError(f"{len(self.x)} samples cannot have {len(self.y)} labels")
 
@@ -374,10 +375,6 @@ def _loader(x: Any, y: Any, batch_size: int, shuffle: bool) -> DataLoader:
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:
     """Return what a network computes with: float32, unless it is float already."""
     return x if x.dtype.kind == "f" and x.dtype != np.float64 else x.astype(np.float32)
-
-
-def _array(x: Any) -> NDArray[Any]:
-    return x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
 def _tensor(x: Any) -> Tensor:
