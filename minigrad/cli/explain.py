@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from minigrad.cli.build import add_shape_options, chosen_model
 from minigrad.cli.options import check_file
+from minigrad.cli.predict import VOLUMES, stem_of
+from minigrad.data.dicom import series_below
 from minigrad.errors import DataError, OptionError, unknown
 from minigrad.nn import Module
 from minigrad.runs import find_trained, load_trained
@@ -41,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     # fmt: off
     add = parser.add_argument
-    add("image", nargs="?", metavar="IMAGE", help="picture, or .npy array")
+    add("image", nargs="?", metavar="IMAGE", help="picture, .npy array or volume")
     add("--model", "--checkpoint", dest="model", metavar="PATH",
         help="a checkpoint, or the folder of a run (default: the latest below runs/); "
         "with --receptive-field also a name that 'minigrad models' lists")
@@ -75,12 +77,14 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("name a picture to explain, or ask for --receptive-field")
     checkpoint = find_trained(args.model)
     path = Path(args.image)
-    if not path.is_file():
-        raise DataError(
-            f"{path}: {'a folder; name one picture' if path.is_dir() else 'no such picture'}"
-        )
+    if not path.exists():
+        raise DataError(f"{path}: no such picture")
     trained = load_trained(checkpoint, args.device)
     classes, images = trained.images.classes, trained.images
+    if path.is_dir() and not (images.spatial_dims == 3 and path in series_below(path, VOLUMES)):
+        one = ("volume, or the folder of one series of DICOM slices" if images.spatial_dims == 3
+               else "picture")  # fmt: skip
+        raise DataError(f"{path}: a folder; name one {one}")
     if images.spatial_dims == 1:
         raise OptionError(f"{trained.path} was trained on signals; only pictures can be explained")
     if args.target is not None and args.target not in classes:
@@ -103,7 +107,9 @@ def run(args: argparse.Namespace) -> int:
     picture = (seen * std + mean)[:3]
     if images.spatial_dims == 3:
         picture, cam = _middle(picture), _middle(cam)
-    output = Path(args.output or path.with_name(f"{path.stem}-explained.png"))
+    beside = path if path.name not in ("", "..") else path.resolve()
+    stem = beside.name if path.is_dir() else stem_of(beside)
+    output = Path(args.output or beside.with_name(f"{stem}-explained.png"))
     save_png(output, overlay(*_enlarged(picture, cam)))
     print(
         f"{path}: {classes[target]} {100 * shares[target]:.1f} %; {output} shows where "

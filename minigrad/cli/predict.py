@@ -295,10 +295,20 @@ def _mask_of(path: Path, name: Path, dims: int) -> Path:
 
     A volume that lies in space has a mask that does, too; of others it is an array.
     """
-    stem = name.stem.removesuffix(".nii") if name.suffix == ".gz" else name.stem
-    stem = name.name if path.is_dir() else stem  # a series
+    stem = name.name if path.is_dir() else stem_of(name)  # a series
     placed = dims == 3 and path.suffix.lower() != ".npy"
     return name.with_name(f"{stem}-mask{'.nii.gz' if placed else '.npy'}")
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its ending, or both of them.
+
+    Examples
+    --------
+    >>> stem_of(Path("a/head.nii.gz"))
+    'head'
+    """
+    return path.stem.removesuffix(".nii") if path.suffix == ".gz" else path.stem
 
 
 def _save_mask(path: Path, mask: NDArray[np.int64] | Volume, classes: int) -> None:

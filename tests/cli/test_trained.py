@@ -331,6 +331,24 @@ def test_explain_a_segmentation(runs: Path, capsys: pytest.CaptureFixture[str]) 
     assert Path("white.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.needs("pydicom")
+def test_explain_a_series_of_slices(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("scans").mkdir()
+    write_series(Path("scans/1.2.840"))
+    io.write_volume("scan.nii.gz", Volume(np.ones((9, 8, 7)), np.eye(4), (1.0, 1.0, 1.0)))
+    words = ["explain", "--model", str(runs / "runs" / "brain"), "--class", "white"]
+    for name, picture in (
+        ("scans/1.2.840", "scans/1.2.840-explained.png"), ("scan.nii.gz", "scan-explained.png"),
+    ):  # fmt: skip
+        status, out, err = run(capsys, *words, name)
+        assert (status, err) == (0, "")
+        assert f"{picture} shows where the last stage finds it" in out
+        assert Path(picture).read_bytes()[:4] == b"\x89PNG"
+    status, out, err = run(capsys, *words, "scans")
+    assert (status, out) == (2, "")
+    assert "scans: a folder; name one volume, or the folder of one series of DICOM slices" in err
+
+
 def test_what_a_pretraining_cannot_say(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.npy").write_bytes((runs / "pets" / "cat" / "1.npy").read_bytes())
     folder = str(runs / "runs" / "digits-pretrained")
