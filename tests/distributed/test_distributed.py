@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,7 @@ from minigrad.distributed import GradientBuckets, Group, ShardedOptimizer, synch
 from minigrad.distributed import nccl as ours
 from minigrad.distributed.launch import one_voice
 from minigrad.errors import OptionError
+from minigrad.runs import TrainConfig, tasks
 from minigrad.train import SegmentationTrainer, Trainer, find_batch_size, find_lr
 from minigrad.train.batches import check_loader
 from tests.distributed.ranks import Thread, together
@@ -265,3 +268,35 @@ def test_gpu_sums_go_to_nccl_on_a_stream_of_their_own(monkeypatch: pytest.Monkey
     address = array.ctypes.data
     reduce = (address, address, 5, 7, 0, 77)  # in place, ncclFloat, ncclSum, that stream
     assert fake.asked == [(1, "name", 0), "record", "wait", reduce, "record", "wait"]
+
+
+def test_class_weights_and_balance_are_of_all_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of a rank's share, which has other numbers of each class."""
+    labels = np.array([0] * 9 + [1] * 2 + [2])
+    for label in range(3):
+        for part, count in (("train", (labels == label).sum()), ("val", 1)):
+            (tmp_path / part / str(label)).mkdir(parents=True)
+            for i in range(count):
+                np.save(tmp_path / part / str(label) / f"{i}.npy", np.full((8, 8), i, np.uint8))
+    own = threading.local()
+    monkeypatch.setattr("minigrad.train.trainer.init", lambda: own.group)
+    wanted = {
+        "data": str(tmp_path), "channels": 1, "model": "convnext", "depths": (1,), "dims": (4,),
+        "batch_size": 4, "class_weights": True, "balanced": True,
+    }  # fmt: skip
+
+    def of_rank(group: Group) -> Any:
+        own.group = group
+        experiment = tasks["train"].prepare(TrainConfig.from_values(wanted))
+        weight: Any = experiment.trainer.loss.keywords["weight"]  # type: ignore[union-attr]
+        batches = experiment.train.batches(0, part=(group.rank, group.size))
+        return weight.numpy().tolist(), [target.numpy().tolist() for _, target in batches]
+
+    weights, whole = of_rank(Group())
+    assert weights == pytest.approx((12 / 3 / np.bincount(labels)).tolist())
+    parts = together(2, of_rank)
+    assert [weight for weight, _ in parts] == [weights, weights]
+    halves = zip(*(batches for _, batches in parts), strict=True)
+    assert [[*a, *b] for a, b in halves] == whole
