@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend, dtypes
-from minigrad.errors import DataError, DTypeError, OptionError, ShapeError
+from minigrad.errors import DataError, DTypeError, OptionError, ShapeError, brief
+from minigrad.loading import integer
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -171,9 +172,14 @@ class Generator:
         >>> draws[0] == draws[1], draws[0] == draws[2]
         (True, False)
         """
-        if number:
+        stream = integer(number)
+        if stream is None or stream < 0:
+            raise OptionError(
+                f"Generator.branch: number must be a whole number, 0 or more, got {brief(number)}"
+            )
+        if stream:
             state: Any = self._bits.state
-            state["state"]["key"][1] ^= np.uint64(number)
+            state["state"]["key"][1] ^= np.uint64(stream)
             state["buffer_pos"], state["has_uint32"] = 4, 0  # what is left there is of this stream
             self._bits.state = state
         return self

@@ -15,11 +15,12 @@ import minigrad as mg
 from minigrad import data, distributed, nn, runs, train
 from minigrad.errors import MinigradError
 
-PLACES = ("data", "distributed", "io", "models", "optim", "runs", "train", "viz")
+PLACES = ("data", "distributed", "io", "models", "optim", "random", "runs", "train", "viz")
 SMALL = {"epochs": 1, "depths": (1,), "dims": (4,), "batch_size": 512}
 CALLS = {  # with the arguments that have no default
     "data.ConcatDataset": "datasets=[digits]",
     "data.DataLoader": "dataset=digits",
+    "data.DataLoader(digits).resized": "batch_size=2",
     "data.ImageFolder": "root=pets",
     "data.Kept": "dataset=digits, size=8",
     "data.PictureTable": "path=table",
@@ -51,9 +52,11 @@ CALLS = {  # with the arguments that have no default
     "models.Ensemble([model]).forward": "x=image",
     "models.Tiled": "model=model, tile=4",
     "models.Tiled(model, 4).forward": "x=image",
+    "models.sliding_window_inference": "inputs=scan, roi_size=4, predictor=model[0]",
     "models.average_weights": "states=[model.state_dict()]",
     "optim.create": "name='sgd', params=[weight]",
     "optim.options_of": "name='sgd'",
+    "random.Generator(0).branch": "number=1",
     "runs.Comparison": "runs=[runs.read_run(folder)]",
     "runs.Findings().save": "folder=folder",
     "runs.compare": "folders=[folder, folder]",
@@ -65,15 +68,18 @@ CALLS = {  # with the arguments that have no default
     "runs.run": "task=runs.tasks['train'], wanted=SMALL",
     "runs.soup": "runs=[str(folder)] * 2, output=folder / 'soup.safetensors'",
     "train.BestCheckpoint": "path=folder / 'best.safetensors'",
+    "train.BestCheckpoint('best.safetensors').restore": "trainer=train.Trainer(model)",
     "train.Calibration": "",
     "train.Calibration().merge": "other=train.Calibration()",
     "train.Checkpoint": "path=folder / 'a.safetensors'",
+    "train.Checkpoint('a.safetensors').save": "trainer=train.Trainer(model)",
     "train.ClassReport": "classes=['a'], hits=one, true=one, predicted=one",
     "train.ConfusionMatrix": "classes=2",
     "train.ConfusionMatrix(2).merge": "other=train.ConfusionMatrix(2)",
     "train.ConfusionMatrix(2).report": "",
     "train.EarlyStopping": "",
     "train.Freeze": "model=model, parts=['0']",
+    "train.Freeze(model, ['0']).frozen": "epoch=1",
     "train.Log": "folder=folder",
     "train.TensorBoard": "folder=folder",
     "train.Trackio": "name='a'",
@@ -140,7 +146,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "group": distributed.Group(),
         "history": [{"epoch": 1, "val_loss": 0.5}],
         "image": mg.ones(1, 1, 4, 4),
-        "model": nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        "model": nn.Sequential(
+            nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)
+        ),
+        "scan": np.ones((1, 1, 8, 8), np.float32),
         "one": np.ones(1, np.int64),
         "pets": pets,
         "table": table,

@@ -178,7 +178,8 @@ class DataLoader:
         epoch = whole_number("DataLoader.batches: epoch", epoch, 0)
         start = whole_number("DataLoader.batches: start", start, 0)
         step = whole_number("DataLoader.batches: step", step, 1)
-        rank, ranks = (whole_number("DataLoader.batches: part", number, 0) for number in part)
+        pair = part if isinstance(part, tuple | list) and len(part) == 2 else (0, 0)
+        rank, ranks = (whole_number("DataLoader.batches: part", number, 0) for number in pair)
         if not rank < ranks:
             raise OptionError(
                 f"DataLoader.batches: part {part} must be (rank, ranks), rank < ranks"

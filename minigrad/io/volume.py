@@ -14,7 +14,7 @@ from minigrad.data.volume import Affine, Volume
 from minigrad.errors import DTypeError, OptionError, ShapeError, brief
 from minigrad.files import to_path
 from minigrad.io.atomic import atomic_write
-from minigrad.loading import check_kinds
+from minigrad.loading import check_kinds, several
 
 __all__ = ["write_volume"]
 
@@ -50,6 +50,9 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     ((4, 5, 6), (2.0, 2.0, 3.0), True)
     """
     check_kinds("write_volume", Volume, volume=volume)
+    given = {"array": volume.array, "affine": volume.affine}
+    check_kinds("write_volume", np.ndarray, "np.array makes one", **given)
+    several("write_volume", "spacing", volume.spacing, int | float | np.number)
     array, name = volume.array, to_path(path).name.lower()
     if not name.endswith((".nii", ".nii.gz")):
         raise OptionError(f"{path}: a NIfTI file ends in .nii or .nii.gz; give it such a name")

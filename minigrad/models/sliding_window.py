@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import DTypeError, OptionError, ShapeError, unknown
+from minigrad.backend import Device
+from minigrad.errors import DTypeError, OptionError, ShapeError, brief, unknown
+from minigrad.loading import check_kinds, check_numbers
 from minigrad.modes import no_grad
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
@@ -105,6 +107,15 @@ def sliding_window_inference(
             f"{array.shape}; a single image needs inputs[None]"
         )
     shares = check_windows("sliding_window_inference", array.ndim - 2, overlap, mode, batch)
+    check_numbers("sliding_window_inference", sigma_scale=sigma_scale)
+    check_kinds("sliding_window_inference", Callable, predictor=predictor)
+    try:
+        np.pad(np.zeros(1), 1, mode=pad_mode)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise OptionError(
+            "sliding_window_inference: pad_mode is 'constant' or another of numpy.pad, got "
+            f"{brief(pad_mode)}"
+        ) from None
     if not sigma_scale > 0:
         raise OptionError(f"sliding_window_inference: sigma_scale must be > 0, got {sigma_scale}")
     roi = _roi(roi_size, array.shape[2:])
@@ -206,7 +217,9 @@ class _Predict:
     def __init__(self, predictor: Any, device: str | None, dtype: Any) -> None:
         self.predictor = predictor
         first = next(predictor.parameters(), None) if isinstance(predictor, Module) else None
-        self.device = device or (None if first is None else str(first.device))
+        self.device = None if first is None else str(first.device)
+        if device is not None:
+            self.device = Device(device)
         self.dtype = first.dtype if first is not None else dtype if dtype.kind == "f" else "float32"
 
     def __call__(self, windows: Array, roi: tuple[int, ...]) -> Array:
@@ -270,10 +283,10 @@ def _result(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return the array for the result, filled with zeros."""
     if out is None:
         return np.zeros(shape, dtype)
-    if out.shape != shape or out.dtype.kind != "f":
+    if getattr(out, "shape", None) != shape or np.dtype(out.dtype).kind != "f":
+        found = f"{out.dtype} {out.shape}" if hasattr(out, "shape") else brief(out)
         raise ShapeError(
-            f"sliding_window_inference: out must be a floating array of shape {shape}, got "
-            f"{out.dtype} {out.shape}"
+            f"sliding_window_inference: out must be a floating array of shape {shape}, got {found}"
         )
     out[...] = 0.0
     return out

@@ -20,6 +20,7 @@ from minigrad.data.catalog import list_datasets, sources
 from minigrad.data.transforms import INTERPOLATIONS
 from minigrad.errors import DataError, OptionError, brief, unknown
 from minigrad.files import opened
+from minigrad.loading import check_kinds
 from minigrad.models.registry import find
 from minigrad.runs.recipes import Recipe, chosen, plain
 from minigrad.train.loggers import LOGGERS
@@ -151,6 +152,7 @@ class Config:
         """
         merged: dict[str, Any] = {}
         for mapping in values:
+            check_kinds(cls.__name__, Mapping, "options by name", values=mapping)
             merged |= mapping
         hints = typing.get_type_hints(cls)
         names = [field.name for field in dataclasses.fields(cls)]

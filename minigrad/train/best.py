@@ -40,8 +40,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], monitor: str, min_delta: 
     1
     """
     history = history_of("best_epoch", history)
-    check_numbers("best_epoch", min_delta=min_delta)
-    check_kinds("best_epoch", str, monitor=monitor)
+    _check_judge("best_epoch", monitor, min_delta)
     best = 0
     for number, row in enumerate(history):
         if monitor not in row:
@@ -50,6 +49,14 @@ def best_epoch(history: Sequence[Mapping[str, float]], monitor: str, min_delta: 
         if (-gain if monitor.endswith("loss") else gain) > min_delta:
             best = number
     return best
+
+
+def _check_judge(owner: str, monitor: Any, min_delta: Any) -> None:
+    """Refuse what no epoch can be judged by."""
+    check_kinds(owner, str, monitor=monitor)
+    check_numbers(owner, min_delta=min_delta)
+    if not min_delta >= 0:
+        raise OptionError(f"{owner}: min_delta must be 0 or more, got {min_delta}")
 
 
 class EarlyStopping(Callback):
@@ -80,10 +87,7 @@ class EarlyStopping(Callback):
     def __init__(
         self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0
     ) -> None:
-        check_numbers("EarlyStopping", min_delta=min_delta)
-        check_kinds("EarlyStopping", str, monitor=monitor)
-        if not min_delta >= 0:
-            raise OptionError(f"EarlyStopping: min_delta must be 0 or more, got {min_delta}")
+        _check_judge("EarlyStopping", monitor, min_delta)
         self.monitor, self.min_delta = monitor, min_delta
         self.patience = whole_number("EarlyStopping: patience", patience, 1)
 
@@ -138,6 +142,7 @@ class BestCheckpoint(Checkpoint):
 
     def restore(self, trainer: Trainer) -> int:
         """Put the saved weights into the model to evaluate; return the number of their epoch."""
+        check_kinds("BestCheckpoint.restore", Trainer, trainer=trainer)
         state = load_checkpoint(self.path)
         trainer.eval_model.load_state_dict(state["ema"] or state["model"])
         return int(state["epoch"])

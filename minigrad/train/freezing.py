@@ -58,7 +58,7 @@ class Freeze(Callback):
 
     def frozen(self, epoch: int) -> list[str]:
         """Return the parts that are frozen after so many epochs."""
-        names = list(self.parts)
+        epoch, names = whole_number("Freeze.frozen: epoch", epoch, -1), list(self.parts)
         gone = epoch // self.every if self.every else 0
         return names[: max(0, len(names) - gone)]
 

@@ -72,6 +72,7 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Write the file now."""
+        check_kinds("Checkpoint.save", Trainer, trainer=trainer)
         state = trainer.state_dict()
         if trainer.group.rank == 0:
             io.save({"kind": "trainer", "about": self.about, **state}, self.path)

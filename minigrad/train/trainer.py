@@ -285,7 +285,7 @@ class Trainer:
 
         Several ranks each call it with their part of a batch, and each returns those of the whole.
         """
-        return self._step([(inputs, targets)], [1.0])
+        return self._step([pair((inputs, targets))], [1.0])
 
     def _step(self, batches: Iterable[tuple[Tensor, Tensor]], shares: Sequence[float]) -> Row:
         """Take one optimizer step on batches, of which each has a share; return their means."""
