@@ -472,6 +472,10 @@ def labels_of(dataset: Dataset) -> NDArray[Any]:
     if isinstance(dataset, ArrayDataset):
         known: NDArray[Any] = dataset.labels
         return known
+    if isinstance(dataset, ConcatDataset):
+        return np.concatenate([labels_of(part) for part in dataset.datasets])
+    if getattr(dataset, "keeps_targets", False):  # Kept
+        return labels_of(dataset.dataset)  # type: ignore[attr-defined]
     samples = getattr(dataset, "samples", None)  # ImageFolder
     pairs = samples if samples is not None else (dataset[i] for i in range(len(dataset)))
     labels = []

@@ -38,6 +38,8 @@ class Kept:
     ((1, 16, 16), 0)
     """
 
+    keeps_targets = True  # so labels are known without a picture that is read
+
     def __init__(self, dataset: Dataset, size: int, flat: bool = False) -> None:
         length_of("Kept", dataset)
         check_switches("Kept", flat=flat)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
-from minigrad.data.dataset import Dataset, length_of, whole_number
+from minigrad.data.dataset import Dataset, Subset, length_of, whole_number
 
 __all__ = ["Repeated"]
 
 
-class Repeated:
+class Repeated(Subset):
     """Every sample of a data set so many times, with a number for each, and so with other chances.
 
     Parameters
@@ -27,15 +27,8 @@ class Repeated:
     """
 
     def __init__(self, dataset: Dataset, times: int) -> None:
-        length_of("Repeated", dataset)
-        self.dataset, self.times = dataset, whole_number("Repeated: times", times, 1)
-        self.classes: tuple[str, ...] = getattr(dataset, "classes", ())
-
-    def __len__(self) -> int:
-        return self.times * len(self.dataset)
-
-    def __getitem__(self, index: int, /) -> Any:
-        return self.dataset[index % len(self.dataset)]
+        self.times = whole_number("Repeated: times", times, 1)
+        super().__init__(dataset, np.tile(np.arange(length_of("Repeated", dataset)), self.times))
 
     def __repr__(self) -> str:
         return f"Repeated({self.dataset!r}, {self.times})"

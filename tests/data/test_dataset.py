@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from minigrad.data import (
     ArrayDataset,
+    ConcatDataset,
+    ImageFolder,
+    Kept,
+    Repeated,
     Subset,
     TensorDataset,
     digits,
@@ -14,6 +20,7 @@ from minigrad.data import (
     stratified_subset,
     transforms,
 )
+from minigrad.data.dataset import labels_of
 from minigrad.errors import DataError, MinigradError, OptionError
 
 
@@ -142,3 +149,21 @@ def test_pixels_of_every_width_reach_one(dtype: str) -> None:
 def test_lists_of_numbers_and_floats_are_taken_as_they_are() -> None:
     for pixels in (np.array([[[[0, 300]]]]), np.array([[[[0.0, 300.0]]]])):
         np.testing.assert_array_equal(ArrayDataset(pixels, [0])[0][0].ravel(), [0, 300])
+
+
+def test_labels_of_a_folder_are_known_without_reading_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label, count in (("a", 3), ("b", 2)):
+        (tmp_path / label).mkdir()
+        for i in range(count):
+            np.save(tmp_path / label / f"{i}.npy", np.zeros((4, 4), np.uint8))
+    folder, labels = ImageFolder(tmp_path, 1), [0, 0, 0, 1, 1]
+    monkeypatch.setattr("minigrad.data.folder.read_image", None)  # whoever asks, fails
+    for dataset, expected in (
+        (Subset(folder, [4, 0]), [1, 0]),
+        (Kept(Subset(folder, [4, 0]), 4), [1, 0]),
+        (Repeated(Kept(folder, 4), 2), labels * 2),
+        (ConcatDataset([folder, Kept(folder, 4)]), labels * 2),
+    ):
+        assert labels_of(dataset).tolist() == expected
