@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 
 from minigrad.data.dataset import whole_number
 from minigrad.distributed.group import Group
-from minigrad.errors import missing_extra
+from minigrad.errors import OptionError, missing_extra
 from minigrad.loading import several
 
 __all__ = ["await_turn", "init", "launch", "one_voice"]
@@ -89,11 +89,15 @@ def launch(ranks: int, words: Sequence[str]) -> int:
 
     Raises
     ------
+    OptionError
+        If there are no ranks or no words.
     MissingExtra
         If there is no ``mpiexec``.
     """
     ranks = whole_number("launch: ranks", ranks, 1)
     words = several("launch", "words", words, str)
+    if not words:  # ranks that read commands would wait for one forever
+        raise OptionError("launch: say what python is to run, such as ['-m', 'minigrad', 'train']")
     beside = str(Path(sys.executable).parent)  # where pip puts mpich's
     mpiexec = shutil.which("mpiexec", path=beside) or shutil.which("mpiexec")
     if mpiexec is None:

@@ -216,6 +216,7 @@ OPTIONS = [
      r"evaluate: trained must be of type Trained, got 'runs/a'; load_trained\(path, 'cpu'\) loads"),
     ("runs.report(3)", "OptionError", r"a path is a string or a pathlib\.Path, not int"),
     ("train.find_batch_size(3, 4)", "OptionError", r"trainer must be of type Trainer, got 3"),
+    ("mg.distributed.launch(2, [])", "OptionError", r"launch: say what python is to run, such as"),
     ("next(data.DataLoader(digits).batches(0, part=3))", "OptionError",
      r"DataLoader\.batches: part 3 must be \(rank, ranks\), rank < ranks"),
     ("train.Trainer(linear).train_on_batch([1.0], [2.0])", "DataError",
