@@ -54,7 +54,7 @@ def _bfloat16() -> str:
     """Say how the CPU multiplies it, and why."""
     if backend.kernels_in_use() == "reference":
         return "widening: products in float32, by NumPy"
-    from minigrad.kernels.cpu.tiles import rung
+    from minigrad.kernels.cpu.rung import rung
 
     return rung()
 

@@ -16,7 +16,7 @@ from numba.extending import overload
 
 from minigrad.kernels.cpu.compile import OPTIONS, compiled
 
-__all__ = ["bits", "is_bfloat16", "put", "widen", "working_type"]
+__all__ = ["bits", "is_bfloat16", "number", "put", "widen", "working_type"]
 
 Array = Any
 
@@ -58,6 +58,17 @@ def widen(x: Any) -> Any:
 @overload(widen, strict=False, jit_options=OPTIONS)
 def _widen_any(x: Any) -> Any:
     return (lambda x: _widen(x)) if x == types.uint16 else (lambda x: x)
+
+
+def number(x: Array, value: Any) -> Any:
+    """Return a number in the type in which a loop computes with elements of x."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(number, strict=False, jit_options=OPTIONS)
+def _number(x: Any, value: Any) -> Any:
+    narrow = x.dtype == types.uint16
+    return (lambda x, value: np.float32(value)) if narrow else lambda x, value: x.dtype.type(value)
 
 
 def put(y: Array, i: int, value: Any) -> None:

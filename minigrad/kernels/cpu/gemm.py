@@ -31,6 +31,7 @@ from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
+from minigrad.kernels.cpu.bfloat16 import widen
 from minigrad.kernels.cpu.compile import compiled, parallel, whole_vectors
 from minigrad.kernels.cpu.simd import REGISTERS, VECTOR_BYTES, Vectors, copy_short, pointers
 
@@ -207,11 +208,11 @@ def multiply(c, a, b, size, add):  # type: ignore[no-untyped-def]
 
 @compiled
 def dot(x, y):  # type: ignore[no-untyped-def]
-    """Return the inner product of two rows."""
+    """Return the inner product of two rows; x may be bfloat16."""
     whole_vectors()
-    total = x.dtype.type(0)
+    total = y.dtype.type(0)
     for k in range(x.size):
-        total += x[k] * y[k]
+        total += widen(x[k]) * y[k]
     return total
 
 
@@ -252,12 +253,15 @@ def _transpose_square(typing: Any, y: Any, x: Any, i: Any, j: Any) -> Any:
 
 @compiled
 def transpose_block(y, x, rows, columns):  # type: ignore[no-untyped-def]
-    """Write `rows` by `columns` numbers of x to y, transposed; the rows of y may go backwards."""
-    lane = VECTOR_BYTES // x.data.itemsize
+    """Write `rows` by `columns` numbers of x to y, transposed; the rows of y may go backwards.
+
+    Where x is bfloat16, y is float32.
+    """
+    lane = VECTOR_BYTES // y.data.itemsize
     if rows < lane or columns < lane:
         for i in range(rows):
             for j in range(columns):
-                y.data[y.start + j * y.row + i] = x.data[x.start + i * x.row + j]
+                y.data[y.start + j * y.row + i] = widen(x.data[x.start + i * x.row + j])
         return
     for i in range(0, rows, lane):
         for j in range(0, columns, lane):

@@ -6,7 +6,17 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.arrays.running import unit_of
-from minigrad.kernels.cpu.arrays import Array, are_rows, as_rows, contiguous, empty, takes
+from minigrad.kernels.cpu.arrays import (
+    Array,
+    are_rows,
+    as_rows,
+    contiguous,
+    empty,
+    narrowed,
+    takes,
+    widened,
+)
+from minigrad.kernels.cpu.bfloat16 import bits, number, put, widen, working_type
 from minigrad.kernels.cpu.compile import compiled, parallel
 
 __all__ = ["gradient_of_row", "layer_norm", "layer_norm_vjp", "normalize_row", "statistics"]
@@ -19,29 +29,31 @@ FAR_32, FAR_64 = unit_of(np.dtype("f4")), unit_of(np.dtype("f8"))
 @compiled
 def _far_statistics(x, eps):  # type: ignore[no-untyped-def]
     """Do the same for numbers too large to be squared: in double precision, in a smaller unit."""
-    unit = FAR_32 if x.itemsize == 4 else FAR_64
+    unit = FAR_32 if x.itemsize <= 4 else FAR_64
     total, squares = 0.0, 0.0
     for c in range(x.size):
-        total += x[c] * unit
+        total += widen(x[c]) * unit
     mean = total / x.size
     for c in range(x.size):
-        squares += (x[c] * unit - mean) * (x[c] * unit - mean)
+        value = widen(x[c]) * unit - mean
+        squares += value * value
     scale = unit / np.sqrt(squares / x.size + eps * unit * unit)
-    return x.dtype.type(mean / unit), x.dtype.type(scale)
+    return number(x, mean / unit), number(x, scale)
 
 
 @compiled
 def statistics(x, eps):  # type: ignore[no-untyped-def]
     """Return mean and 1 / standard deviation of a row."""
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    inverse = one / x.dtype.type(x.size)
+    zero, one = number(x, 0), number(x, 1)
+    inverse = one / number(x, x.size)
     total = zero
     for c in range(x.size):
-        total += x[c]
+        total += widen(x[c])
     mean = total * inverse
     squares = zero
     for c in range(x.size):
-        squares += (x[c] - mean) * (x[c] - mean)
+        value = widen(x[c]) - mean
+        squares += value * value
     if not squares < np.inf:
         return _far_statistics(x, eps)
     return mean, one / np.sqrt(squares * inverse + eps)
@@ -51,25 +63,25 @@ def statistics(x, eps):  # type: ignore[no-untyped-def]
 def normalize_row(y, x, mean, scale, weight, bias):  # type: ignore[no-untyped-def]
     """``y = (x - mean) * scale * weight + bias``."""
     for c in range(x.size):
-        y[c] = (x[c] - mean) * scale * weight[c] + bias[c]
+        put(y, c, (widen(x[c]) - mean) * scale * weight[c] + bias[c])
 
 
 @compiled
 def gradient_of_row(gx, g, x, mean, scale, weight, gw, gb):  # type: ignore[no-untyped-def]
     """Write the gradient with respect to x, and add to those of weight and bias."""
-    zero, inverse = x.dtype.type(0), x.dtype.type(1) / x.dtype.type(x.size)
+    zero, inverse = number(x, 0), number(x, 1) / number(x, x.size)
     mean_u, mean_uh = zero, zero
     for c in range(x.size):  # writes nothing: where it did, the order of the sums hung on addresses
-        u = g[c] * weight[c]
+        u = widen(g[c]) * weight[c]
         mean_u += u
-        mean_uh += u * ((x[c] - mean) * scale)
+        mean_uh += u * ((widen(x[c]) - mean) * scale)
     mean_u *= inverse
     mean_uh *= inverse
     for c in range(x.size):
-        h = (x[c] - mean) * scale
-        gx[c] = scale * (g[c] * weight[c] - mean_u - h * mean_uh)
-        gw[c] += g[c] * h
-        gb[c] += g[c]
+        h, slope = (widen(x[c]) - mean) * scale, widen(g[c])
+        put(gx, c, scale * (slope * weight[c] - mean_u - h * mean_uh))
+        gw[c] += slope * h
+        gb[c] += slope
 
 
 @parallel
@@ -93,22 +105,23 @@ def _layer_norm_vjp(gx, gw, gb, g, x, weight, eps):  # type: ignore[no-untyped-d
 
 def _parameter(value: Array | None, default: float, like: Array) -> Array:
     if value is None:
-        return np.full(like.shape[-1], default, like.dtype)
-    return contiguous(value)
+        return np.full(like.shape[-1], default, working_type(like.dtype))
+    return contiguous(widened(value))
 
 
-@takes(fits=lambda x, w, b, eps: are_rows(x, w, b))
+@takes(fits=lambda x, w, b, eps: are_rows(x, w, b), bfloat16=True)
 def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
     """``y = (x - mean) / sqrt(var + eps) * weight + bias`` for every row ``x[..., :]``."""
     if not x.size:
         return np.zeros_like(x)
     y = empty(x.shape, x.dtype)
     weight, bias = _parameter(weight, 1.0, x), _parameter(bias, 0.0, x)
-    _layer_norm(as_rows(y), as_rows(x), weight, bias, x.dtype.type(eps))
+    eps = working_type(x.dtype).type(eps)
+    _layer_norm(bits(as_rows(y)), bits(as_rows(x)), weight, bias, eps)
     return y
 
 
-@takes(fits=lambda g, x, w, eps: g.shape == x.shape and are_rows(x, w))
+@takes(fits=lambda g, x, w, eps: g.shape == x.shape and are_rows(x, w), bfloat16=True)
 def layer_norm_vjp(
     g: Array, x: Array, weight: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
@@ -116,9 +129,10 @@ def layer_norm_vjp(
     channels = x.shape[-1]
     if not x.size:
         return np.zeros_like(x), np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
-    gx = empty(x.shape, x.dtype)
+    gx, dtype = empty(x.shape, x.dtype), working_type(x.dtype)
     g, x, out = as_rows(g), as_rows(x), as_rows(gx)
-    sums = np.empty((2, max(1, min(PARTS, len(x) // 8)), channels), x.dtype)
-    _layer_norm_vjp(out, *sums, g, x, _parameter(weight, 1.0, x), x.dtype.type(eps))
-    gw, gb = sums.sum(axis=1)
+    sums = np.empty((2, max(1, min(PARTS, len(x) // 8)), channels), dtype)
+    arrays = bits(g), bits(x), _parameter(weight, 1.0, x)
+    _layer_norm_vjp(bits(out), *sums, *arrays, dtype.type(eps))
+    gw, gb = (narrowed(total, x.dtype) for total in sums.sum(axis=1))
     return gx, gw, gb

@@ -9,12 +9,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from numba import prange
+import numpy as np
+from numba import get_thread_id, prange
 
-from minigrad.kernels.cpu import tiles
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, in_float32, lanes, takes
-from minigrad.kernels.cpu.bfloat16 import is_bfloat16
-from minigrad.kernels.cpu.compile import compiled, parallel
+from minigrad.kernels.cpu import pairs, tiles
+from minigrad.kernels.cpu.arrays import (
+    Array,
+    contiguous,
+    empty,
+    in_float32,
+    lanes,
+    narrowed,
+    takes,
+)
+from minigrad.kernels.cpu.bfloat16 import bits, is_bfloat16
+from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gemm import (
     PACKED,
     Matrix,
@@ -25,6 +34,7 @@ from minigrad.kernels.cpu.gemm import (
     pack_transposed,
 )
 from minigrad.kernels.cpu.matmul_tiles import product
+from minigrad.kernels.cpu.pairs import pack_pairs, pack_pairs_transposed, pair_row, pair_rows
 
 __all__ = ["matmul"]
 
@@ -32,6 +42,7 @@ FEW_PRODUCTS = 1 << 16  # multiplications that are not worth a start of the thre
 FEW_FOR_A_VECTOR = 1 << 12  # the same for a vector: BLAS itself would start its threads for twice
 BLOCK_ROWS, BLOCK_COLUMNS = 96, 192  # of the result; the last block in a row is wider
 TURNING_ROWS = 16  # of x, below which turning y would cost more than the product
+PANEL_COLUMNS = 64  # at least those of a panel
 PACKING_ROWS = 256  # of x, from which on y is packed, to lie well in the cache
 
 
@@ -55,6 +66,59 @@ def _pack(b, y, turned, n, depth):  # type: ignore[no-untyped-def]
                 j += pack_transposed(packed, Matrix(y, first * depth, depth), depth, width, j)
             else:
                 j += pack(packed, Matrix(y, first, n), depth, width, j)
+
+
+@parallel
+def _pack_pairs(b, y, turned, n, depth, memory):  # type: ignore[no-untyped-def]
+    """Do the same with pairs of bfloat16."""
+    for task in prange(max(1, n // BLOCK_COLUMNS)):
+        _, first, width = _block(task, n)
+        packed = Matrix(b, first * ((depth + 1) // 2), PACKED)
+        j = 0
+        while j < width:
+            if turned:
+                rows = Matrix(y, first * depth, depth)
+                own = memory[get_thread_id()]
+                j += pack_pairs_transposed(packed, rows, depth, width, j, own)
+            else:
+                j += pack_pairs(packed, Matrix(y, first, n), depth, width, j)
+
+
+@parallel
+def _turn_to_pairs(a, x, depth):  # type: ignore[no-untyped-def]
+    """Write X (depth, m), flat, as pairs of its rows: (half, m)."""
+    m = x.size // depth
+    half = a.size // m
+    for k in prange(half):
+        alone = 2 * k + 1 == depth
+        pair_rows((a, k * m), (x, 2 * k * m), (x, (2 * k + (not alone)) * m), m, alone)
+
+
+@parallel
+def _to_pairs(a, x):  # type: ignore[no-untyped-def]
+    """Write the rows of X as rows of pairs."""
+    for i in prange(len(x)):
+        pair_row((a[i], 0), (x[i], 0), x.shape[1])
+
+
+def _of_pairs(x: Array, y: Array) -> Array:
+    """``x @ y`` for matrices of bfloat16, two steps of depth at once."""
+    (m, depth), n = x.shape, y.shape[1]
+    half = (depth + 1) // 2
+    if x.T.flags.c_contiguous:
+        a, steps = empty(m * half, np.int32), (1, m)
+        _turn_to_pairs(a, bits(x.T).reshape(-1), depth)
+    else:
+        a, steps = empty(m * half, np.int32), (half, 1)
+        _to_pairs(a.reshape(m, half), bits(contiguous(x)))
+    turned = y.T.flags.c_contiguous and not y.flags.c_contiguous
+    b = empty(half * n, np.int32)
+    memory = empty((threads(), PANEL_COLUMNS * half), np.int32)
+    rows = bits(y.T if turned else contiguous(y)).reshape(-1)
+    _pack_pairs(b, rows, turned, n, depth, memory)
+    c = empty((m, n), np.float32)
+    _matmul(c, a, steps, b, True)
+    return narrowed(c, x.dtype)
 
 
 @parallel
@@ -95,21 +159,24 @@ def _fits(x: Array, y: Array) -> bool:
     return x.ndim == y.ndim == 2 and x.shape[1] == len(y)  # type: ignore[no-any-return]
 
 
-def _on_tiles(matmul: Callable[..., Array]) -> Callable[..., Array]:
-    """Return `matmul` for bfloat16: on tiles where there are some, else in float32."""
+def _narrow(matmul: Callable[..., Array]) -> Callable[..., Array]:
+    """Return `matmul` for bfloat16: by instructions of its own where there are some."""
     wide = in_float32(matmul)
 
     @functools.wraps(matmul)
     def run(x: Array, y: Array) -> Array:
         worth = len(x) * y.size >= FEW_PRODUCTS and len(x) > 1
-        if worth and tiles.why_none() is None and is_bfloat16(x.dtype) and x.dtype == y.dtype:
-            return product(x, y)
+        if worth and is_bfloat16(x.dtype) and x.dtype == y.dtype:
+            if tiles.why_none() is None:
+                return product(x, y)
+            if pairs.why_none() is None and y.shape[1] >= lanes(np.dtype(np.float32)):
+                return _of_pairs(x, y)
         return wide(x, y)
 
     return run
 
 
-@takes(_fits, widening=_on_tiles)
+@takes(_fits, widening=_narrow)
 def matmul(x: Array, y: Array) -> Array:
     """``x @ y``."""
     (m, depth), n = x.shape, y.shape[1]

@@ -17,6 +17,9 @@ weights, which are sums over rows. In between z and the gradient of h have to be
 happens in slabs of rows, small enough for the cache that the cores share. How rows are cut depends
 on shapes alone: no sum changes with the number of threads.
 
+x, skip, y and h may be bfloat16, as elements are read and written; then products take bfloat16 too
+where there are instructions for it.
+
 Backward needs x, the statistics of its rows, and h, which is computed anew if it was not kept.
 Hidden values are stored chunk by chunk: ``h[k * rows + row * width + j]`` is in column ``k + j``.
 
@@ -31,22 +34,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backend import finite
-from minigrad.kernels.cpu import mlp_mixed
-from minigrad.kernels.cpu.arrays import Array, empty, takes
-from minigrad.kernels.cpu.bfloat16 import is_bfloat16
+from minigrad.kernels.cpu import mlp_tiles
+from minigrad.kernels.cpu.arrays import Array, empty, narrowed, takes
+from minigrad.kernels.cpu.bfloat16 import bits, is_bfloat16, working_type
 from minigrad.kernels.cpu.gemm import transpose
 from minigrad.kernels.cpu.grn import Response
 from minigrad.kernels.cpu.mlp_backward import (
     Left,
     backward,
     backward_hidden,
+    paired,
     pieces,
     scale_gradient,
     weight_gradients,
 )
-from minigrad.kernels.cpu.mlp_few_rows import MOST_ROWS, few_hidden, few_rest
+from minigrad.kernels.cpu.mlp_few_rows import MOST_ROWS, few_hidden, few_rest, in_pairs
 from minigrad.kernels.cpu.mlp_forward import forward, forward_hidden, forward_rest
 from minigrad.kernels.cpu.mlp_plan import Hidden, Rows, Slab, complete, cut, packed
+from minigrad.kernels.cpu.pairs import multiplies_pairs
 from minigrad.kernels.cpu.tasks import Tasks
 from minigrad.kernels.formulas.mlp import Weights
 
@@ -85,7 +90,7 @@ def _has_type(a: Array, x: Array) -> bool:
         skip.shape == x.shape and _has_type(skip, x) and _fits(x, p, factor)
     ),
     keeps=True,
-    widening=mlp_mixed.forward,
+    bfloat16=True,
 )
 def mlp(
     x: Array,
@@ -117,25 +122,31 @@ def mlp(
     tuple of (array, Saved)
         y, of the shape of x, and what `mlp_vjp` needs.
     """
-    p = complete(parameters)
-    count, columns, dtype = x.size // x.shape[-1], p.b1.size, x.dtype
-    grn = parameters.grn_weight is not None
-    y, stats = empty(x.shape, dtype), empty((count, 2), dtype)
+    if not keep and mlp_tiles.fits(x, parameters):
+        return mlp_tiles.forward(x, skip, parameters, factor, eps), None  # type: ignore[return-value]
+    p, pairs, grn = (
+        complete(parameters),
+        multiplies_pairs(x.dtype),
+        parameters.grn_weight is not None,
+    )
+    count, columns, dtype = x.size // x.shape[-1], p.b1.size, working_type(x.dtype)
+    y, stats = empty(x.shape, skip.dtype), empty((count, 2), dtype)
     squares: Any = empty((len(x), columns), dtype) if grn else None
-    kept = Hidden(empty(count * columns if keep else 0, dtype), count, 0)
-    saved = Saved(stats, squares, kept.values if keep else None)
+    hidden = empty(count * columns, x.dtype) if keep else None
+    kept = Hidden(empty(0, dtype) if hidden is None else bits(hidden), count, 0)
+    saved = Saved(stats, squares, hidden)
     if not count:
         return y, saved
     rows = Rows.of(x, skip, y, stats, factor, eps)
     if not keep and count <= MOST_ROWS:
-        _forward_few(rows, p, squares, grn_eps)
+        _forward_few(rows, in_pairs(p) if pairs else p, squares, grn_eps)
     elif grn:
-        _forward_with_grn(rows, p, saved, grn_eps)
+        _forward_with_grn(rows, p, saved, grn_eps, pairs)
     else:
         *_, tile, chunk = cut(rows, columns, whole_samples=False)[0]
         slab = Slab(0, 1, count, tile, chunk)
         memory = slab.memory(x.shape[-1], dtype)
-        forward(rows, kept, keep, packed(p, slab.chunk, True), slab, memory, Tasks.new())
+        forward(rows, kept, keep, packed(p, slab.chunk, True, pairs), slab, memory, Tasks.new())
     if grn and not finite(squares):  # the formula squares in a smaller unit
         return NotImplemented  # type: ignore[no-any-return]
     return y, saved
@@ -143,7 +154,7 @@ def mlp(
 
 def _forward_few(rows: Rows, p: Weights, squares: Array | None, eps: float) -> None:
     """Take few rows all the way, or as far as numbers are finite; without GRN no gain has rows."""
-    gain = sums = empty((0, p.b1.size), rows.x.dtype) if squares is None else squares
+    gain = sums = empty((0, p.b1.size), rows.dtype) if squares is None else squares
     hidden = few_hidden(rows, p, sums)
     if squares is not None:
         if not finite(squares):
@@ -152,11 +163,11 @@ def _forward_few(rows: Rows, p: Weights, squares: Array | None, eps: float) -> N
     few_rest(rows, p, hidden, gain)
 
 
-def _forward_with_grn(rows: Rows, p: Weights, saved: Saved, eps: float) -> None:
+def _forward_with_grn(rows: Rows, p: Weights, saved: Saved, eps: float, pairs: bool) -> None:
     """Take whole samples to h, for the sums over positions, and then to the end."""
-    dtype, columns = rows.x.dtype, p.b1.size
+    dtype, columns = rows.dtype, p.b1.size
     slabs = cut(rows, columns, whole_samples=True)
-    p, memory = packed(p, slabs[0].chunk, True), slabs[0].memory(p.b2.size, dtype)
+    p, memory = packed(p, slabs[0].chunk, True, pairs), slabs[0].memory(p.b2.size, dtype)
     spare, keep = _spare(saved, slabs, columns), saved.hidden is not None
     for slab in slabs:
         hidden, sums = _hidden(saved, slab, spare), empty((slab.parts, columns), dtype)
@@ -177,7 +188,7 @@ def _hidden(saved: Saved, slab: Slab, spare: Array) -> Hidden:
     """Return the place of a slab's hidden values."""
     if saved.hidden is None:
         return Hidden(spare, slab.rows, 0)
-    return Hidden(saved.hidden, len(saved.stats), slab.first)
+    return Hidden(bits(saved.hidden), len(saved.stats), slab.first)
 
 
 def _squares(saved: Saved, slab: Slab) -> Array:
@@ -194,7 +205,7 @@ def _squares(saved: Saved, slab: Slab) -> Array:
     lambda g, x, p, saved=None, factor=None, *_: (
         g.shape == x.shape and _has_type(g, x) and _fits(x, p, factor)
     ),
-    widening=mlp_mixed.backward,
+    bfloat16=True,
 )
 def mlp_vjp(
     g: Array,
@@ -216,19 +227,21 @@ def mlp_vjp(
         return np.zeros_like(x), Weights(*zeros)
     gx = empty(x.shape, x.dtype)
     rows = Rows.of(x, g, gx, saved.stats, factor, eps)
-    return gx, _gradients(rows, parameters, saved, grn_eps)
+    found = _gradients(rows, parameters, saved, grn_eps, multiplies_pairs(x.dtype))
+    both = zip(found, parameters, strict=True)
+    return gx, Weights(*(None if p is None else narrowed(v, p.dtype) for v, p in both))
 
 
-def _gradients(rows: Rows, parameters: Weights, saved: Saved, eps: float) -> Weights:
+def _gradients(rows: Rows, parameters: Weights, saved: Saved, eps: float, pairs: bool) -> Weights:
     """Write the gradient of x to ``rows.out``; return those of the parameters."""
     p = complete(parameters)
-    dtype, channels, hidden = rows.x.dtype, p.b2.size, p.b1.size
+    dtype, channels, hidden = rows.dtype, p.b2.size, p.b1.size
     grn = parameters.grn_weight is not None
     slabs = cut(rows, hidden, whole_samples=grn)
     memory, cuts = slabs[0].memory(channels, dtype), pieces(hidden, slabs[0].chunk)
     spare = _spare(saved, slabs, hidden)
-    again = packed(p, slabs[0].chunk, True) if saved.hidden is None else None
-    back = packed(p, slabs[0].chunk, False)
+    again = packed(p, slabs[0].chunk, True, pairs) if saved.hidden is None else None
+    back = packed(p, slabs[0].chunk, False, pairs)
     turned, gw1 = empty((channels, hidden), dtype), empty((hidden, channels), dtype)
     gw2 = empty((channels, hidden), dtype)
     total, to_grn = np.zeros(hidden + 3 * channels, dtype), np.zeros((2, hidden), dtype)
@@ -252,7 +265,8 @@ def _gradients(rows: Rows, parameters: Weights, saved: Saved, eps: float) -> Wei
         sums = empty((slab.tasks, hidden + 3 * channels), dtype)
         backward(left, sums, rows, h, gz, (grn, gain, slope), back, slab, memory, Tasks.new())
         total += sums.sum(axis=0)
-        weight_gradients(turned, gw2, cuts, left, slab.rows, slab.first > 0, Tasks.new())
+        given = paired(left, cuts, channels, slab.rows) if pairs else left
+        weight_gradients(turned, gw2, cuts, given, slab.rows, slab.first > 0, Tasks.new())
     transpose(gw1.reshape(-1), turned)
     gscale = np.zeros(channels, dtype)
     scale_gradient(gw2, gscale, p.w2.reshape(gw2.shape), p.scale)

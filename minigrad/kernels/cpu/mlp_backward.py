@@ -9,15 +9,25 @@ import numpy as np
 from numba import get_thread_id, prange
 
 from minigrad.kernels.cpu.arrays import Array, empty, lanes
+from minigrad.kernels.cpu.bfloat16 import widen
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply, transpose_block
 from minigrad.kernels.cpu.layer_norm import gradient_of_row
 from minigrad.kernels.cpu.mlp_plan import place, tasks_of, tile_of, workspace
 from minigrad.kernels.cpu.mlp_steps import below, gelu, gelu_gradient, norm, row, scaled
+from minigrad.kernels.cpu.pairs import depth_of, operand, pair_columns, pair_panels
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.cpu.tasks import take
 
-__all__ = ["Left", "backward", "backward_hidden", "pieces", "scale_gradient", "weight_gradients"]
+__all__ = [
+    "Left",
+    "backward",
+    "backward_hidden",
+    "paired",
+    "pieces",
+    "scale_gradient",
+    "weight_gradients",
+]
 
 PIECE_COLUMNS = 96  # hidden ones whose weights get their gradients in one task
 
@@ -54,10 +64,11 @@ def backward_hidden(gz, sums, rows, hidden, p, slab, memory, tasks):  # type: ig
             at, count = tile.at, tile.samples * tile.length
             g, _, a = workspace(memory[get_thread_id()], count, channels, slab.chunk)
             scaled(g, rows, slab.first + at, count, p.scale)
+            left = operand(g, count, channels, p.w2)
             for k in range(0, size, slab.chunk):
                 width = min(slab.chunk, size - k)
                 slopes, w2 = place(gz, k, at, width), Matrix(p.w2, k * channels, PACKED)
-                multiply(slopes, g, w2, (count, channels, width), False)
+                multiply(slopes, left, w2, (count, depth_of(channels, p.w2), width), False)
                 gelu(a, place(hidden, k, at, width), count, p.b1[k : k + width])
                 for n in range(tile.samples):
                     own = sums[tile.part + n]
@@ -94,7 +105,7 @@ def _back_through_norm(branch, gy, rows, m, count, p, total):  # type: ignore[no
         target, source = row(branch, i, channels), rows.given[here]
         f = rows.factor[(m + i) // rows.length]
         for c in range(channels):
-            target[c] = source[c] * f
+            target[c] = widen(source[c]) * f
             to_branch[c] += target[c]
 
 
@@ -110,6 +121,7 @@ def _tile_back(task, left, total, rows, hidden, given, grn, p, slab, own):  # ty
     norm(g, rows, m, count, p, True)
     transpose_block(_transposed(left.normed, at, slab_rows), g, count, channels)
     scaled(g, rows, m, count, p.scale)
+    slopes = operand(g, count, channels, p.w2)
     for k in range(0, size, slab.chunk):
         width = min(slab.chunk, size - k)
         columns = slice(k, k + width)
@@ -117,7 +129,7 @@ def _tile_back(task, left, total, rows, hidden, given, grn, p, slab, own):  # ty
         if known:
             _copy(gz, place(given, k, at, width), count, width)
         else:
-            multiply(gz, g, w2, (count, channels, width), False)
+            multiply(gz, slopes, w2, (count, depth_of(channels, p.w2), width), False)
         for i in range(tile.samples):
             n, below_here = tile.sample + i, i * tile.length
             response = gain[n, columns], p.grn_bias[columns], slope[n, columns]
@@ -127,7 +139,8 @@ def _tile_back(task, left, total, rows, hidden, given, grn, p, slab, own):  # ty
                 below(gz, below_here), tile.length, p.b1[columns], response, total[columns],
                 own[own.size - slab.chunk :],
             )  # fmt: skip
-        multiply(gy, gz, w1, (count, width, channels), k > 0)
+        right = operand(gz, count, width, p.w1)
+        multiply(gy, right, w1, (count, depth_of(width, p.w1), channels), k > 0)
     _back_through_norm(g, gy, rows, m, count, p, total[size:])
     transpose_block(_transposed(left.branch, at, slab_rows), g, count, channels)
 
@@ -161,8 +174,26 @@ def weight_gradients(gw1, gw2, cuts, left, rows, add, tasks):  # type: ignore[no
             to = Matrix((gw1 if first else gw2).reshape(-1), j, hidden)
             a = _transposed(left.normed if first else left.branch, 0, rows)
             b = Matrix(left.gh if first else left.z, j * rows, PACKED)
-            multiply(to, a, b, (channels, rows, width), add)
+            multiply(to, a, b, (channels, depth_of(rows, b.data), width), add)
             task = take(tasks)
+
+
+def paired(left: Left, cuts: Array, channels: int, rows: int) -> Left:
+    """Turn what a slab left, where it lies, into pairs of bfloat16, two rows in each."""
+    _pair(left, cuts, channels, rows)
+    return Left(*(a.view(np.int32) for a in left))
+
+
+@parallel
+def _pair(left, cuts, channels, rows):  # type: ignore[no-untyped-def]
+    for task in prange(2 * len(cuts)):
+        j, width = cuts[task // 2]
+        panels = left.gh if task % 2 == 0 else left.z
+        pair_panels(Matrix(panels, j * rows, PACKED), rows, width)
+    for c in prange(channels):
+        for a in (left.normed, left.branch):
+            turned = _transposed(a, 0, rows)
+            pair_columns(Matrix(a, c * turned.row, turned.row), 1, rows)
 
 
 @functools.lru_cache(maxsize=64)
@@ -184,6 +215,6 @@ def scale_gradient(gw2, gscale, w2, scale):  # type: ignore[no-untyped-def]
         total = scale.dtype.type(0)
         g, w = gw2[c], w2[c]
         for j in range(w.size):
-            total += g[j] * w[j]
+            total += g[j] * widen(w[j])
             g[j] *= scale[c]
         gscale[c] = total

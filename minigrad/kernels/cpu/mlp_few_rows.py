@@ -4,24 +4,29 @@
 task has some of the hidden columns; between the two GRN learns from all of them how it responds.
 What a task's columns add to the result goes to a part of its own. A few positions that would leave
 most lanes of a vector empty are inner products instead.
+
+Weights of bfloat16 may be pairs as they lie (see `pairs`), and so becomes what they multiply.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from numba import get_thread_id, prange
 
 from minigrad.kernels.cpu.arrays import Array, empty, lanes
+from minigrad.kernels.cpu.bfloat16 import put, widen
 from minigrad.kernels.cpu.compile import compiled, parallel, threads, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
 from minigrad.kernels.cpu.gemm import Matrix, dot, multiply, transpose_block
 from minigrad.kernels.cpu.mlp_plan import Rows
 from minigrad.kernels.cpu.mlp_steps import gelu_in_place, norm
+from minigrad.kernels.cpu.pairs import depth_of, numbers, operand, turned_operand
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.formulas.mlp import Weights
 
-__all__ = ["MOST_ROWS", "few_hidden", "few_rest"]
+__all__ = ["MOST_ROWS", "few_hidden", "few_rest", "in_pairs"]
 
 MOST_ROWS = 256  # that are few
 MOST_PARTS = 8  # of the hidden columns
@@ -38,17 +43,26 @@ class Turned(NamedTuple):
 
 def few_hidden(rows: Rows, p: Weights, squares: Array) -> Turned:
     """Return ``gelu(h)``, and in `squares` (samples, H), if it has rows, its sums of squares."""
-    dtype, channels, count = rows.x.dtype, p.b2.size, len(rows.stats)
-    turned = empty(count * channels, dtype)
-    hidden = Turned(empty(count * p.b1.size, dtype), _in_lanes(count, lanes(dtype)))
+    dtype, channels, count = rows.dtype, p.b2.size, len(rows.stats)
+    whole = _in_lanes(count, lanes(dtype))
+    turned = empty(whole * channels, np.int32 if p.w1.dtype == np.int32 else dtype)
+    rest = empty((count - whole) * channels, dtype)
+    hidden = Turned(empty(count * p.b1.size, dtype), whole)
     memory = empty((threads(), lanes(dtype) * channels), dtype)
-    _hidden(hidden, squares, rows, p, turned, _parts(p), memory)
+    _hidden(hidden, squares, rows, p, turned, rest, _parts(p), memory)
     return hidden
+
+
+def in_pairs(p: Weights) -> Weights:
+    """Return weights of bfloat16 as pairs, where nothing is cut between the two of one."""
+    if p.w1.dtype != np.uint16 or p.b2.size % 2 or p.b1.size % (2 * _parts(p)):
+        return p
+    return p._replace(w1=p.w1.view(np.int32), w2=p.w2.view(np.int32))
 
 
 def few_rest(rows: Rows, p: Weights, hidden: Turned, gain: Array) -> None:
     """Write the result to ``rows.out``; `gain` (samples, H) is GRN's and may have no rows."""
-    dtype, count = rows.x.dtype, _parts(p)
+    dtype, count = rows.dtype, _parts(p)
     parts = empty((count, rows.x.size), dtype)
     memory = empty((threads(), 2 * lanes(dtype) * len(rows.stats)), dtype)
     _rest(hidden, gain, rows, p, parts, memory)
@@ -67,16 +81,17 @@ def _in_lanes(count: int, lane: int) -> int:
 
 
 @compiled
-def _norm_turned(turned, whole, rows, m, p, own):  # type: ignore[no-untyped-def]
-    """Write a vector of normalised rows to `turned`, transposed if they go into lanes."""
+def _norm_turned(turned, rest, whole, rows, m, p, own):  # type: ignore[no-untyped-def]
+    """Write a vector of normalised rows: to `turned`, transposed, if they go into lanes."""
     channels, lane = p.b2.size, VECTOR_BYTES // own.itemsize
     count = min(lane, len(rows.stats) - m)
     normed = Matrix(own, 0, channels)
     norm(normed, rows, m, count, p, False)
     if m < whole:
-        transpose_block(Matrix(turned, m, whole), normed, count, channels)
+        left, depth = operand(normed, count, channels, turned), depth_of(channels, turned)
+        transpose_block(Matrix(turned, m, whole), left, count, depth)
     else:
-        turned[whole * channels :] = own[: count * channels]
+        rest[:] = own[: count * channels]
 
 
 @compiled
@@ -107,21 +122,21 @@ def _columns_of(part, parts, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _make_columns(hidden, turned, rows, p, columns):  # type: ignore[no-untyped-def]
+def _make_columns(hidden, turned, rest, rows, p, columns):  # type: ignore[no-untyped-def]
     """Write ``gelu(h)`` of the hidden `columns`, from the first to the end."""
     first, end = columns
     channels, size, count = p.b2.size, p.b1.size, len(rows.stats)
-    values, whole = hidden.values, hidden.whole
-    rest, aside = turned[whole * channels :], values[size * whole :]
+    values, whole, depth = hidden.values, hidden.whole, depth_of(channels, p.w1)
+    aside, w1 = values[size * whole :], numbers(p.w1)
     for j in range(first, end, WEIGHT_ROWS):
         high = min(WEIGHT_ROWS, end - j)
         multiply(
-            Matrix(values, j * whole, whole), Matrix(p.w1, j * channels, channels),
-            Matrix(turned, 0, whole), (high, channels, whole), False,
+            Matrix(values, j * whole, whole), Matrix(p.w1, j * depth, depth),
+            Matrix(turned, 0, whole), (high, depth, whole), False,
         )  # fmt: skip
         for i in range(j, j + high):
             _gelu_of(values[i * whole : (i + 1) * whole], p.b1[i])
-            weight = p.w1[i * channels : (i + 1) * channels]
+            weight = w1[i * channels : (i + 1) * channels]
             for m in range(count - whole):
                 aside[m * size + i] = dot(weight, rest[m * channels : (m + 1) * channels])
     if count > whole:
@@ -163,16 +178,16 @@ def _add_columns(total, hidden, p, columns):  # type: ignore[no-untyped-def]
     first, end = columns
     channels, size, width = p.b2.size, p.b1.size, end - first
     count, whole = total.size // channels, hidden.whole
-    aside = hidden.values[size * whole :]
+    aside, w2 = hidden.values[size * whole :], numbers(p.w2)
+    step, depth = depth_of(size, p.w2), depth_of(width, p.w2)
+    right = turned_operand(Matrix(hidden.values, first * whole, whole), width, whole, p.w2)
     for c in range(0, channels, WEIGHT_ROWS):
         high = min(WEIGHT_ROWS, channels - c)
-        at = c * size + first
-        multiply(
-            Matrix(total, c * count, count), Matrix(p.w2, at, size),
-            Matrix(hidden.values, first * whole, whole), (high, width, whole), False,
-        )  # fmt: skip
+        left = Matrix(p.w2, c * step + depth_of(first, p.w2), step)
+        multiply(Matrix(total, c * count, count), left, right, (high, depth, whole), False)
         for i in range(high):
-            weight = p.w2[at + i * size : at + i * size + width]
+            at = (c + i) * size + first
+            weight = w2[at : at + width]
             for m in range(count - whole):
                 value = dot(weight, aside[m * size + first : m * size + end])
                 total[(c + i) * count + whole + m] = value
@@ -197,17 +212,17 @@ def _sum_up(rows, parts, c, p, own):  # type: ignore[no-untyped-def]
         value = own[sums.size + m * wide : sums.size + (m + 1) * wide]
         f = rows.factor[m // rows.length]
         for i in range(wide):
-            target[i] = source[i] + (value[i] + bias[i]) * (scale[i] * f)
+            put(target, i, widen(source[i]) + (value[i] + bias[i]) * (scale[i] * f))
 
 
 @parallel
-def _hidden(hidden, squares, rows, p, turned, parts, memory):  # type: ignore[no-untyped-def]
-    count, lane = len(rows.stats), VECTOR_BYTES // turned.itemsize
+def _hidden(hidden, squares, rows, p, turned, rest, parts, memory):  # type: ignore[no-untyped-def]
+    count, lane = len(rows.stats), VECTOR_BYTES // memory.itemsize
     for task in prange(-(-count // lane)):
-        _norm_turned(turned, hidden.whole, rows, task * lane, p, memory[get_thread_id()])
+        _norm_turned(turned, rest, hidden.whole, rows, task * lane, p, memory[get_thread_id()])
     for part in prange(parts):
         columns = _columns_of(part, parts, p.b1.size)
-        _make_columns(hidden, turned, rows, p, columns)
+        _make_columns(hidden, turned, rest, rows, p, columns)
         if len(squares):
             _sum_squares(squares, hidden, rows, columns)
 

@@ -6,8 +6,24 @@ from numba import get_thread_id, prange
 
 from minigrad.kernels.cpu.compile import parallel
 from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply
-from minigrad.kernels.cpu.mlp_plan import place, tasks_of, tile_of, workspace
-from minigrad.kernels.cpu.mlp_steps import activated, below, norm, residual, respond, row
+from minigrad.kernels.cpu.mlp_plan import (
+    keeps_apart,
+    place,
+    target,
+    tasks_of,
+    tile_of,
+    workspace,
+)
+from minigrad.kernels.cpu.mlp_steps import (
+    activated,
+    activated_again,
+    below,
+    norm,
+    residual,
+    respond,
+    row,
+)
+from minigrad.kernels.cpu.pairs import depth_of, operand
 from minigrad.kernels.cpu.tasks import take
 
 __all__ = ["forward", "forward_hidden", "forward_rest"]
@@ -24,14 +40,16 @@ def forward(rows, hidden, keep, p, slab, memory, tasks):  # type: ignore[no-unty
             m, count = tile.at, tile.samples * tile.length
             normed, branch, a = workspace(memory[get_thread_id()], count, channels, slab.chunk)
             norm(normed, rows, m, count, p, False)
+            left = operand(normed, count, channels, p.w1)
             for k in range(0, size, slab.chunk):
                 width = min(slab.chunk, size - k)
                 bias = p.b1[k : k + width]
                 w1, w2 = Matrix(p.w1, k * channels, PACKED), Matrix(p.w2, k * channels, PACKED)
-                h = place(hidden, k, m, width) if keep else a
-                multiply(h, normed, w1, (count, channels, width), False)
-                z = activated(a, h, count, bias, keep)
-                multiply(branch, z, w2, (count, width, channels), k > 0)
+                h = target(hidden, a, k, m, width) if keep else a
+                multiply(h, left, w1, (count, depth_of(channels, p.w1), width), False)
+                apart = keep and keeps_apart(hidden, h, k, m, count, width)
+                z = operand(activated(a, h, count, bias, apart), count, width, p.w2)
+                multiply(branch, z, w2, (count, depth_of(width, p.w2), channels), k > 0)
             residual(rows, m, count, branch, p)
             task = take(tasks)
 
@@ -47,12 +65,13 @@ def forward_hidden(hidden, sums, rows, known, keep, p, slab, memory, tasks):  # 
             at, count = tile.at, tile.samples * tile.length
             normed, _, a = workspace(memory[get_thread_id()], count, channels, slab.chunk)
             norm(normed, rows, slab.first + at, count, p, known)
+            left = operand(normed, count, channels, p.w1)
             for k in range(0, size, slab.chunk):
                 width = min(slab.chunk, size - k)
-                h = place(hidden, k, at, width)
-                w1 = Matrix(p.w1, k * channels, PACKED)
-                multiply(h, normed, w1, (count, channels, width), False)
-                z = activated(a, h, count, p.b1[k : k + width], keep)
+                h, w1 = target(hidden, a, k, at, width), Matrix(p.w1, k * channels, PACKED)
+                multiply(h, left, w1, (count, depth_of(channels, p.w1), width), False)
+                apart = keep and keeps_apart(hidden, h, k, at, count, width)
+                z = activated(a, h, count, p.b1[k : k + width], apart)
                 for n in range(tile.samples):
                     total = sums[tile.part + n, k : k + width]
                     total[:] = 0
@@ -75,13 +94,12 @@ def forward_rest(rows, hidden, gain, keep, p, slab, memory, tasks):  # type: ign
             _, branch, a = workspace(memory[get_thread_id()], count, channels, slab.chunk)
             for k in range(0, size, slab.chunk):
                 width = min(slab.chunk, size - k)
-                z = place(hidden, k, at, width)
-                if keep:
-                    z = activated(a, z, count, p.b1[k : k + width], True)
+                bias = p.b1[k : k + width]
+                z = activated_again(a, place(hidden, k, at, width), count, bias, keep)
                 for n in range(tile.samples):
                     part, own = below(z, n * tile.length), gain[tile.sample + n, k : k + width]
                     respond(part, tile.length, own, p.grn_bias[k : k + width])
-                w2 = Matrix(p.w2, k * channels, PACKED)
-                multiply(branch, z, w2, (count, width, channels), k > 0)
+                w2, right = Matrix(p.w2, k * channels, PACKED), operand(z, count, width, p.w2)
+                multiply(branch, right, w2, (count, depth_of(width, p.w2), channels), k > 0)
             residual(rows, slab.first + at, count, branch, p)
             task = take(tasks)

@@ -10,12 +10,15 @@ import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import get_thread_id, prange, types
+from numba.extending import overload
 
-from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes
-from minigrad.kernels.cpu.compile import compiled, parallel, threads
+from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes, widened
+from minigrad.kernels.cpu.bfloat16 import bits, working_type
+from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel, threads
 from minigrad.kernels.cpu.gemm import PACKED, VECTORS, Matrix, pack, pack_transposed
-from minigrad.kernels.cpu.simd import VECTOR_BYTES
+from minigrad.kernels.cpu.pairs import pack_pairs, pack_pairs_transposed
+from minigrad.kernels.cpu.simd import VECTOR_BYTES, copy_short
 from minigrad.kernels.formulas.mlp import Weights
 
 __all__ = [
@@ -24,8 +27,10 @@ __all__ = [
     "Slab",
     "complete",
     "cut",
+    "keeps_apart",
     "packed",
     "place",
+    "target",
     "tasks_of",
     "tile_of",
     "workspace",
@@ -34,10 +39,14 @@ __all__ = [
 CHUNK_COLUMNS = 384  # hidden columns at a time
 TILE_BYTES = 15 << 16  # of a tile and its chunks: a little less than a cache of 1 MiB
 SLAB_BYTES = 1 << 23  # of the hidden values of a slab
+PANEL_ROWS = 64  # of a weight, at least those that make a panel
 
 
 class Rows(NamedTuple):
-    """Rows of C numbers, flat, and what is known of each row or sample."""
+    """Rows of C numbers, flat, and what is known of each row or sample.
+
+    The first three may be bfloat16, as `bits`.
+    """
 
     x: Array
     given: Array  # the skip connection; in backward the gradient of the result
@@ -47,15 +56,21 @@ class Rows(NamedTuple):
     length: int  # rows of a sample
     eps: Any
 
+    @property
+    def dtype(self) -> Any:
+        """The type computed in."""
+        return self.stats.dtype
+
     @classmethod
     def of(
         cls, x: Array, given: Array, out: Array, stats: Array, factor: Array | None, eps: float
     ) -> Rows:
         """Take the arguments of the kernels; x is not empty."""
-        factor = np.ones(len(x), x.dtype) if factor is None else factor
+        dtype = working_type(x.dtype)
+        factor = np.ones(len(x), dtype) if factor is None else contiguous(widened(factor))
         length = len(stats) // len(x)
-        x, given, out = (contiguous(a).reshape(-1) for a in (x, given, out))
-        return cls(x, given, out, stats, factor, length, x.dtype.type(eps))
+        x, given, out = (bits(contiguous(a)).reshape(-1) for a in (x, given, out))
+        return cls(x, given, out, stats, factor, length, dtype.type(eps))
 
 
 class Slab(NamedTuple):
@@ -113,7 +128,10 @@ class Tile(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """Hidden values of `rows` rows, chunk by chunk; those of the slab begin with row `first`."""
+    """Hidden values of `rows` rows, chunk by chunk; those of the slab begin with row `first`.
+
+    What is kept for backward may be bfloat16, as `bits`.
+    """
 
     values: Array
     rows: int
@@ -123,7 +141,7 @@ class Hidden(NamedTuple):
 def cut(rows: Rows, hidden: int, whole_samples: bool) -> tuple[Slab, ...]:
     """Cut the rows into slabs; with GRN, which sums over positions, a slab has whole samples."""
     count = len(rows.stats)
-    return _cut(count, rows.length, rows.x.size // count, hidden, rows.x.dtype, whole_samples)
+    return _cut(count, rows.length, rows.x.size // count, hidden, rows.dtype, whole_samples)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -161,13 +179,17 @@ def _tile(rows: int, largest: int) -> int:
 
 
 def complete(p: Weights) -> Weights:
-    """Put neutral values where parameters are missing, and every array in one row, C order."""
+    """Put neutral values where parameters are missing, and every array in one row, C order.
+
+    Of bfloat16 the two matrices stay so, as `bits`, their memory fit for pairs.
+    """
     channels, hidden = p.w2.shape
-    neutral = _neutral(channels, hidden, p.w1.dtype)
+    w1, w2 = (bits(contiguous(w)).reshape(-1) for w in (p.w1, p.w2))
+    p = Weights(*(v if v is None else contiguous(widened(v)) for v in p._replace(w1=None, w2=None)))
+    neutral = _neutral(channels, hidden, p.b1.dtype)
     given = (p.scale, p.grn_weight, p.grn_bias)
-    optional = [n if v is None else contiguous(v) for n, v in zip(neutral, given, strict=True)]
-    norm_weight, norm_bias, w1, b1, w2, b2 = map(contiguous, p[:6])
-    return Weights(norm_weight, norm_bias, w1.reshape(-1), b1, w2.reshape(-1), b2, *optional)
+    optional = [n if v is None else v for n, v in zip(neutral, given, strict=True)]
+    return Weights(p.norm_weight, p.norm_bias, w1, p.b1, w2, p.b2, *optional)
 
 
 @functools.lru_cache(maxsize=64)
@@ -176,10 +198,18 @@ def _neutral(channels: int, hidden: int, dtype: np.dtype) -> tuple[Array, Array,
     return np.ones(channels, dtype), np.zeros(hidden, dtype), np.zeros(hidden, dtype)
 
 
-def packed(p: Weights, chunk: int, transposed: bool) -> Weights:
-    """Pack both weights, one matrix per chunk of hidden columns; forward has them transposed."""
-    w1, w2 = empty(p.w1.size, p.w1.dtype), empty(p.w2.size, p.w2.dtype)
-    _pack(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed)
+def packed(p: Weights, chunk: int, transposed: bool, pairs: bool) -> Weights:
+    """Pack both weights, one matrix per chunk of hidden columns; forward has them transposed.
+
+    With `pairs` they become those of bfloat16, which `operand` makes of the other factor, too.
+    """
+    dtype = np.dtype(np.int32) if pairs else p.b1.dtype
+    w1, w2 = empty(p.w1.size, dtype), empty(p.w2.size, dtype)
+    if pairs:
+        spare = empty((threads(), PANEL_ROWS * max(chunk, p.b2.size)), dtype)
+        _pack_pairs(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed, spare)
+    else:
+        _pack(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed)
     return p._replace(w1=w1, w2=w2)
 
 
@@ -189,16 +219,36 @@ def _pack(p1, p2, w1, w2, hidden, chunk, transposed):  # type: ignore[no-untyped
     chunks = -(-hidden // chunk)
     for task in prange(2 * chunks):
         k = task // 2 * chunk
-        width = min(chunk, hidden - k)
         first, at, j = task % 2 == 0, k * channels, 0
         to = Matrix(p1 if first else p2, at, PACKED)
         source = Matrix(w1, at, channels) if first else Matrix(w2, k, hidden)
-        depth, n = (channels, width) if first == transposed else (width, channels)
+        depth, n = _size(first == transposed, channels, min(chunk, hidden - k))
         while j < n:
             if transposed:
                 j += pack_transposed(to, source, depth, n, j)
             else:
                 j += pack(to, source, depth, n, j)
+
+
+@parallel
+def _pack_pairs(p1, p2, w1, w2, hidden, chunk, transposed, spare):  # type: ignore[no-untyped-def]
+    channels = w1.size // hidden
+    for task in prange(2 * -(-hidden // chunk)):
+        k, first, j = task // 2 * chunk, task % 2 == 0, 0
+        to = Matrix(p1 if first else p2, k * channels, PACKED)
+        source = Matrix(w1, k * channels, channels) if first else Matrix(w2, k, hidden)
+        depth, n = _size(first == transposed, channels, min(chunk, hidden - k))
+        while j < n:
+            if transposed:
+                j += pack_pairs_transposed(to, source, depth, n, j, spare[get_thread_id()])
+            else:
+                j += pack_pairs(to, source, depth, n, j)
+
+
+@compiled
+def _size(wide, channels, width):  # type: ignore[no-untyped-def]
+    """Return the depth and columns of the matrix of a chunk."""
+    return (channels, width) if wide else (width, channels)
 
 
 # ---- tiles, inside a loop -----------------------------------------------------------------------
@@ -235,3 +285,40 @@ def place(hidden, k, at, width):  # type: ignore[no-untyped-def]
     """Return the rows from `at` on, counted in the slab, of the chunk that begins at column k."""
     start = k * hidden.rows + (hidden.first + at) * width
     return Matrix(hidden.values, start, width)
+
+
+# A product goes to its place among the hidden values, or, if those are bfloat16, to memory of the
+# thread first.
+
+
+def target(hidden: Hidden, a: Matrix, k: int, at: int, width: int) -> Matrix:
+    """Return where the hidden values of a chunk are computed."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(target, strict=False, jit_options=OPTIONS)
+def _target(hidden: Any, a: Any, k: Any, at: Any, width: Any) -> Any:
+    if _is_narrow(hidden):
+        return lambda hidden, a, k, at, width: a
+    return lambda hidden, a, k, at, width: place(hidden, k, at, width)
+
+
+def keeps_apart(hidden: Hidden, h: Matrix, k: int, at: int, count: int, width: int) -> bool:
+    """Keep hidden values to be seen again; return whether that was done by computing them there."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(keeps_apart, strict=False, jit_options=OPTIONS)
+def _keeps_apart(hidden: Any, h: Any, k: Any, at: Any, count: Any, width: Any) -> Any:
+    def narrow(hidden, h, k, at, count, width):  # type: ignore[no-untyped-def]
+        kept = place(hidden, k, at, width)
+        for i in range(count):
+            to, source = kept.start + i * width, h.start + i * h.row
+            copy_short(kept.data, to, h.data, source, width)
+        return False
+
+    return narrow if _is_narrow(hidden) else lambda hidden, h, k, at, count, width: True
+
+
+def _is_narrow(hidden: Any) -> bool:
+    return bool(hidden[0].dtype == types.uint16)

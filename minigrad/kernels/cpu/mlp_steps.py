@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
-from minigrad.kernels.cpu.compile import compiled, whole_vectors
+from typing import Any
+
+from numba.extending import overload
+
+from minigrad.kernels.cpu.arrays import Array
+from minigrad.kernels.cpu.bfloat16 import put, widen
+from minigrad.kernels.cpu.compile import OPTIONS, compiled, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
 from minigrad.kernels.cpu.gemm import Matrix, pack_row
 from minigrad.kernels.cpu.layer_norm import normalize_row, statistics
 
 __all__ = [
     "activated",
+    "activated_again",
     "below",
     "gelu",
     "gelu_gradient",
@@ -57,7 +64,7 @@ def gelu(z, h, count, bias):  # type: ignore[no-untyped-def]
     for i in range(count):
         source, target = row(h, i, bias.size), row(z, i, bias.size)
         for j in range(bias.size):
-            value = source[j] + bias[j]
+            value = widen(source[j]) + bias[j]
             target[j] = value * normal(value)[0]
 
 
@@ -82,6 +89,26 @@ def activated(z, h, count, bias, keep):  # type: ignore[no-untyped-def]
     return h
 
 
+def activated_again(z: Matrix, h: Matrix, count: int, bias: Array, kept: bool) -> Matrix:
+    """Return ``gelu(h + bias)``, where h was `kept`; else h is that already."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(activated_again, strict=False, jit_options=OPTIONS)
+def _activated_again(z: Any, h: Any, count: Any, bias: Any, kept: Any) -> Any:
+    def known(z, h, count, bias, kept):  # type: ignore[no-untyped-def]
+        gelu(z, h, count, bias)
+        return z
+
+    def maybe(z, h, count, bias, kept):  # type: ignore[no-untyped-def]
+        if not kept:
+            return h
+        gelu(z, h, count, bias)
+        return z
+
+    return maybe if z == h else known  # bfloat16 is always kept
+
+
 @compiled
 def respond(z, count, gain, shift):  # type: ignore[no-untyped-def]
     """``z = z * gain + shift``: GRN, once the gain is known."""
@@ -102,7 +129,7 @@ def residual(rows, m, count, branch, p):  # type: ignore[no-untyped-def]
         value = row(branch, i, channels)
         f = rows.factor[(m + i) // rows.length]
         for c in range(channels):
-            target[c] = source[c] + (value[c] + bias[c]) * (scale[c] * f)
+            put(target, c, widen(source[c]) + (value[c] + bias[c]) * (scale[c] * f))
 
 
 @compiled
@@ -113,7 +140,7 @@ def scaled(y, rows, m, count, scale):  # type: ignore[no-untyped-def]
         target = row(y, i, scale.size)
         f = rows.factor[(m + i) // rows.length]
         for c in range(scale.size):
-            target[c] = source[c] * (scale[c] * f)
+            target[c] = widen(source[c]) * (scale[c] * f)
 
 
 @compiled
@@ -130,7 +157,7 @@ def gelu_gradient(z, gh, at, depth, h, gz, count, bias, response, sums, spare): 
     for i in range(count):
         source, g = row(h, i, bias.size), row(gz, i, bias.size)
         for j in range(bias.size):
-            x = source[j] + bias[j]
+            x = widen(source[j]) + bias[j]
             cdf, density = normal(x)
             a = x * cdf
             value[j] = a * gain[j] + shift[j]

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
+from minigrad.kernels.cpu import tiles
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, narrowed, widened
-from minigrad.kernels.cpu.bfloat16 import bits, put, widen
+from minigrad.kernels.cpu.bfloat16 import bits, is_bfloat16, put, widen
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gelu import normal
 from minigrad.kernels.cpu.gemm import Matrix
@@ -41,9 +42,15 @@ class _Layers(NamedTuple):
     scale: Array
 
 
-def fits(p: Weights) -> bool:
-    """Return whether the lengths of the weights fill tiles."""
-    return p.grn_weight is None and not any(n % BLOCK for n in p.w1.shape)
+def fits(x: Array, p: Weights) -> bool:
+    """Return whether there are tiles for bfloat16, and the lengths of the weights fill them."""
+    return (
+        is_bfloat16(x.dtype)
+        and tiles.why_none() is None
+        and x.size > 0
+        and p.grn_weight is None
+        and not any(n % BLOCK for n in p.w1.shape)
+    )
 
 
 @parallel

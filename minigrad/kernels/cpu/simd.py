@@ -64,12 +64,12 @@ def _processor() -> tuple[int, int]:
 
 VECTOR_BYTES, REGISTERS = _processor()
 
-_BFLOAT16 = ir.IntType(16)  # as it lies in memory
+_BFLOAT16, _PAIR = ir.IntType(16), ir.IntType(32)  # as they lie in memory
 
 
 def _bytes(element: Value) -> int:
     """Return the size of an element in memory."""
-    return {_BFLOAT16: 2, ir.FloatType(): 4, ir.DoubleType(): 8}[element]
+    return {_BFLOAT16: 2, _PAIR: 4, ir.FloatType(): 4, ir.DoubleType(): 8}[element]
 
 
 def _all(kind: Value, value: int) -> Value:
@@ -81,7 +81,8 @@ class Vectors:
     """Writes vector instructions for one element type where a builder stands.
 
     Memory of two-byte integers holds bfloat16 (see `bfloat16`): float32 in the lanes, widened by
-    `load` and `spread`, narrowed by `store`.
+    `load` and `spread`, narrowed by `store`. That of four-byte integers holds pairs of them (see
+    `pairs`), which stay as they are.
     """
 
     def __init__(self, builder: Any, element: Any) -> None:
@@ -152,9 +153,7 @@ class Vectors:
         word = ir.IntType(32)
         pointer = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
         arguments = [pointer, *(ir.Constant(word, n) for n in (0, 2, 1))]  # read, near, data
-        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        self.builder.call(function, arguments)
+        self._call("prefetch.p0", ir.VoidType(), *arguments)
 
     def first(self, count: Value) -> Value:
         """Return the mask of the first `count` lanes."""
@@ -166,12 +165,9 @@ class Vectors:
         return self.builder.icmp_signed("<", ir.Constant(kind, list(range(self.lanes))), counts)
 
     def _masked(self, what: str, kind: Value, result: Value, *arguments: Value) -> Value:
-        letter = "i" if kind.element == _BFLOAT16 else "f"
-        name = f"llvm.masked.{what}.v{self.lanes}{letter}{8 * _bytes(kind.element)}.p0"
-        function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(result, [a.type for a in arguments]), name
-        )
-        return self.builder.call(function, arguments)
+        letter = "i" if kind.element in (_BFLOAT16, _PAIR) else "f"
+        name = f"masked.{what}.v{self.lanes}{letter}{8 * _bytes(kind.element)}.p0"
+        return self._call(name, result, *arguments)
 
     def spread(self, pointer: Value) -> Value:
         """Load one element into every lane."""
@@ -183,12 +179,24 @@ class Vectors:
         return self._widened(self.builder.shuffle_vector(one, nothing, lanes), element)
 
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
-        """Return ``x * y + z``."""
-        name = f"llvm.fmuladd.v{self.lanes}f{8 * self.bytes}"
-        function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(self.type, [self.type] * 3), name
-        )
-        return self.builder.call(function, (x, y, z))
+        """Return ``x * y + z``; of pairs, both products are added."""
+        if x.type.element == _PAIR:
+            return self.multiply_pairs(x, y, z)
+        return self._call(f"fmuladd.v{self.lanes}f{8 * self.bytes}", self.type, x, y, z)
+
+    def multiply_pairs(self, x: Value, y: Value, z: Value) -> Value:
+        """Return ``x[0] * y[0] + x[1] * y[1] + z`` of pairs x and y."""
+        return self._call("x86.avx512bf16.dpbf16ps.512", self.type, z, x, y)
+
+    def pairs(self, first: Value, second: Value) -> Value:
+        """Round two vectors to bfloat16, one behind the other in memory."""
+        halves = ir.VectorType(_BFLOAT16, 2 * self.lanes)
+        return self._call("x86.avx512bf16.cvtne2ps2bf16.512", halves, second, first)
+
+    def _call(self, name: str, result: Value, *arguments: Value) -> Value:
+        kind = ir.FunctionType(result, [a.type for a in arguments])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{name}")
+        return self.builder.call(function, arguments)
 
     def variable(self, value: Value) -> Value:
         """Make a variable; LLVM finds a register for it."""

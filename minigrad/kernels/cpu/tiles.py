@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-__all__ = ["TILE", "Tiles", "configure", "release", "rung", "why_none"]
+__all__ = ["TILE", "Tiles", "configure", "release", "why_none"]
 
 Value = Any
 
@@ -50,20 +50,6 @@ def why_none() -> str | None:
     if libc.syscall(*map(ctypes.c_long, (_ARCH_PRCTL, _REQUEST, _TILE_DATA))):
         return f"Linux does not give the registers of amx-bf16 (error {ctypes.get_errno()})"
     return None
-
-
-def rung() -> str:
-    """Say how bfloat16 is multiplied here, and why.
-
-    Examples
-    --------
-    >>> rung().partition(":")[0] in ("amx", "widening")
-    True
-    """
-    why = why_none()
-    if why is None:
-        return "amx: tiles where a kernel has them, else widened to float32"
-    return f"widening: products in float32, as {why}"
 
 
 class Tiles:

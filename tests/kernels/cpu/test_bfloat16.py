@@ -125,7 +125,13 @@ def test_threads_change_no_bit() -> None:
             numba.set_num_threads(threads)
             y = pick("depthwise_conv", x)(x, w, None, *steps)
             slope = pick("depthwise_conv_weight_grad", x)(y, x, (7, 7), *steps)
-            results.append([y.view(np.uint16), slope.view(np.uint16)])
+            rows, p = draw(3, 300, 32), weights(32, True, lambda a: a)
+            z, saved = pick("mlp", x)(rows, rows, p)
+            few, _ = pick("mlp", x)(rows[:, :50], rows[:, :50], p, keep=False)
+            gx, gp = pick("mlp_vjp", x)(z, rows, p, saved)
+            product = pick("matmul", x)(rows[0], p.w1.T)
+            found = [y, slope, z, few, gx, *(v for v in gp if v is not None), product]
+            results.append([a.view(np.uint16) for a in found])
     finally:
         numba.set_num_threads(before)
     for one, two in zip(*results, strict=True):

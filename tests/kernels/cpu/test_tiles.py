@@ -68,12 +68,6 @@ def test_kernels_do_what_the_instructions_say(tmp_path: Path) -> None:
     assert run("-m tests.kernels.cpu.emulated_tiles", tmp_path, **quickly) == "as the instruction\n"
 
 
-def test_a_target_without_tiles_does_without(tmp_path: Path) -> None:
-    code = "-c from minigrad.kernels.cpu.tiles import rung; print(rung())"
-    said = run(code, tmp_path, NUMBA_CPU_NAME="generic")
-    assert said == "widening: products in float32, as Numba's target has no amx-bf16\n"
-
-
 def test_permission_is_asked_where_the_target_has_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
