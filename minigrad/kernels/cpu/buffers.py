@@ -38,8 +38,8 @@ class _Loan:
         self._memory = memory
         self.__array_interface__ = memory.__array_interface__
 
-    def __del__(self) -> None:
-        _free.setdefault(self._memory.nbytes, []).append(self._memory)
+    def __del__(self, free: dict[int, list[Array]] = _free) -> None:  # at exit names are gone
+        free.setdefault(self._memory.nbytes, []).append(self._memory)
 
 
 def _rounded(size: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numba import get_thread_id, prange
 
 from minigrad.kernels.cpu.compile import parallel
+from minigrad.kernels.cpu.gelu_pairs import activated_operand
 from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply
 from minigrad.kernels.cpu.mlp_plan import (
     keeps_apart,
@@ -48,7 +49,7 @@ def forward(rows, hidden, keep, p, slab, memory, tasks):  # type: ignore[no-unty
                 h = target(hidden, a, k, m, width) if keep else a
                 multiply(h, left, w1, (count, depth_of(channels, p.w1), width), False)
                 apart = keep and keeps_apart(hidden, h, k, m, count, width)
-                z = operand(activated(a, h, count, bias, apart), count, width, p.w2)
+                z = activated_operand(a, h, count, bias, apart, p.w2)
                 multiply(branch, z, w2, (count, depth_of(width, p.w2), channels), k > 0)
             residual(rows, m, count, branch, p)
             task = take(tasks)

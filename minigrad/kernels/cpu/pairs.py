@@ -40,6 +40,7 @@ __all__ = [
     "pair_panels",
     "pair_row",
     "pair_rows",
+    "store_pairs",
     "turned_operand",
     "why_none",
 ]
@@ -53,6 +54,25 @@ WORTH = 1.25  # times as many products in the same time: below this, rounding co
 # ---- the instructions ---------------------------------------------------------------------------
 
 
+def store_pairs(
+    v: Vectors, to: Value, width: Value, values: Callable[[Value, Value], Value]
+) -> None:
+    """Write the loop that stores a row as pairs.
+
+    ``values(at, mask)`` writes how to get a vector of it, 0 where the mask leaves lanes out.
+    """
+    builder, step = v.builder, v.int(2 * v.lanes)
+    count = builder.lshr(builder.add(width, v.int(1)), v.int(1))
+    with v.loop(builder.sdiv(builder.add(width, v.int(2 * v.lanes - 1)), step)) as i:
+        at = builder.mul(i, step)
+        behind, left = builder.add(at, v.int(v.lanes)), builder.sub(width, at)
+        first = values(at, v.first(left))
+        second = values(behind, v.first(builder.sub(left, v.int(v.lanes))))
+        half = builder.lshr(at, v.int(1))
+        value = builder.bitcast(v.pairs(first, second), ir.VectorType(ir.IntType(32), v.lanes))
+        v.store(value, v.at(to, half), v.first(builder.sub(count, half)))
+
+
 @intrinsic
 def pair_row(typing: Any, y: Any, x: Any, width: Any) -> Any:
     """Write a row of numbers as pairs; y may begin where x does. Both are array, start."""
@@ -60,16 +80,7 @@ def pair_row(typing: Any, y: Any, x: Any, width: Any) -> Any:
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
         v = Vectors(builder, types.float32)
         to, x, width = pointers(context, builder, signature, arguments)
-        step, pairs = v.int(2 * v.lanes), builder.lshr(builder.add(width, v.int(1)), v.int(1))
-        with v.loop(builder.sdiv(builder.add(width, v.int(2 * v.lanes - 1)), step)) as i:
-            at = builder.mul(i, step)
-            left, here = builder.sub(width, at), v.at(x, at)
-            first = v.load(here, v.first(left))
-            behind = builder.sub(left, v.int(v.lanes))
-            second = v.load(v.at(here, v.lanes), v.first(behind))
-            half = builder.lshr(at, v.int(1))
-            value = builder.bitcast(v.pairs(first, second), ir.VectorType(ir.IntType(32), v.lanes))
-            v.store(value, v.at(to, half), v.first(builder.sub(pairs, half)))
+        store_pairs(v, to, width, lambda at, mask: v.load(v.at(x, at), mask))
         return context.get_dummy_value()
 
     return types.void(y, x, types.intp), write
