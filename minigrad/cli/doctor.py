@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def _bfloat16() -> str:
     """Say how the CPU multiplies it, and why."""
     if backend.kernels_in_use() == "reference":
-        return "widening: products in float32, by NumPy"
+        return "widening (products in float32, by NumPy)"
     from minigrad.kernels.cpu.rung import rung
 
     return rung()

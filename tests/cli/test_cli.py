@@ -202,7 +202,7 @@ def test_models_summary_graph_data_doctor(
         assert re.search(rf"^data: {name} +\S", run(capsys, "doctor")[1], re.M)
     out = run(capsys, "doctor")[1]
     assert f"kernels  {backend.kernels_in_use()}: " in re.sub("  +", "  ", out)
-    assert re.search(r"^bfloat16 +(amx|widening): ", out, re.M)
+    assert re.search(r"^bfloat16 +(amx|avx512_bf16|widening)\b", out, re.M)
     for word in ("Python", "NumPy", "BLAS", "CPU cores", "GPU", "Pillow", "data: digits"):
         assert word in out
 
