@@ -43,7 +43,6 @@ from minigrad.kernels.cpu.mlp_backward import (
     Left,
     backward,
     backward_hidden,
-    paired,
     pieces,
     scale_gradient,
     weight_gradients,
@@ -247,9 +246,10 @@ def _gradients(rows: Rows, parameters: Weights, saved: Saved, eps: float, pairs:
     total, to_grn = np.zeros(hidden + 3 * channels, dtype), np.zeros((2, hidden), dtype)
     gain, slope = np.ones((1, hidden), dtype), np.zeros((1, hidden), dtype)
     most = max(slab.rows for slab in slabs)
-    left = Left.empty(most, channels, hidden, dtype)
+    depths = [slab.pairs if pairs else slab.rows for slab in slabs]
+    left = Left.empty(max(depths), channels, hidden, np.dtype(np.int32) if pairs else dtype)
     to_z = empty(most * hidden if grn else 0, dtype)
-    for slab in slabs:
+    for slab, depth in zip(slabs, depths, strict=True):
         h, gz = _hidden(saved, slab, spare), Hidden(to_z, slab.rows, 0)
         if again is not None:
             sums = empty((slab.parts, hidden), dtype)
@@ -263,10 +263,10 @@ def _gradients(rows: Rows, parameters: Weights, saved: Saved, eps: float, pairs:
             to_grn[0] += (product * (response.norm * response.share)).sum(axis=0)
             to_grn[1] += g_z.sum(axis=0)
         sums = empty((slab.tasks, hidden + 3 * channels), dtype)
-        backward(left, sums, rows, h, gz, (grn, gain, slope), back, slab, memory, Tasks.new())
+        of_grn = grn, gain, slope
+        backward(left, depth, sums, rows, h, gz, of_grn, back, slab, memory, Tasks.new())
         total += sums.sum(axis=0)
-        given = paired(left, cuts, channels, slab.rows) if pairs else left
-        weight_gradients(turned, gw2, cuts, given, slab.rows, slab.first > 0, Tasks.new())
+        weight_gradients(turned, gw2, cuts, left, depth, slab.first > 0, Tasks.new())
     transpose(gw1.reshape(-1), turned)
     gscale = np.zeros(channels, dtype)
     scale_gradient(gw2, gscale, p.w2.reshape(gw2.shape), p.scale)

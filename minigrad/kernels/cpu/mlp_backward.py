@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id, prange, types
+from numba.extending import overload
 
 from minigrad.kernels.cpu.arrays import Array, empty, lanes
 from minigrad.kernels.cpu.bfloat16 import widen
-from minigrad.kernels.cpu.compile import compiled, parallel
-from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply, transpose_block
+from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel
+from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply, panel_width, transpose_block
 from minigrad.kernels.cpu.layer_norm import gradient_of_row
-from minigrad.kernels.cpu.mlp_plan import place, tasks_of, tile_of, workspace
+from minigrad.kernels.cpu.mlp_plan import Slab, pairs_of_tile, place, tasks_of, tile_of, workspace
 from minigrad.kernels.cpu.mlp_steps import below, gelu, gelu_gradient, norm, row, scaled
-from minigrad.kernels.cpu.pairs import depth_of, operand, pair_columns, pair_panels
+from minigrad.kernels.cpu.pairs import depth_of, operand, pair_rows_of, pair_to_panels
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.cpu.tasks import take
 
@@ -23,7 +24,6 @@ __all__ = [
     "Left",
     "backward",
     "backward_hidden",
-    "paired",
     "pieces",
     "scale_gradient",
     "weight_gradients",
@@ -33,7 +33,11 @@ PIECE_COLUMNS = 96  # hidden ones whose weights get their gradients in one task
 
 
 class Left(NamedTuple):
-    """What the rows of a slab leave to the gradients of the weights, as products like it best."""
+    """What the rows of a slab leave to the gradients of the weights, as products like it best.
+
+    Of bfloat16 two rows of a tile make one of pairs, and every tile has as many, the last of them
+    zeros where it has fewer rows.
+    """
 
     gh: Array  # gradient of h, packed
     z: Array  # what the second weight multiplies, packed
@@ -41,16 +45,87 @@ class Left(NamedTuple):
     branch: Array  # gradient of the result, times the factor, transposed
 
     @classmethod
-    def empty(cls, rows: int, channels: int, hidden: int, dtype: np.dtype) -> Left:
-        """Return memory for so many rows."""
-        sizes = rows * hidden, (rows + lanes(dtype)) * channels
+    def empty(cls, depth: int, channels: int, hidden: int, dtype: np.dtype) -> Left:
+        """Return memory for so many rows, or pairs of them if `dtype` is that of pairs."""
+        sizes = depth * hidden, (depth + lanes(dtype)) * channels
         return cls(*(empty(size, dtype) for size in sizes for _ in range(2)))
 
 
 @compiled
-def _transposed(values, at, rows):  # type: ignore[no-untyped-def]
+def _transposed(values, at, depth):  # type: ignore[no-untyped-def]
     """Return the transposed matrix of a slab from its column `at` on."""
-    return Matrix(values, at, rows + VECTOR_BYTES // values.itemsize)
+    return Matrix(values, at, depth + VECTOR_BYTES // values.itemsize)
+
+
+# What depends on whether rows are left as they are or in pairs: see `Left`.
+
+
+def _first_left(left: Left, slab: Slab, task: int, at: int) -> int:
+    """Return where what a tile leaves begins, in rows of the slab."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(_first_left, strict=False, jit_options=OPTIONS)
+def _first_left_of(left: Any, slab: Any, task: Any, at: Any) -> Any:
+    if _in_pairs(left):
+        return lambda left, slab, task, at: 2 * task * pairs_of_tile(slab)
+    return lambda left, slab, task, at: at
+
+
+def _leave(to: Array, first: int, depth: int, x: Matrix, count: int, slab: Slab, p: Any) -> None:
+    """Leave rows of x, transposed; x is not as it was any more."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(_leave, strict=False, jit_options=OPTIONS)
+def _leave_rows(to: Any, first: Any, depth: Any, x: Any, count: Any, slab: Any, p: Any) -> Any:
+    def pairs(to, first, depth, x, count, slab, p):  # type: ignore[no-untyped-def]
+        half, channels = (count + 1) // 2, p.b2.size
+        turned = _transposed(to, first // 2, depth)
+        transpose_block(turned, pair_rows_of(x, count, channels), half, channels)
+        for c in range(channels):
+            at = turned.start + c * turned.row
+            to[at + half : at + pairs_of_tile(slab)] = 0
+
+    def rows(to, first, depth, x, count, slab, p):  # type: ignore[no-untyped-def]
+        transpose_block(_transposed(to, first, depth), x, count, p.b2.size)
+
+    return pairs if to.dtype == types.int32 else rows
+
+
+def _finish(left: Left, k: int, first: int, depth: int, gz: Matrix, tile: Any, spare: Any) -> None:
+    """Leave the last row of a tile that has an odd number of them, and zeros behind it."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(_finish, strict=False, jit_options=OPTIONS)
+def _finish_pairs(left: Any, k: Any, first: Any, depth: Any, gz: Any, tile: Any, spare: Any) -> Any:
+    def pairs(left, k, first, depth, gz, tile, spare):  # type: ignore[no-untyped-def]
+        count, end, width = tile
+        z, gh = Matrix(left.z, k * depth, PACKED), Matrix(left.gh, k * depth, PACKED)
+        half = first // 2 + count // 2
+        if count % 2:
+            last = gz.start + (count - 1) * gz.row
+            pair_to_panels(z, half, depth, (spare, 0), (spare, 0), width, True)
+            pair_to_panels(gh, half, depth, (gz.data, last), (gz.data, last), width, True)
+            half += 1
+        if half < first // 2 + end:
+            j = 0
+            while j < width:
+                wide = panel_width(width - j, VECTOR_BYTES // 4)
+                begin = (k + j) * depth
+                left.z[begin + half * wide : begin + (first // 2 + end) * wide] = 0
+                left.gh[begin + half * wide : begin + (first // 2 + end) * wide] = 0
+                j += wide
+
+    def nothing(left, k, first, depth, gz, tile, spare):  # type: ignore[no-untyped-def]
+        pass
+
+    return pairs if _in_pairs(left) else nothing
+
+
+def _in_pairs(left: Any) -> bool:
+    return bool(left[0].dtype == types.int32)
 
 
 @parallel
@@ -110,16 +185,17 @@ def _back_through_norm(branch, gy, rows, m, count, p, total):  # type: ignore[no
 
 
 @compiled
-def _tile_back(task, left, total, rows, hidden, given, grn, p, slab, own):  # type: ignore[no-untyped-def]
-    channels, size, slab_rows = p.b2.size, p.b1.size, slab.samples * slab.positions
+def _tile_back(task, left, depth, total, rows, hidden, given, grn, p, slab, own):  # type: ignore[no-untyped-def]
+    channels, size = p.b2.size, p.b1.size
     known, gain, slope = grn
     tile = tile_of(slab, task)
     at, count = tile.at, tile.samples * tile.length
-    m = slab.first + at
+    m, first = slab.first + at, _first_left(left, slab, task, at)
     g, gy, gz = workspace(own, count, channels, slab.chunk)
+    spare = own[own.size - 2 * slab.chunk :]
     total[:] = 0
     norm(g, rows, m, count, p, True)
-    transpose_block(_transposed(left.normed, at, slab_rows), g, count, channels)
+    _leave(left.normed, first, depth, g, count, slab, p)
     scaled(g, rows, m, count, p.scale)
     slopes = operand(g, count, channels, p.w2)
     for k in range(0, size, slab.chunk):
@@ -134,34 +210,35 @@ def _tile_back(task, left, total, rows, hidden, given, grn, p, slab, own):  # ty
             n, below_here = tile.sample + i, i * tile.length
             response = gain[n, columns], p.grn_bias[columns], slope[n, columns]
             gelu_gradient(
-                Matrix(left.z, k * slab_rows, PACKED), Matrix(left.gh, k * slab_rows, PACKED),
-                at + below_here, slab_rows, place(hidden, k, at + below_here, width),
-                below(gz, below_here), tile.length, p.b1[columns], response, total[columns],
-                own[own.size - slab.chunk :],
+                Matrix(left.z, k * depth, PACKED), Matrix(left.gh, k * depth, PACKED),
+                first + below_here, depth, place(hidden, k, at + below_here, width),
+                below(gz, below_here), tile.length, p.b1[columns], response, total[columns], spare,
             )  # fmt: skip
+        _finish(left, k, first, depth, gz, (count, pairs_of_tile(slab), width), spare)
         right = operand(gz, count, width, p.w1)
         multiply(gy, right, w1, (count, depth_of(width, p.w1), channels), k > 0)
     _back_through_norm(g, gy, rows, m, count, p, total[size:])
-    transpose_block(_transposed(left.branch, at, slab_rows), g, count, channels)
+    _leave(left.branch, first, depth, g, count, slab, p)
 
 
 @parallel
-def backward(left, sums, rows, hidden, given, grn, p, slab, memory, tasks):  # type: ignore[no-untyped-def]
+def backward(left, depth, sums, rows, hidden, given, grn, p, slab, memory, tasks):  # type: ignore[no-untyped-def]
     """Take tiles all the way back, and leave what the gradients of the weights need.
 
-    `grn`: whether there is one, its gain and its slope; `given` is the gradient of z then.
+    `depth`: of their products; `grn`: whether there is one, its gain and its slope; `given` is the
+    gradient of z then.
     """
     for _thread in prange(tasks.threads):
         task = take(tasks)
         while task < tasks_of(slab):
             own = memory[get_thread_id()]
-            _tile_back(task, left, sums[task], rows, hidden, given, grn, p, slab, own)
+            _tile_back(task, left, depth, sums[task], rows, hidden, given, grn, p, slab, own)
             task = take(tasks)
 
 
 @parallel
-def weight_gradients(gw1, gw2, cuts, left, rows, add, tasks):  # type: ignore[no-untyped-def]
-    """``gw1 = normed.T @ gh``, transposed then, and ``gw2 = branch.T @ z`` over so many rows.
+def weight_gradients(gw1, gw2, cuts, left, depth, add, tasks):  # type: ignore[no-untyped-def]
+    """``gw1 = normed.T @ gh``, transposed then, and ``gw2 = branch.T @ z`` over the rows of a slab.
 
     Both are (C, hidden); see `pieces` for the cuts.
     """
@@ -172,28 +249,10 @@ def weight_gradients(gw1, gw2, cuts, left, rows, add, tasks):  # type: ignore[no
             j, width = cuts[task // 2]
             first = task % 2 == 0
             to = Matrix((gw1 if first else gw2).reshape(-1), j, hidden)
-            a = _transposed(left.normed if first else left.branch, 0, rows)
-            b = Matrix(left.gh if first else left.z, j * rows, PACKED)
-            multiply(to, a, b, (channels, depth_of(rows, b.data), width), add)
+            a = _transposed(left.normed if first else left.branch, 0, depth)
+            b = Matrix(left.gh if first else left.z, j * depth, PACKED)
+            multiply(to, a, b, (channels, depth, width), add)
             task = take(tasks)
-
-
-def paired(left: Left, cuts: Array, channels: int, rows: int) -> Left:
-    """Turn what a slab left, where it lies, into pairs of bfloat16, two rows in each."""
-    _pair(left, cuts, channels, rows)
-    return Left(*(a.view(np.int32) for a in left))
-
-
-@parallel
-def _pair(left, cuts, channels, rows):  # type: ignore[no-untyped-def]
-    for task in prange(2 * len(cuts)):
-        j, width = cuts[task // 2]
-        panels = left.gh if task % 2 == 0 else left.z
-        pair_panels(Matrix(panels, j * rows, PACKED), rows, width)
-    for c in prange(channels):
-        for a in (left.normed, left.branch):
-            turned = _transposed(a, 0, rows)
-            pair_columns(Matrix(a, c * turned.row, turned.row), 1, rows)
 
 
 @functools.lru_cache(maxsize=64)

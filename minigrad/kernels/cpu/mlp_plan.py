@@ -29,6 +29,7 @@ __all__ = [
     "cut",
     "keeps_apart",
     "packed",
+    "pairs_of_tile",
     "place",
     "target",
     "tasks_of",
@@ -96,15 +97,20 @@ class Slab(NamedTuple):
         return _tasks(self)
 
     @property
+    def pairs(self) -> int:
+        """How many pairs of rows there are, if all tiles have as many."""
+        return self.tasks * _pairs_of_tile(self)
+
+    @property
     def parts(self) -> int:
         """How many parts the samples have in all, each in one tile."""
         return self.samples * -(-self.positions // self.tile)
 
     def memory(self, channels: int, dtype: np.dtype) -> Array:
-        """Return what `workspace` needs, and a row of a chunk, for every thread."""
+        """Return what `workspace` needs, and two rows of a chunk, for every thread."""
         pad = lanes(dtype)
         size = self.tile * (2 * (channels + pad) + self.chunk + pad)
-        return empty((threads(), size + self.chunk), dtype)
+        return empty((threads(), size + 2 * self.chunk), dtype)
 
 
 def _tasks(slab: Slab) -> int:
@@ -115,6 +121,14 @@ def _tasks(slab: Slab) -> int:
 
 
 tasks_of = compiled(_tasks)
+
+
+def _pairs_of_tile(slab: Slab) -> int:
+    together = slab.tile // slab.positions
+    return (max(slab.tile if together == 0 else together * slab.positions, 1) + 1) // 2
+
+
+pairs_of_tile = compiled(_pairs_of_tile)
 
 
 class Tile(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba import types
 from numba.extending import overload
 
 from minigrad.kernels.cpu.arrays import Array
@@ -15,6 +16,7 @@ from minigrad.kernels.cpu.compile import OPTIONS, compiled, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
 from minigrad.kernels.cpu.gemm import Matrix, pack_row
 from minigrad.kernels.cpu.layer_norm import normalize_row, statistics
+from minigrad.kernels.cpu.pairs import pair_to_panels
 
 __all__ = [
     "activated",
@@ -144,25 +146,59 @@ def scaled(y, rows, m, count, scale):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def gelu_gradient(z, gh, at, depth, h, gz, count, bias, response, sums, spare):  # type: ignore[no-untyped-def]
+def _gelu_gradient(value, g, source, bias, response, sums):  # type: ignore[no-untyped-def]
+    """Do what `gelu_gradient` does, for a row."""
+    whole_vectors()
+    gain, shift, slope = response
+    for j in range(bias.size):
+        x = widen(source[j]) + bias[j]
+        cdf, density = normal(x)
+        a = x * cdf
+        value[j] = a * gain[j] + shift[j]
+        g[j] = (g[j] * gain[j] + a * slope[j]) * (cdf + x * density)
+    for j in range(bias.size):
+        sums[j] += g[j]
+
+
+def gelu_gradient(
+    z: Matrix, gh: Matrix, at: int, depth: int, h: Matrix, gz: Matrix, count: int, bias: Array,
+    response: Any, sums: Array, spare: Array,
+) -> None:  # fmt: skip
     """From gz to z and the gradient of h; ``z = a * gain + shift`` with ``a = gelu(h + bias)``.
 
     z and gh are packed matrices of `depth` rows, written from row `at` on; gh takes the place of
     gz as well, for another product. The gain depends on all positions of a: `slope` is what reaches
-    a that way, per unit of a. `spare`: a row of memory.
+    a that way, per unit of a. `spare`: two rows of memory.
+
+    In matrices of pairs rows 2 k and 2 k + 1 are written together; a row whose number is even waits
+    in `spare` and in gz for the next, also for that of another call.
     """
-    whole_vectors()
-    gain, shift, slope = response
-    value = spare[: bias.size]
-    for i in range(count):
-        source, g = row(h, i, bias.size), row(gz, i, bias.size)
-        for j in range(bias.size):
-            x = widen(source[j]) + bias[j]
-            cdf, density = normal(x)
-            a = x * cdf
-            value[j] = a * gain[j] + shift[j]
-            g[j] = (g[j] * gain[j] + a * slope[j]) * (cdf + x * density)
-        for j in range(bias.size):
-            sums[j] += g[j]
-        pack_row(z, at + i, depth, value)
-        pack_row(gh, at + i, depth, g)
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(gelu_gradient, strict=False, jit_options=OPTIONS)
+def _gelu_gradient_of_rows(
+    z: Any, gh: Any, at: Any, depth: Any, h: Any, gz: Any, count: Any, bias: Any, response: Any,
+    sums: Any, spare: Any,
+) -> Any:  # fmt: skip
+    def rows(z, gh, at, depth, h, gz, count, bias, response, sums, spare):  # type: ignore[no-untyped-def]
+        value = spare[: bias.size]
+        for i in range(count):
+            g = row(gz, i, bias.size)
+            _gelu_gradient(value, g, row(h, i, bias.size), bias, response, sums)
+            pack_row(z, at + i, depth, value)
+            pack_row(gh, at + i, depth, g)
+
+    def pairs(z, gh, at, depth, h, gz, count, bias, response, sums, spare):  # type: ignore[no-untyped-def]
+        size = bias.size
+        for i in range(count):
+            number, here = at + i, gz.start + i * gz.row
+            value = spare[number % 2 * size : (number % 2 + 1) * size]
+            g = row(gz, i, size)
+            _gelu_gradient(value, g, row(h, i, size), bias, response, sums)
+            if number % 2:
+                k, before = number // 2, here - gz.row
+                pair_to_panels(z, k, depth, (spare, 0), (spare, size), size, False)
+                pair_to_panels(gh, k, depth, (gz.data, before), (gz.data, here), size, False)
+
+    return pairs if z[0].dtype == types.int32 else rows

@@ -37,9 +37,10 @@ __all__ = [
     "pack_pairs",
     "pack_pairs_transposed",
     "pair_columns",
-    "pair_panels",
     "pair_row",
     "pair_rows",
+    "pair_rows_of",
+    "pair_to_panels",
     "store_pairs",
     "turned_operand",
     "why_none",
@@ -125,18 +126,25 @@ def pair_columns(a, rows, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def pair_panels(b, depth, n):  # type: ignore[no-untyped-def]
-    """Turn the packed matrix B (depth, n) into a packed one of pairs, where it begins."""
-    to, half = b.data.view(np.int32), (depth + 1) // 2
+def pair_rows_of(b, depth, n):  # type: ignore[no-untyped-def]
+    """Turn B (depth, n) into pairs of its rows, where it begins; return the matrix of them."""
+    to = b.data.view(np.int32)
+    for k in range((depth + 1) // 2):
+        first = b.start + 2 * k * b.row
+        alone = 2 * k + 1 == depth
+        second = first if alone else first + b.row
+        pair_rows((to, b.start + k * b.row), (b.data, first), (b.data, second), n, alone)
+    return Matrix(to, b.start, b.row)
+
+
+@compiled
+def pair_to_panels(b, k, depth, first, second, n, alone):  # type: ignore[no-untyped-def]
+    """Write pairs of two rows of n numbers, array, start, as row k of B: as `gemm.pack_row`."""
     j = 0
     while j < n:
         width = panel_width(n - j, VECTOR_BYTES // b.data.itemsize)
-        for k in range(half):
-            first = b.start + j * depth + 2 * k * width
-            alone = 2 * k + 1 == depth
-            target = (to, b.start + j * half + k * width)
-            second = first if alone else first + width
-            pair_rows(target, (b.data, first), (b.data, second), width, alone)
+        to = (b.data, b.start + j * depth + k * width)
+        pair_rows(to, (first[0], first[1] + j), (second[0], second[1] + j), width, alone)
         j += width
 
 
@@ -192,22 +200,14 @@ def _operand(a: Any, rows: Any, width: Any, b: Any) -> Any:
 
 
 def turned_operand(b: Matrix, depth: int, n: int, a: Array) -> Matrix:
-    """Return B (depth, n), its rows one behind the other, as it is multiplied with one in array a.
-
-    Pairs, of an even `depth`, begin where the matrix does.
-    """
+    """Return B (depth, n) as it is multiplied with one in array a: as pairs, if that has them."""
     raise NotImplementedError("only compiled loops call this")
 
 
 @overload(turned_operand, strict=False, jit_options=OPTIONS)
 def _turned_operand(b: Any, depth: Any, n: Any, a: Any) -> Any:
     def paired(b, depth, n, a):  # type: ignore[no-untyped-def]
-        to = b.data.view(np.int32)
-        for k in range(depth // 2):
-            first = b.start + 2 * k * n
-            rows = (b.data, first), (b.data, first + n)
-            pair_rows((to, b.start + k * n), rows[0], rows[1], n, False)
-        return Matrix(to, b.start, b.row)
+        return pair_rows_of(b, depth, n)
 
     return paired if a.dtype == types.int32 else lambda b, depth, n, a: b
 
