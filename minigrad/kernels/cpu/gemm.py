@@ -17,9 +17,10 @@ One tile of C, 8 rows and 3 vectors of columns, is summed in registers. For ever
 needs no copy; the columns of B must be neighbours. Best lie A in rows and B in panels, as `pack`
 and `pack_transposed` write them: rows whose distance is near a multiple of 4 kB push each other
 out of the cache. (The gradients of a block's weights: 1.35 to 1.5 times as fast on Emerald Rapids.)
-Meanwhile the rows of A for the next tile are asked for, one in turn: a weight that is too large for
-the caches comes while this tile is summed. A tile at the edge takes its last row or columns several
-times: all copies of an element get the same value, for everything is loaded before it is stored.
+Where A is `Streamed` the rows for the next tile are meanwhile asked for, one in turn. (To ask for
+what is in the cache made a block up to an eighth slower on Zen 5.) A tile at the edge takes its
+last row or columns several times: all copies of an element get the same value, for everything is
+loaded before it is stored.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ __all__ = [
     "PACKED",
     "VECTORS",
     "Matrix",
+    "Streamed",
     "Strided",
     "dot",
     "multiply",
@@ -60,6 +62,14 @@ PACKED = 0  # in the place of the step from row to row: the matrix was written b
 
 class Matrix(NamedTuple):
     """A matrix inside a flat array: element (i, j) is ``data[start + i * row + j]``."""
+
+    data: Array
+    start: int
+    row: int
+
+
+class Streamed(NamedTuple):
+    """A Matrix A that comes from memory, too large for the caches and read once."""
 
     data: Array
     start: int
@@ -124,8 +134,9 @@ def _tile(rows: int, vectors: int, narrow: bool) -> Callable[..., None]:
                         builder.store(v.load(targets[r][j], mask), sums[r][j])
             with v.loop(depth) as k:
                 in_row, in_column = builder.mul(k, a_column), builder.mul(k, b_row)
-                turn = builder.add(v.int(rows), builder.urem(k, v.int(rows)))
-                v.prefetch(v.at(v.at(left, builder.mul(turn, a_row)), in_row))
+                if a.instance_class is Streamed:
+                    turn = builder.add(v.int(rows), builder.urem(k, v.int(rows)))
+                    v.prefetch(v.at(v.at(left, builder.mul(turn, a_row)), in_row))
                 factors = [v.load(v.at(pointer, in_column), mask) for pointer in rights]
                 for r in range(rows):
                     factor = v.spread(v.at(lefts[r], in_row))
@@ -180,7 +191,7 @@ def panel_width(rest, lane):  # type: ignore[no-untyped-def]
 def multiply(c, a, b, size, add):  # type: ignore[no-untyped-def]
     """Compute ``C = A @ B`` or, with `add`, ``C += A @ B``.
 
-    B and C are Matrix, A may be Strided. `size`: rows of A, its columns, columns of B.
+    B and C are Matrix, A may be Strided or Streamed. `size`: rows of A, its columns, columns of B.
     """
     m, depth, n = size
     lane = VECTOR_BYTES // c.data.itemsize

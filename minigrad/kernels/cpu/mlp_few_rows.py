@@ -19,7 +19,7 @@ from minigrad.kernels.cpu.arrays import Array, empty, lanes
 from minigrad.kernels.cpu.bfloat16 import put, widen
 from minigrad.kernels.cpu.compile import compiled, parallel, threads, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
-from minigrad.kernels.cpu.gemm import Matrix, dot, multiply, transpose_block
+from minigrad.kernels.cpu.gemm import Matrix, Streamed, dot, multiply, transpose_block
 from minigrad.kernels.cpu.mlp_plan import Rows
 from minigrad.kernels.cpu.mlp_steps import gelu_in_place, norm
 from minigrad.kernels.cpu.pairs import depth_of, numbers, operand, turned_operand
@@ -131,7 +131,7 @@ def _make_columns(hidden, turned, rest, rows, p, columns):  # type: ignore[no-un
     for j in range(first, end, WEIGHT_ROWS):
         high = min(WEIGHT_ROWS, end - j)
         multiply(
-            Matrix(values, j * whole, whole), Matrix(p.w1, j * depth, depth),
+            Matrix(values, j * whole, whole), Streamed(p.w1, j * depth, depth),
             Matrix(turned, 0, whole), (high, depth, whole), False,
         )  # fmt: skip
         for i in range(j, j + high):
@@ -183,7 +183,7 @@ def _add_columns(total, hidden, p, columns):  # type: ignore[no-untyped-def]
     right = turned_operand(Matrix(hidden.values, first * whole, whole), width, whole, p.w2)
     for c in range(0, channels, WEIGHT_ROWS):
         high = min(WEIGHT_ROWS, channels - c)
-        left = Matrix(p.w2, c * step + depth_of(first, p.w2), step)
+        left = Streamed(p.w2, c * step + depth_of(first, p.w2), step)
         multiply(Matrix(total, c * count, count), left, right, (high, depth, whole), False)
         for i in range(high):
             at = (c + i) * size + first
