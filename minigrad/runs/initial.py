@@ -24,7 +24,7 @@ FILES = (
 )
 VIEW = ("channels", "mono", "whole", "image_size")
 SIZES = ("model", "depths", "dims", "patch_size", "kernel_size")
-NEW = ("norm.", "head.")  # may differ: the final norm and the head
+NEW = ("norm", "head.")  # may differ: the final norm, or those of features, and the head
 
 
 def load_initial(model: Module, path: str | Path) -> LoadReport:
@@ -41,7 +41,8 @@ def load_initial(model: Module, path: str | Path) -> LoadReport:
     Returns
     -------
     LoadReport
-        A head for other classes, and the final norm after pre-training, are left as they are.
+        A head for other classes, the final norm after pre-training, and the norms of features are
+        left as they are.
 
     Raises
     ------

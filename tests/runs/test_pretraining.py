@@ -94,3 +94,17 @@ def test_start_from_a_file_of_another_library(tmp_path: Path, naming: str) -> No
     assert runs.load_initial(model, tmp_path / "weights.pth").complete
     for name, value in trained.state_dict().items():
         np.testing.assert_array_equal(model.state_dict()[name].numpy(), value.numpy())
+
+
+def test_features_start_from_a_classifier_their_norms_as_they_are(tmp_path: Path) -> None:
+    sizes: Any = (1, 10, (1, 1), (8, 12))
+    trained, other = (models.ConvNeXtV2(*sizes, patch_size=2, kernel_size=3) for _ in range(2))
+    io.save(trained.state_dict(), tmp_path / "classifier.safetensors")
+    features = models.ConvNeXtFeatures(other)
+    runs.load_initial(features, tmp_path / "classifier.safetensors")
+    weights = trained.state_dict()
+    for name, value in features.state_dict().items():
+        if name.startswith("norm"):
+            assert (value.numpy() == float(name.endswith("weight"))).all()
+        else:
+            np.testing.assert_array_equal(value, weights[name], err_msg=name)

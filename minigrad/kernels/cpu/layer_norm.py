@@ -6,16 +6,7 @@ import numpy as np
 from numba import prange
 
 from minigrad.kernels.arrays.running import unit_of
-from minigrad.kernels.cpu.arrays import (
-    Array,
-    are_rows,
-    as_rows,
-    contiguous,
-    empty,
-    narrowed,
-    takes,
-    widened,
-)
+from minigrad.kernels.cpu.arrays import Array, are_rows, as_rows, empty, narrowed, takes, widened
 from minigrad.kernels.cpu.bfloat16 import bits, number, put, widen, working_type
 from minigrad.kernels.cpu.compile import compiled, parallel
 
@@ -35,8 +26,7 @@ def _far_statistics(x, eps):  # type: ignore[no-untyped-def]
         total += widen(x[c]) * unit
     mean = total / x.size
     for c in range(x.size):
-        value = widen(x[c]) * unit - mean
-        squares += value * value
+        squares += (widen(x[c]) * unit - mean) * (widen(x[c]) * unit - mean)
     scale = unit / np.sqrt(squares / x.size + eps * unit * unit)
     return number(x, mean / unit), number(x, scale)
 
@@ -44,16 +34,14 @@ def _far_statistics(x, eps):  # type: ignore[no-untyped-def]
 @compiled
 def statistics(x, eps):  # type: ignore[no-untyped-def]
     """Return mean and 1 / standard deviation of a row."""
-    zero, one = number(x, 0), number(x, 1)
+    total, one = number(x, 0), number(x, 1)
     inverse = one / number(x, x.size)
-    total = zero
     for c in range(x.size):
         total += widen(x[c])
     mean = total * inverse
-    squares = zero
+    squares = number(x, 0)
     for c in range(x.size):
-        value = widen(x[c]) - mean
-        squares += value * value
+        squares += (widen(x[c]) - mean) * (widen(x[c]) - mean)
     if not squares < np.inf:
         return _far_statistics(x, eps)
     return mean, one / np.sqrt(squares * inverse + eps)
@@ -106,7 +94,7 @@ def _layer_norm_vjp(gx, gw, gb, g, x, weight, eps):  # type: ignore[no-untyped-d
 def _parameter(value: Array | None, default: float, like: Array) -> Array:
     if value is None:
         return np.full(like.shape[-1], default, working_type(like.dtype))
-    return contiguous(widened(value))
+    return as_rows(widened(value))[0]
 
 
 @takes(fits=lambda x, w, b, eps: are_rows(x, w, b), bfloat16=True)
@@ -116,8 +104,7 @@ def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -
         return np.zeros_like(x)
     y = empty(x.shape, x.dtype)
     weight, bias = _parameter(weight, 1.0, x), _parameter(bias, 0.0, x)
-    eps = working_type(x.dtype).type(eps)
-    _layer_norm(bits(as_rows(y)), bits(as_rows(x)), weight, bias, eps)
+    _layer_norm(bits(as_rows(y)), bits(as_rows(x)), weight, bias, working_type(x.dtype).type(eps))
     return y
 
 
@@ -130,9 +117,8 @@ def layer_norm_vjp(
     if not x.size:
         return np.zeros_like(x), np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
     gx, dtype = empty(x.shape, x.dtype), working_type(x.dtype)
-    g, x, out = as_rows(g), as_rows(x), as_rows(gx)
+    g, x, out = as_rows(g), as_rows(x), bits(as_rows(gx))
     sums = np.empty((2, max(1, min(PARTS, len(x) // 8)), channels), dtype)
-    arrays = bits(g), bits(x), _parameter(weight, 1.0, x)
-    _layer_norm_vjp(bits(out), *sums, *arrays, dtype.type(eps))
-    gw, gb = (narrowed(total, x.dtype) for total in sums.sum(axis=1))
-    return gx, gw, gb
+    _layer_norm_vjp(out, *sums, bits(g), bits(x), _parameter(weight, 1.0, x), dtype.type(eps))
+    gw, gb = sums.sum(axis=1)
+    return gx, narrowed(gw, x.dtype), narrowed(gb, x.dtype)
