@@ -34,7 +34,7 @@ from minigrad.kernels.cpu.gemm import (
     pack_transposed,
 )
 from minigrad.kernels.cpu.matmul_tiles import product
-from minigrad.kernels.cpu.pairs import pack_pairs, pack_pairs_transposed, pair_row, pair_rows
+from minigrad.kernels.cpu.pairs import pack_pairs, pack_pairs_transposed, pair_row, pair_two_rows
 
 __all__ = ["matmul"]
 
@@ -88,10 +88,8 @@ def _pack_pairs(b, y, turned, n, depth, memory):  # type: ignore[no-untyped-def]
 def _turn_to_pairs(a, x, depth):  # type: ignore[no-untyped-def]
     """Write X (depth, m), flat, as pairs of its rows: (half, m)."""
     m = x.size // depth
-    half = a.size // m
-    for k in prange(half):
-        alone = 2 * k + 1 == depth
-        pair_rows((a, k * m), (x, 2 * k * m), (x, (2 * k + (not alone)) * m), m, alone)
+    for k in prange(a.size // m):
+        pair_two_rows((a, k * m), Matrix(x, 0, m), k, depth, m)
 
 
 @parallel

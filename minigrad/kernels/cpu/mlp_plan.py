@@ -195,7 +195,7 @@ def _tile(rows: int, largest: int) -> int:
 def complete(p: Weights) -> Weights:
     """Put neutral values where parameters are missing, and every array in one row, C order.
 
-    Of bfloat16 the two matrices stay so, as `bits`, their memory fit for pairs.
+    Of bfloat16 the two matrices stay so, as `bits`.
     """
     channels, hidden = p.w2.shape
     w1, w2 = (bits(contiguous(w)).reshape(-1) for w in (p.w1, p.w2))

@@ -41,6 +41,7 @@ __all__ = [
     "pair_rows",
     "pair_rows_of",
     "pair_to_panels",
+    "pair_two_rows",
     "store_pairs",
     "turned_operand",
     "why_none",
@@ -126,14 +127,19 @@ def pair_columns(a, rows, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def pair_two_rows(y, x, k, depth, width):  # type: ignore[no-untyped-def]
+    """Write pairs of rows 2 k and 2 k + 1 of X, which has `depth`, to y, array, start."""
+    first, alone = x.start + 2 * k * x.row, 2 * k + 1 == depth
+    second = first if alone else first + x.row
+    pair_rows(y, (x.data, first), (x.data, second), width, alone)
+
+
+@compiled
 def pair_rows_of(b, depth, n):  # type: ignore[no-untyped-def]
     """Turn B (depth, n) into pairs of its rows, where it begins; return the matrix of them."""
     to = b.data.view(np.int32)
     for k in range((depth + 1) // 2):
-        first = b.start + 2 * k * b.row
-        alone = 2 * k + 1 == depth
-        second = first if alone else first + b.row
-        pair_rows((to, b.start + k * b.row), (b.data, first), (b.data, second), n, alone)
+        pair_two_rows((to, b.start + k * b.row), b, k, depth, n)
     return Matrix(to, b.start, b.row)
 
 
@@ -155,12 +161,9 @@ def pack_pairs(b, x, depth, n, j):  # type: ignore[no-untyped-def]
     As `gemm.pack`; x has numbers of either type.
     """
     width, half = panel_width(n - j, VECTOR_BYTES // b.data.itemsize), (depth + 1) // 2
+    source = Matrix(x.data, x.start + j, x.row)
     for k in range(half):
-        alone = 2 * k + 1 == depth
-        first = x.start + 2 * k * x.row + j
-        second = first if alone else first + x.row
-        to = (b.data, b.start + j * half + k * width)
-        pair_rows(to, (x.data, first), (x.data, second), width, alone)
+        pair_two_rows((b.data, b.start + j * half + k * width), source, k, depth, width)
     return width
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
-import ml_dtypes
 import numpy as np
 from llvmlite import ir
 
@@ -22,8 +21,7 @@ from minigrad.kernels.cpu import arrays, matmul, mlp, mlp_few_rows, pairs
 from minigrad.kernels.cpu.simd import Vectors
 from minigrad.kernels.formulas.mlp import Weights
 from tests.kernels import guard
-
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+from tests.kernels.cpu.emulated_tiles import BFLOAT16, flushed, matrices
 
 _I32 = ir.IntType(32)
 
@@ -58,10 +56,6 @@ def both_halves(v: Any, first: Any, second: Any) -> Any:
 
 def reference(x: Any, y: Any) -> Any:
     """Return the product of matrices as the instruction makes it, pair by pair in NumPy."""
-
-    def flushed(v: Any) -> Any:
-        return np.where(np.abs(v) < np.float32(2.0**-126), np.float32(0), v).astype(np.float32)
-
     x, y = flushed(x.astype(np.float32)), flushed(y.astype(np.float32))
     total = np.zeros((len(x), y.shape[1]), np.float32)
     for k in range(0, x.shape[1], 2):
@@ -70,16 +64,6 @@ def reference(x: Any, y: Any) -> Any:
                 wide = x[:, i, None].astype(np.float64) * y[i].astype(np.float64)  # exact
                 total = flushed((total + wide).astype(np.float32))
     return total
-
-
-def matrices(m: int, k: int, n: int) -> tuple[Any, Any]:
-    """Return two whose products need all digits, some of them denormal."""
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((m, k)), rng.standard_normal((k, n))
-    x[:, ::5] *= 1e-30
-    y[::5] *= 1e-9
-    x[0, :3] = 1e-39
-    return x.astype(BFLOAT16), y.astype(BFLOAT16)
 
 
 def guarded(module: Any, side: str = "end") -> Any:

@@ -129,12 +129,13 @@ class Tiles(tiles.Tiles):
         return build.bitcast(build.select(small, sign, word), _FLOATS)
 
 
+def flushed(v: Any) -> Any:
+    """Return float32 with zero in the place of what is denormal."""
+    return np.where(np.abs(v) < np.float32(2.0**-126), np.float32(0), v).astype(np.float32)
+
+
 def reference(x: Any, y: Any) -> Any:
     """Return the product of matrices as the instruction makes it, row by row in NumPy."""
-
-    def flushed(v: Any) -> Any:
-        return np.where(np.abs(v) < np.float32(2.0**-126), np.float32(0), v).astype(np.float32)
-
     x, y = flushed(x.astype(np.float32)), flushed(y.astype(np.float32))
     total = np.zeros((len(x), y.shape[1]), np.float32)
     for begin in range(0, x.shape[1], 32):
