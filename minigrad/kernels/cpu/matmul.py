@@ -26,6 +26,7 @@ from minigrad.kernels.cpu.bfloat16 import bits, is_bfloat16
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.gemm import (
     PACKED,
+    VECTORS,
     Matrix,
     Strided,
     dot,
@@ -42,7 +43,6 @@ FEW_PRODUCTS = 1 << 16  # multiplications that are not worth a start of the thre
 FEW_FOR_A_VECTOR = 1 << 12  # the same for a vector: BLAS itself would start its threads for twice
 BLOCK_ROWS, BLOCK_COLUMNS = 96, 192  # of the result; the last block in a row is wider
 TURNING_ROWS = 16  # of x, below which turning y would cost more than the product
-PANEL_COLUMNS = 64  # at least those of a panel
 PACKING_ROWS = 256  # of x, from which on y is packed, to lie well in the cache
 
 
@@ -111,7 +111,7 @@ def _of_pairs(x: Array, y: Array) -> Array:
         _to_pairs(a.reshape(m, half), bits(contiguous(x)))
     turned = y.T.flags.c_contiguous and not y.flags.c_contiguous
     b = empty(half * n, np.int32)
-    memory = empty((threads(), PANEL_COLUMNS * half), np.int32)
+    memory = empty((threads(), VECTORS * lanes(b.dtype) * half), np.int32)
     rows = bits(y.T if turned else contiguous(y)).reshape(-1)
     _pack_pairs(b, rows, turned, n, depth, memory)
     c = empty((m, n), np.float32)

@@ -40,7 +40,6 @@ __all__ = [
 CHUNK_COLUMNS = 384  # hidden columns at a time
 TILE_BYTES = 15 << 16  # of a tile and its chunks: a little less than a cache of 1 MiB
 SLAB_BYTES = 1 << 23  # of the hidden values of a slab
-PANEL_ROWS = 64  # of a weight, at least those that make a panel
 
 
 class Rows(NamedTuple):
@@ -220,7 +219,7 @@ def packed(p: Weights, chunk: int, transposed: bool, pairs: bool) -> Weights:
     dtype = np.dtype(np.int32) if pairs else p.b1.dtype
     w1, w2 = empty(p.w1.size, dtype), empty(p.w2.size, dtype)
     if pairs:
-        spare = empty((threads(), PANEL_ROWS * max(chunk, p.b2.size)), dtype)
+        spare = empty((threads(), VECTORS * lanes(dtype) * max(chunk, p.b2.size)), dtype)
         _pack_pairs(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed, spare)
     else:
         _pack(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed)
