@@ -17,10 +17,11 @@ One tile of C, 8 rows and 3 vectors of columns, is summed in registers. For ever
 needs no copy; the columns of B must be neighbours. Best lie A in rows and B in panels, as `pack`
 and `pack_transposed` write them: rows whose distance is near a multiple of 4 kB push each other
 out of the cache. (The gradients of a block's weights: 1.35 to 1.5 times as fast on Emerald Rapids.)
-Where A is `Streamed` the rows for the next tile are meanwhile asked for, one in turn. (To ask for
-what is in the cache made a block up to an eighth slower on Zen 5.) A tile at the edge takes its
-last row or columns several times: all copies of an element get the same value, for everything is
-loaded before it is stored.
+Where A is `Streamed` the rows for the next tile are meanwhile asked for, one in turn, and where B
+is FAR its next panel, by the first rows of this one. (To ask for what is in the cache made a block
+up to an eighth slower on Zen 5; not to ask for what is not, the gradients of weights an eighth.) A
+tile at the edge takes its last row or columns several times: all copies of an element get the same
+value, for everything is loaded before it is stored.
 """
 
 from __future__ import annotations
@@ -34,9 +35,17 @@ from numba.extending import intrinsic
 
 from minigrad.kernels.cpu.bfloat16 import widen
 from minigrad.kernels.cpu.compile import compiled, parallel, whole_vectors
-from minigrad.kernels.cpu.simd import REGISTERS, VECTOR_BYTES, Vectors, copy_short, pointers
+from minigrad.kernels.cpu.simd import (
+    LINE_BYTES,
+    REGISTERS,
+    VECTOR_BYTES,
+    Vectors,
+    copy_short,
+    pointers,
+)
 
 __all__ = [
+    "FAR",
     "PACKED",
     "VECTORS",
     "Matrix",
@@ -58,6 +67,7 @@ Value = Any
 ROWS, VECTORS = (8, 3) if REGISTERS >= 32 else (6, 2)  # of a tile
 DEPTH = 384  # columns of A and rows of B between two visits to C
 PACKED = 0  # in the place of the step from row to row: the matrix was written by `pack`
+FAR = -1  # the same of one that does not stay in the nearest caches
 
 
 class Matrix(NamedTuple):
@@ -93,12 +103,14 @@ class _Panel(NamedTuple):
     j: int  # its first column, and that of C
     start: int  # where it lies, counted from the start of B
     row: int  # step from row to row
+    next: int  # how far behind its start the panel lies that is asked for meanwhile, or 0
 
 
-def _tile(rows: int, vectors: int, narrow: bool) -> Callable[..., None]:
+def _tile(rows: int, vectors: int, narrow: bool = False, asks: bool = False) -> Callable[..., None]:
     """Make the loop of the picture; the tile begins at row i, the matrices may end inside it.
 
-    `narrow`: the columns do not fill a vector, and the lanes behind them are left alone.
+    `narrow`: the columns do not fill a vector, and the lanes behind them are left alone. `asks`:
+    a part of the panel that lies `next` behind is asked for, as many lines as this one has rows.
     """
 
     @intrinsic
@@ -107,12 +119,15 @@ def _tile(rows: int, vectors: int, narrow: bool) -> Callable[..., None]:
             v = Vectors(builder, c.types[0].dtype)
             (
                 to, c_row, left, a_row, *a_columns, right, _,
-                i, m, depth, n, k, j, start, b_row, add,
+                i, m, depth, n, k, j, start, b_row, behind, add,
             ) = pointers(context, builder, signature, arguments)  # fmt: skip
             a_column = a_columns[0] if a_columns else v.int(1)
             to = v.at(v.at(to, builder.mul(i, c_row)), j)
             left = v.at(v.at(left, builder.mul(i, a_row)), builder.mul(k, a_column))
             right = v.at(right, start)
+            line = v.int(LINE_BYTES // v.bytes)
+            asked = builder.mul(builder.mul(builder.sdiv(i, v.int(rows)), line), depth)
+            asked = v.at(v.at(right, behind), asked)
 
             def least(x: Value, y: Value) -> Value:
                 return builder.select(builder.icmp_signed("<", x, y), x, y)
@@ -137,6 +152,8 @@ def _tile(rows: int, vectors: int, narrow: bool) -> Callable[..., None]:
                 if a.instance_class is Streamed:
                     turn = builder.add(v.int(rows), builder.urem(k, v.int(rows)))
                     v.prefetch(v.at(v.at(left, builder.mul(turn, a_row)), in_row))
+                if asks:
+                    v.prefetch(v.at(asked, builder.mul(k, line)))
                 factors = [v.load(v.at(pointer, in_column), mask) for pointer in rights]
                 for r in range(rows):
                     factor = v.spread(v.at(lefts[r], in_row))
@@ -156,10 +173,15 @@ def _tile(rows: int, vectors: int, narrow: bool) -> Callable[..., None]:
 def _column_of_tiles(vectors: int, narrow: bool = False) -> Callable[..., None]:
     """Make the loop that multiplies all rows of A with one panel of B."""
     tall, whole, half = (_tile(rows, vectors, narrow) for rows in (2 * ROWS, ROWS, ROWS // 2))
+    asking = _tile(ROWS, vectors, asks=True)
+    lines = vectors * VECTOR_BYTES // LINE_BYTES  # in a row of the panel
 
     @compiled
     def column(c, a, b, panel, add):  # type: ignore[no-untyped-def]
         i, m = 0, panel.size[0]
+        while vectors == VECTORS and panel.next and i < min(m, lines * ROWS):
+            asking(c, a, b, i, panel, add)
+            i += ROWS
         while i < m:
             if vectors == 1 and m - i >= 2 * ROWS:  # there are registers for twice the rows
                 tall(c, a, b, i, panel, add)
@@ -195,9 +217,10 @@ def multiply(c, a, b, size, add):  # type: ignore[no-untyped-def]
     """
     m, depth, n = size
     lane = VECTOR_BYTES // c.data.itemsize
+    packed, far = b.row <= PACKED, b.row == FAR
     if n < lane:
-        row = n if b.row == PACKED else b.row
-        _part_of_a_vector(c, a, b, _Panel(size, 0, 0, 0, row), add)
+        row = n if packed else b.row
+        _part_of_a_vector(c, a, b, _Panel(size, 0, 0, 0, row, 0), add)
         return
     for k in range(0, depth, DEPTH):
         deep, keep = min(DEPTH, depth - k), add or k > 0
@@ -205,9 +228,10 @@ def multiply(c, a, b, size, add):  # type: ignore[no-untyped-def]
         while j < n:
             width = panel_width(n - j, lane)
             start, row = k * b.row + j, b.row
-            if row == PACKED:
+            if packed:
                 start, row = j * depth + k * width, width
-            panel = _Panel((m, deep, width), k, j, start, row)
+            behind = depth * width if far else 0
+            panel = _Panel((m, deep, width), k, j, start, row, behind)
             if width > 2 * lane:
                 _whole_panel(c, a, b, panel, keep)
             elif width > lane:

@@ -14,7 +14,15 @@ from minigrad.kernels.cpu.bfloat16 import widen
 from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel
 from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply, panel_width, transpose_block
 from minigrad.kernels.cpu.layer_norm import gradient_of_row
-from minigrad.kernels.cpu.mlp_plan import Slab, pairs_of_tile, place, tasks_of, tile_of, workspace
+from minigrad.kernels.cpu.mlp_plan import (
+    Slab,
+    chunk_of,
+    pairs_of_tile,
+    place,
+    tasks_of,
+    tile_of,
+    workspace,
+)
 from minigrad.kernels.cpu.mlp_steps import below, gelu, gelu_gradient, norm, row, scaled
 from minigrad.kernels.cpu.pairs import depth_of, operand, pair_rows_of, pair_to_panels
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
@@ -142,7 +150,7 @@ def backward_hidden(gz, sums, rows, hidden, p, slab, memory, tasks):  # type: ig
             left = operand(g, count, channels, p.w2)
             for k in range(0, size, slab.chunk):
                 width = min(slab.chunk, size - k)
-                slopes, w2 = place(gz, k, at, width), Matrix(p.w2, k * channels, PACKED)
+                slopes, w2 = place(gz, k, at, width), chunk_of(p.w2, k * channels)
                 multiply(slopes, left, w2, (count, depth_of(channels, p.w2), width), False)
                 gelu(a, place(hidden, k, at, width), count, p.b1[k : k + width])
                 for n in range(tile.samples):
@@ -201,7 +209,7 @@ def _tile_back(task, left, depth, total, rows, hidden, given, grn, p, slab, own)
     for k in range(0, size, slab.chunk):
         width = min(slab.chunk, size - k)
         columns = slice(k, k + width)
-        w1, w2 = Matrix(p.w1, k * channels, PACKED), Matrix(p.w2, k * channels, PACKED)
+        w1, w2 = chunk_of(p.w1, k * channels), chunk_of(p.w2, k * channels)
         if known:
             _copy(gz, place(given, k, at, width), count, width)
         else:

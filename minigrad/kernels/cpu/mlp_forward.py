@@ -6,8 +6,9 @@ from numba import get_thread_id, prange
 
 from minigrad.kernels.cpu.compile import parallel
 from minigrad.kernels.cpu.gelu_pairs import activated_operand
-from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply
+from minigrad.kernels.cpu.gemm import multiply
 from minigrad.kernels.cpu.mlp_plan import (
+    chunk_of,
     keeps_apart,
     place,
     target,
@@ -45,7 +46,7 @@ def forward(rows, hidden, keep, p, slab, memory, tasks):  # type: ignore[no-unty
             for k in range(0, size, slab.chunk):
                 width = min(slab.chunk, size - k)
                 bias = p.b1[k : k + width]
-                w1, w2 = Matrix(p.w1, k * channels, PACKED), Matrix(p.w2, k * channels, PACKED)
+                w1, w2 = chunk_of(p.w1, k * channels), chunk_of(p.w2, k * channels)
                 h = target(hidden, a, k, m, width) if keep else a
                 multiply(h, left, w1, (count, depth_of(channels, p.w1), width), False)
                 apart = keep and keeps_apart(hidden, h, k, m, count, width)
@@ -69,7 +70,7 @@ def forward_hidden(hidden, sums, rows, known, keep, p, slab, memory, tasks):  # 
             left = operand(normed, count, channels, p.w1)
             for k in range(0, size, slab.chunk):
                 width = min(slab.chunk, size - k)
-                h, w1 = target(hidden, a, k, at, width), Matrix(p.w1, k * channels, PACKED)
+                h, w1 = target(hidden, a, k, at, width), chunk_of(p.w1, k * channels)
                 multiply(h, left, w1, (count, depth_of(channels, p.w1), width), False)
                 apart = keep and keeps_apart(hidden, h, k, at, count, width)
                 z = activated(a, h, count, p.b1[k : k + width], apart)
@@ -100,7 +101,7 @@ def forward_rest(rows, hidden, gain, keep, p, slab, memory, tasks):  # type: ign
                 for n in range(tile.samples):
                     part, own = below(z, n * tile.length), gain[tile.sample + n, k : k + width]
                     respond(part, tile.length, own, p.grn_bias[k : k + width])
-                w2, right = Matrix(p.w2, k * channels, PACKED), operand(z, count, width, p.w2)
+                w2, right = chunk_of(p.w2, k * channels), operand(z, count, width, p.w2)
                 multiply(branch, right, w2, (count, depth_of(width, p.w2), channels), k > 0)
             residual(rows, slab.first + at, count, branch, p)
             task = take(tasks)

@@ -16,7 +16,7 @@ from numba.extending import overload
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes, widened
 from minigrad.kernels.cpu.bfloat16 import bits, working_type
 from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel, threads
-from minigrad.kernels.cpu.gemm import PACKED, VECTORS, Matrix, pack, pack_transposed
+from minigrad.kernels.cpu.gemm import FAR, PACKED, VECTORS, Matrix, pack, pack_transposed
 from minigrad.kernels.cpu.pairs import pack_pairs, pack_pairs_transposed
 from minigrad.kernels.cpu.simd import VECTOR_BYTES, copy_short
 from minigrad.kernels.formulas.mlp import Weights
@@ -25,6 +25,7 @@ __all__ = [
     "Hidden",
     "Rows",
     "Slab",
+    "chunk_of",
     "complete",
     "cut",
     "keeps_apart",
@@ -40,6 +41,7 @@ __all__ = [
 CHUNK_COLUMNS = 384  # hidden columns at a time
 TILE_BYTES = 15 << 16  # of a tile and its chunks: a little less than a cache of 1 MiB
 SLAB_BYTES = 1 << 23  # of the hidden values of a slab
+NEAR_BYTES = 1 << 20  # of a weight that may stay in a cache of the core
 
 
 class Rows(NamedTuple):
@@ -262,6 +264,12 @@ def _pack_pairs(p1, p2, w1, w2, hidden, chunk, transposed, spare):  # type: igno
 def _size(wide, channels, width):  # type: ignore[no-untyped-def]
     """Return the depth and columns of the matrix of a chunk."""
     return (channels, width) if wide else (width, channels)
+
+
+@compiled
+def chunk_of(w, start):  # type: ignore[no-untyped-def]
+    """Return the packed weight of a chunk, as one of memory if all do not stay in the caches."""
+    return Matrix(w, start, FAR if w.size * w.itemsize > NEAR_BYTES else PACKED)
 
 
 # ---- tiles, inside a loop -----------------------------------------------------------------------

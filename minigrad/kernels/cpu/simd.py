@@ -34,6 +34,7 @@ from numba.extending import intrinsic
 
 __all__ = [
     "COLUMNS",
+    "LINE_BYTES",
     "REGISTERS",
     "TAPS",
     "VECTOR_BYTES",
@@ -63,6 +64,7 @@ def _processor() -> tuple[int, int]:
 
 
 VECTOR_BYTES, REGISTERS = _processor()
+LINE_BYTES = 64  # that memory gives at a time
 
 _BFLOAT16, _PAIR = ir.IntType(16), ir.IntType(32)  # as they lie in memory
 
