@@ -1,8 +1,9 @@
 """How each framework runs inference, a training step, a product: as it comes, and tuned.
 
-Tuned is what its users do who want it fast: PyTorch in channels-last memory with the fused AdamW,
-`torch.compile` with frozen weights and its search among kernels, onnxruntime and OpenVINO with
-their settings for one picture after the other. A function here returns the call that is timed.
+Tuned is what its users do who want it fast: minigrad frozen, PyTorch in channels-last memory with
+the fused AdamW, `torch.compile` with frozen weights and its search among kernels, onnxruntime and
+OpenVINO with their settings for one picture after the other. A function here returns the call that
+is timed.
 """
 
 from __future__ import annotations
@@ -32,17 +33,20 @@ BFLOAT16 = "bfloat16"
 # ---- minigrad ---------------------------------------------------------------------------------
 
 
-def minigrad_inference(options: Options, kernels: str = "fast", precision: str = "float32") -> Run:
+def minigrad_inference(
+    options: Options, kernels: str = "fast", precision: str = "float32", frozen: bool = False
+) -> Run:
     import minigrad as mg
 
     mg.backend.use_kernels(kernels)
     model, x = our_model(options).eval(), mg.tensor(images_and_labels(options)[0])
     if precision == BFLOAT16:
         model, x = model.bfloat16(), x.bfloat16()
+    forward = mg.freeze(model) if frozen else model
 
     def run() -> Any:
         with mg.no_grad():
-            return model(x).float().numpy()
+            return forward(x).float().numpy()
 
     return run
 

@@ -25,6 +25,7 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_":
 LATENCY = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}  # OpenVINO's, for one call at a time
 SLOW = 3  # rounds, with one call in each
 NUMPY_ONLY, RECOMPUTING = "minigrad, NumPy only", "minigrad, recomputing"
+AS_IT_COMES = "minigrad, not frozen"  # in inference; the others are, see `minigrad.freeze`
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,12 @@ def _product() -> dict[str, Peer]:
     return found | {"minigrad": peer("minigrad", "numba")}
 
 
-def _ours(make: Callable[..., Run], precision: str = "float32", recompute: bool = False) -> Peer:
-    more: Options = {"recompute": True} if recompute else {}
+def _ours(
+    make: Callable[..., Run], precision: str = "float32", tuned: bool = True, **more: Any
+) -> Peer:
     return Peer(
-        partial(make, precision=precision, **more), "numba", precision=precision,
-        unets=not recompute,
+        partial(make, precision=precision, **more), "numba", precision=precision, tuned=tuned,
+        unets="recompute" not in more,
     )  # fmt: skip
 
 
@@ -114,7 +116,8 @@ def _inference() -> dict[str, Peer]:
     make, onnx = frameworks.minigrad_inference, frameworks.onnxruntime_inference
     openvino = frameworks.openvino_inference
     found = {
-        "minigrad": _ours(make),
+        "minigrad": _ours(make, frozen=True),
+        AS_IT_COMES: _ours(make, tuned=False),
         NUMPY_ONLY: _numpy_only(make),
         **pytorch(frameworks.torch_inference),
         "onnxruntime": Peer(onnx, "onnxruntime", tuned=False, exported=True),
@@ -144,7 +147,11 @@ def _training() -> dict[str, Peer]:
 
 def _inference_bfloat16() -> dict[str, Peer]:
     make, theirs = frameworks.minigrad_inference, frameworks.torch_inference
-    found = {"minigrad": _ours(make, precision=BFLOAT16), "minigrad, float32": _ours(make)}
+    found = {
+        "minigrad": _ours(make, BFLOAT16, frozen=True),
+        AS_IT_COMES: _ours(make, BFLOAT16, tuned=False),
+        "minigrad, float32": _ours(make, frozen=True),
+    }
     if has_bfloat16():
         found |= {
             "torch autocast, tuned": _torch(theirs, BFLOAT16),

@@ -70,7 +70,7 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
-_WHOLE = {"load", "save"}  # of `minigrad.saving`, which imports every package
+_WHOLE = {"freeze": "freezing", "load": "saving", "save": "saving"}  # they import whole packages
 _ROOMS = {"autograd", "errors", "ops", "random"}
 # Imported on first use.
 _PACKAGES = {
@@ -83,7 +83,7 @@ __all__ = sorted(
     {n for n, v in globals().items() if n[0] != "_" and n != "annotations" and not _is_module(v)}
     | _ROOMS
     | _PACKAGES
-    | _WHOLE
+    | set(_WHOLE)
 )
 
 
@@ -94,9 +94,9 @@ def __getattr__(name: str) -> _Any:
 
         return importlib.import_module(f"minigrad.{name}")
     if name in _WHOLE:
-        from minigrad import saving
+        import importlib
 
-        return getattr(saving, name)
+        return getattr(importlib.import_module(f"minigrad.{_WHOLE[name]}"), name)
     if name == "bfloat16":
         from minigrad.dtypes import bfloat16
 

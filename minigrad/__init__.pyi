@@ -61,6 +61,7 @@ from minigrad import optim as optim
 from minigrad import runs as runs
 from minigrad import train as train
 from minigrad import viz as viz
+from minigrad.freezing import freeze as freeze
 from minigrad.saving import load as load
 from minigrad.saving import save as save
 from minigrad.ops.elementwise import abs as abs

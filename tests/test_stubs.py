@@ -121,7 +121,7 @@ def face() -> str:
         elif isinstance(node, ast.Assign) and not ast.unparse(node.targets[0]).startswith("_"):
             late.append(ast.unparse(node))
     packages = [f"from minigrad import {name} as {name}" for name in sorted(mg._PACKAGES)]
-    packages += [f"from minigrad.saving import {name} as {name}" for name in sorted(mg._WHOLE)]
+    packages += [f"from minigrad.{at} import {n} as {n}" for n, at in sorted(mg._WHOLE.items())]
     head = '"""What `minigrad` hands on; written by ``python -m tests.test_stubs``."""'
     lines = [head, "", *own, *packages, *imported("minigrad"), "", "__version__: str", *late]
     return "\n".join([*lines, "bfloat16 = float16", ""])

@@ -41,6 +41,7 @@ EXEMPT = {
     "the graph, tested in tests/autograd": """
         backward detach detach_ register_hook requires_grad_ retain_grad""",
     "files, tested in tests/test_saving.py": "load save",
+    "a model for inference, tested in tests/test_freezing.py": "freeze",
     "classes": "Tensor Generator",
 }
 

@@ -11,6 +11,7 @@ from numba.core.errors import NumbaError
 
 from minigrad.kernels import pick
 from minigrad.kernels.arrays.layout import channels_first, channels_last
+from minigrad.kernels.constants import laid_out
 from minigrad.kernels.cpu.bfloat16 import is_bfloat16
 from minigrad.kernels.cpu.buffers import empty
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
@@ -165,7 +166,7 @@ def in_float32(kernel: Kernel) -> Kernel:
 
     @functools.wraps(kernel)
     def run(x: Array, *args: Any, **options: Any) -> Any:
-        results = kernel(*map(widened, (x, *args)), **options)
+        results = kernel(*[laid_out(widened, (v,)) for v in (x, *args)], **options)
         if isinstance(results, tuple):
             return tuple([narrowed(r, x.dtype) for r in results])
         return narrowed(results, x.dtype)

@@ -23,6 +23,7 @@ from minigrad.kernels.arrays.conv import (
     met_zeros,
     out_size,
 )
+from minigrad.kernels.constants import laid_out
 from minigrad.kernels.cpu.arrays import (
     Array,
     channels_first,
@@ -100,7 +101,7 @@ def conv(
         products = _few_results(x, w, len(x) * math.prod(out), windows)
         np.add(products.T.reshape(y.shape), start, out=y)
     else:
-        packed = _packed(contiguous(w).reshape(channels, row), 1 if planes else math.prod(kernel))
+        packed = laid_out(_packed, (w,), 1 if planes else math.prod(kernel))
         memory = empty((threads(), _tile(row, x.dtype, y.size // channels), row), x.dtype)
         _conv(y.reshape(-1), _image(x, planes), packed, start, *windows, planes, memory)
     if met_zeros(first_pixel(y), w):
@@ -109,8 +110,9 @@ def conv(
 
 
 def _packed(w: Array, taps: int) -> Array:
-    """Return the weight (O, C * taps) as rows (tap, channel), in panels."""
-    channels, row = w.shape
+    """Return the weight (O, C, *kernel) as rows (tap, channel), in panels."""
+    channels, row = len(w), math.prod(w.shape[1:])
+    w = contiguous(w).reshape(channels, row)
     packed = empty(w.size, w.dtype)
     _pack(packed, w, taps, empty((threads(), min(PACKED_ROWS, row) * channels), w.dtype))
     return packed

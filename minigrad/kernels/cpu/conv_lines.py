@@ -21,6 +21,7 @@ import math
 import numpy as np
 from numba import prange
 
+from minigrad.kernels.constants import laid_out
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes
 from minigrad.kernels.cpu.compile import compiled, parallel
 from minigrad.kernels.cpu.gemm import Matrix, Strided, multiply, transpose
@@ -40,7 +41,7 @@ def convolve_lines(y: Array, x: Array, w: Array, bias: Array, windows: Windows) 
     channels = len(bias)
     beside = _beside(channels, windows[2].out, lanes(y.dtype))
     image, inside = _with_zeros(x, windows)
-    matrix = _matrix(w, beside, windows[2].stride)
+    matrix = laid_out(_matrix, (w,), beside, windows[2].stride)
     strange = np.zeros(y.size // (windows[2].out * channels), np.bool_)
     _convolve(y, strange, image, matrix, np.tile(bias, beside), *inside)
     return not strange.any()

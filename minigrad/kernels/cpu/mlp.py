@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backend import finite
+from minigrad.kernels.constants import are_constant
 from minigrad.kernels.cpu import mlp_tiles
 from minigrad.kernels.cpu.arrays import Array, empty, narrowed, takes
 from minigrad.kernels.cpu.bfloat16 import bits, is_bfloat16, working_type
@@ -47,7 +48,7 @@ from minigrad.kernels.cpu.mlp_backward import (
     scale_gradient,
     weight_gradients,
 )
-from minigrad.kernels.cpu.mlp_few_rows import MOST_ROWS, few_hidden, few_rest, in_pairs
+from minigrad.kernels.cpu.mlp_few_rows import FEWEST_ROWS, MOST_ROWS, few_hidden, few_rest, in_pairs
 from minigrad.kernels.cpu.mlp_forward import forward, forward_hidden, forward_rest
 from minigrad.kernels.cpu.mlp_plan import Hidden, Rows, Slab, complete, cut, packed
 from minigrad.kernels.cpu.pairs import multiplies_pairs
@@ -137,18 +138,23 @@ def mlp(
     if not count:
         return y, saved
     rows = Rows.of(x, skip, y, stats, factor, eps)
-    if not keep and count <= MOST_ROWS:
+    if not keep and count <= _most_few(parameters):
         _forward_few(rows, in_pairs(p) if pairs else p, squares, grn_eps)
     elif grn:
-        _forward_with_grn(rows, p, saved, grn_eps, pairs)
+        _forward_with_grn(rows, p, parameters, saved, grn_eps, pairs)
     else:
         *_, tile, chunk = cut(rows, columns, whole_samples=False)[0]
         slab = Slab(0, 1, count, tile, chunk)
-        memory = slab.memory(x.shape[-1], dtype)
-        forward(rows, kept, keep, packed(p, slab.chunk, True, pairs), slab, memory, Tasks.new())
+        p, memory = packed(p, parameters, chunk, True, pairs), slab.memory(x.shape[-1], dtype)
+        forward(rows, kept, keep, p, slab, memory, Tasks.new())
     if grn and not finite(squares):  # the formula squares in a smaller unit
         return NotImplemented  # type: ignore[no-any-return]
     return y, saved
+
+
+def _most_few(p: Weights) -> int:
+    """Return how many rows are few: fewer where nothing is to be packed for them any more."""
+    return FEWEST_ROWS if are_constant(p.w1, p.w2) else MOST_ROWS
 
 
 def _forward_few(rows: Rows, p: Weights, squares: Array | None, eps: float) -> None:
@@ -162,11 +168,13 @@ def _forward_few(rows: Rows, p: Weights, squares: Array | None, eps: float) -> N
     few_rest(rows, p, hidden, gain)
 
 
-def _forward_with_grn(rows: Rows, p: Weights, saved: Saved, eps: float, pairs: bool) -> None:
+def _forward_with_grn(
+    rows: Rows, p: Weights, given: Weights, saved: Saved, eps: float, pairs: bool
+) -> None:
     """Take whole samples to h, for the sums over positions, and then to the end."""
     dtype, columns = rows.dtype, p.b1.size
     slabs = cut(rows, columns, whole_samples=True)
-    p, memory = packed(p, slabs[0].chunk, True, pairs), slabs[0].memory(p.b2.size, dtype)
+    p, memory = packed(p, given, slabs[0].chunk, True, pairs), slabs[0].memory(p.b2.size, dtype)
     spare, keep = _spare(saved, slabs, columns), saved.hidden is not None
     for slab in slabs:
         hidden, sums = _hidden(saved, slab, spare), empty((slab.parts, columns), dtype)
@@ -239,8 +247,9 @@ def _gradients(rows: Rows, parameters: Weights, saved: Saved, eps: float, pairs:
     slabs = cut(rows, hidden, whole_samples=grn)
     memory, cuts = slabs[0].memory(channels, dtype), pieces(hidden, slabs[0].chunk)
     spare = _spare(saved, slabs, hidden)
-    again = packed(p, slabs[0].chunk, True, pairs) if saved.hidden is None else None
-    back = packed(p, slabs[0].chunk, False, pairs)
+    chunk = slabs[0].chunk
+    again = packed(p, parameters, chunk, True, pairs) if saved.hidden is None else None
+    back = packed(p, parameters, chunk, False, pairs)
     turned, gw1 = empty((channels, hidden), dtype), empty((hidden, channels), dtype)
     gw2 = empty((channels, hidden), dtype)
     total, to_grn = np.zeros(hidden + 3 * channels, dtype), np.zeros((2, hidden), dtype)

@@ -26,9 +26,10 @@ from minigrad.kernels.cpu.pairs import depth_of, numbers, operand, turned_operan
 from minigrad.kernels.cpu.simd import VECTOR_BYTES
 from minigrad.kernels.formulas.mlp import Weights
 
-__all__ = ["MOST_ROWS", "few_hidden", "few_rest", "in_pairs"]
+__all__ = ["FEWEST_ROWS", "MOST_ROWS", "few_hidden", "few_rest", "in_pairs"]
 
 MOST_ROWS = 256  # that are few
+FEWEST_ROWS = 64  # that are few even where the weights lie packed
 MOST_PARTS = 8  # of the hidden columns
 PART_COLUMNS = 384  # of a part, about
 WEIGHT_ROWS = 48  # of a weight that stay in the cache

@@ -13,6 +13,7 @@ import numpy as np
 from numba import get_thread_id, prange, types
 from numba.extending import overload
 
+from minigrad.kernels.constants import laid_out
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, lanes, widened
 from minigrad.kernels.cpu.bfloat16 import bits, working_type
 from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel, threads
@@ -199,7 +200,7 @@ def complete(p: Weights) -> Weights:
     Of bfloat16 the two matrices stay so, as `bits`.
     """
     channels, hidden = p.w2.shape
-    w1, w2 = (bits(contiguous(w)).reshape(-1) for w in (p.w1, p.w2))
+    w1, w2 = _flat(p.w1), _flat(p.w2)
     p = Weights(*(v if v is None else contiguous(widened(v)) for v in p._replace(w1=None, w2=None)))
     neutral = _neutral(channels, hidden, p.b1.dtype)
     given = (p.scale, p.grn_weight, p.grn_bias)
@@ -213,19 +214,30 @@ def _neutral(channels: int, hidden: int, dtype: np.dtype) -> tuple[Array, Array,
     return np.ones(channels, dtype), np.zeros(hidden, dtype), np.zeros(hidden, dtype)
 
 
-def packed(p: Weights, chunk: int, transposed: bool, pairs: bool) -> Weights:
-    """Pack both weights, one matrix per chunk of hidden columns; forward has them transposed.
+def packed(p: Weights, given: Weights, chunk: int, transposed: bool, pairs: bool) -> Weights:
+    """Pack both `given` weights, one matrix per chunk of hidden columns; p has all the others.
 
-    With `pairs` they become those of bfloat16, which `operand` makes of the other factor, too.
+    Forward has them transposed. With `pairs` they become those of bfloat16, which `operand` makes
+    of the other factor, too.
     """
-    dtype = np.dtype(np.int32) if pairs else p.b1.dtype
-    w1, w2 = empty(p.w1.size, dtype), empty(p.w2.size, dtype)
-    if pairs:
-        spare = empty((threads(), VECTORS * lanes(dtype) * max(chunk, p.b2.size)), dtype)
-        _pack_pairs(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed, spare)
-    else:
-        _pack(w1, w2, p.w1, p.w2, p.b1.size, chunk, transposed)
+    w1, w2 = laid_out(_panels, (given.w1, given.w2), chunk, transposed, pairs)
     return p._replace(w1=w1, w2=w2)
+
+
+def _panels(w1: Array, w2: Array, chunk: int, transposed: bool, pairs: bool) -> tuple[Array, Array]:
+    channels, hidden = w2.shape
+    dtype = np.dtype(np.int32) if pairs else working_type(w1.dtype)
+    panels = empty(w1.size, dtype), empty(w2.size, dtype)
+    if pairs:
+        spare = empty((threads(), VECTORS * lanes(dtype) * max(chunk, channels)), dtype)
+        _pack_pairs(*panels, _flat(w1), _flat(w2), hidden, chunk, transposed, spare)
+    else:
+        _pack(*panels, _flat(w1), _flat(w2), hidden, chunk, transposed)
+    return panels
+
+
+def _flat(w: Array) -> Array:
+    return bits(contiguous(w)).reshape(-1)
 
 
 @parallel

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
+from minigrad.kernels.constants import laid_out
 from minigrad.kernels.cpu import tiles
 from minigrad.kernels.cpu.arrays import Array, contiguous, empty, narrowed, widened
 from minigrad.kernels.cpu.bfloat16 import bits, is_bfloat16, put, widen
@@ -128,13 +129,18 @@ def _forward(y, x, skip, factor, length, eps, p, floats, halves):  # type: ignor
         _residual(y, skip, m, count, branch, factor, length, p)
 
 
+def _panels(w1: Array, w2: Array, dtype: np.dtype[Any]) -> list[Array]:
+    pairs = [bits(narrowed(contiguous(w), dtype)).view(np.float32) for w in (w1, w2)]
+    panels = [empty(w1.size, np.uint16) for _ in pairs]
+    _pack(*(panel.view(np.float32) for panel in panels), *pairs)
+    return panels
+
+
 def forward(x: Array, skip: Array, parameters: Weights, factor: Array | None, eps: float) -> Array:
     """Return what `mlp` does; x is bfloat16 and not empty."""
     norm_weight, norm_bias, w1, b1, w2, b2, scale, *_ = parameters
-    channels, hidden = w2.shape
-    pairs = [bits(narrowed(contiguous(w), x.dtype)).view(np.float32) for w in (w1, w2)]
-    panels = [empty(hidden * channels, np.uint16) for _ in pairs]
-    _pack(*(panel.view(np.float32) for panel in panels), *pairs)
+    channels = len(w2)
+    panels = laid_out(_panels, (w1, w2), x.dtype)
     scale = np.ones(channels, np.float32) if scale is None else scale
     rest = (norm_weight, norm_bias, b1, b2, scale)
     p = _Layers(*panels, *(contiguous(widened(v)) for v in rest))
