@@ -17,13 +17,23 @@ from typing import Any
 import numba
 from numba import types
 from numba.core import event
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.ufunc import parallel as numba_pool
 
 from minigrad.backend import use_kernels
 from minigrad.kernels.waiting import listeners
 
-__all__ = ["OPTIONS", "compiled", "in_order", "parallel", "serial", "threads", "whole_vectors"]
+__all__ = [
+    "OPTIONS",
+    "compiled",
+    "has_feature",
+    "in_order",
+    "parallel",
+    "serial",
+    "threads",
+    "whole_vectors",
+]
 
 
 # Sums may be vectorised and products contracted; on one processor that gives the same result in
@@ -64,6 +74,12 @@ def whole_vectors(typing: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), write
+
+
+def has_feature(name: str) -> bool:
+    """Return whether Numba compiles for processors that have a feature, by LLVM's name of it."""
+    features: str = cpu_target.target_context.codegen().magic_tuple()[2]
+    return f"+{name}" in features.split(",")
 
 
 def parallel(function: Callable[..., Any]) -> Any:

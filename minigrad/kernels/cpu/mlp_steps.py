@@ -14,6 +14,7 @@ from minigrad.kernels.cpu.arrays import Array
 from minigrad.kernels.cpu.bfloat16 import put, widen
 from minigrad.kernels.cpu.compile import OPTIONS, compiled, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
+from minigrad.kernels.cpu.gelu_table import gelu_row, has_tables
 from minigrad.kernels.cpu.gemm import Matrix, pack_row
 from minigrad.kernels.cpu.layer_norm import normalize_row, statistics
 from minigrad.kernels.cpu.pairs import pair_to_panels
@@ -60,8 +61,14 @@ def norm(y, rows, m, count, p, known):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def gelu(z, h, count, bias):  # type: ignore[no-untyped-def]
-    """``z = gelu(h + bias)``."""
+def _by_table(z, h, count, bias):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        to, source = z.start + i * z.row, h.start + i * h.row
+        gelu_row((z.data, to), (h.data, source), (bias, 0), bias.size)
+
+
+@compiled
+def _by_formula(z, h, count, bias):  # type: ignore[no-untyped-def]
     whole_vectors()
     for i in range(count):
         source, target = row(h, i, bias.size), row(z, i, bias.size)
@@ -71,14 +78,42 @@ def gelu(z, h, count, bias):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def gelu_in_place(z, count, bias):  # type: ignore[no-untyped-def]
-    """``z = gelu(z + bias)``; `gelu` of one array twice, which could overlap, would stay scalar."""
+def _in_place_by_formula(z, count, bias):  # type: ignore[no-untyped-def]
+    """Do the same with one array, which twice, as they could overlap, would stay scalar."""
     whole_vectors()
     for i in range(count):
         target = row(z, i, bias.size)
         for j in range(bias.size):
             value = target[j] + bias[j]
             target[j] = value * normal(value)[0]
+
+
+def _has_table(z: Any) -> bool:
+    return bool(has_tables() and z[0].dtype == types.float32)
+
+
+def gelu(z: Matrix, h: Matrix, count: int, bias: Array) -> None:
+    """``z = gelu(h + bias)``."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(gelu, strict=False, jit_options=OPTIONS)
+def _gelu(z: Any, h: Any, count: Any, bias: Any) -> Any:
+    if _has_table(z):
+        return lambda z, h, count, bias: _by_table(z, h, count, bias)
+    return lambda z, h, count, bias: _by_formula(z, h, count, bias)
+
+
+def gelu_in_place(z: Matrix, count: int, bias: Array) -> None:
+    """``z = gelu(z + bias)``."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(gelu_in_place, strict=False, jit_options=OPTIONS)
+def _gelu_in_place(z: Any, count: Any, bias: Any) -> Any:
+    if _has_table(z):
+        return lambda z, count, bias: _by_table(z, z, count, bias)
+    return lambda z, count, bias: _in_place_by_formula(z, count, bias)
 
 
 @compiled

@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
 from minigrad.kernels.cpu.bfloat16 import is_bfloat16
 from minigrad.kernels.cpu.buffers import empty
-from minigrad.kernels.cpu.compile import OPTIONS, compiled, serial
+from minigrad.kernels.cpu.compile import OPTIONS, compiled, has_feature, serial
 from minigrad.kernels.cpu.gemm import PACKED, Matrix, multiply, panel_width, transpose_block
 from minigrad.kernels.cpu.simd import VECTOR_BYTES, Vectors, pointers
 
@@ -268,8 +267,7 @@ def why_none() -> str | None:
     What counts is what Numba compiles for, and what is measured: there are processors whose
     instruction takes as long as two of float32.
     """
-    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    if "+avx512bf16" not in features or VECTOR_BYTES != 64:
+    if VECTOR_BYTES != 64 or not has_feature("avx512bf16"):
         return "Numba's target has no avx512bf16"
     speed = _speed()
     return None if speed >= WORTH else f"avx512bf16 is {speed:.2f} times as fast as float32"

@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -185,6 +186,21 @@ class Vectors:
         if x.type.element == _PAIR:
             return self.multiply_pairs(x, y, z)
         return self._call(f"fmuladd.v{self.lanes}f{8 * self.bytes}", self.type, x, y, z)
+
+    def absolute(self, x: Value) -> Value:
+        return self._call(f"fabs.v{self.lanes}f{8 * self.bytes}", self.type, x)
+
+    def look_up(self, number: Value, table: Any) -> Value:
+        """Return entries of a table of twice as many float32 as there are lanes (AVX-512).
+
+        The lowest bits of each lane of `number` say which.
+        """
+        integers = ir.VectorType(ir.IntType(32), self.lanes)
+        entries = [float(np.float32(entry)) for entry in table]
+        low, high = entries[: self.lanes], entries[self.lanes :]
+        low, high = (ir.Constant(self.type, half) for half in (low, high))
+        place = self.builder.bitcast(number, integers)
+        return self._call("x86.avx512.vpermi2var.ps.512", self.type, low, place, high)
 
     def multiply_pairs(self, x: Value, y: Value, z: Value) -> Value:
         """Return ``x[0] * y[0] + x[1] * y[1] + z`` of pairs x and y."""

@@ -19,8 +19,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+
+from minigrad.kernels.cpu.compile import has_feature
 
 __all__ = ["TILE", "Tiles", "configure", "release", "why_none"]
 
@@ -41,8 +42,7 @@ def why_none() -> str | None:
     What counts is what Numba compiles for, whatever the processor is called: an instruction that
     the target does not have ends the process.
     """
-    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    if not {"+amx-tile", "+amx-bf16"} <= set(features):
+    if not (has_feature("amx-tile") and has_feature("amx-bf16")):
         return "Numba's target has no amx-bf16"
     if not sys.platform.startswith("linux"):
         return "only Linux is asked for the registers of amx-bf16"
