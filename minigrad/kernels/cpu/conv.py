@@ -36,6 +36,7 @@ from minigrad.kernels.cpu.arrays import (
 )
 from minigrad.kernels.cpu.compile import compiled, parallel, threads
 from minigrad.kernels.cpu.conv_lines import convolve_lines, correlate_lines
+from minigrad.kernels.cpu.conv_transposed import transpose_lines
 from minigrad.kernels.cpu.gemm import (
     PACKED,
     Matrix,
@@ -137,8 +138,18 @@ def _fits_input_grad(
         groups == 1
         and g.ndim == w.ndim
         and g.shape[1] == len(w)
-        and (plain or _are_apart(w.shape[2:], stride, padding, dilation))
+        and (
+            plain
+            or _are_apart(w.shape[2:], stride, padding, dilation)
+            or _are_lines(w.shape[2:], stride, dilation, g.shape[-1])
+        )
     )
+
+
+def _are_lines(kernel: Ints, stride: Ints, dilation: Ints, out: int) -> bool:
+    """Return whether every pixel is in a window, and a line of windows is worth a product."""
+    within = all(s <= k and d == 1 for s, k, d in zip(stride, kernel, dilation, strict=True))
+    return within and out >= LINE
 
 
 def _are_apart(kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> bool:
@@ -166,8 +177,12 @@ def conv_input_grad(
         return conv(g, flip(w).swapaxes(0, 1), None, stride, around, dilation, 1)
     channels, row = len(w), math.prod(w.shape[1:])
     gx = empty((len(g), *size, w.shape[1]), g.dtype)
-    gx[...] = 0
     windows = axes(size, g.shape[2:], kernel, stride, padding, dilation)
+    if not _are_apart(kernel, stride, padding, dilation):
+        if not transpose_lines(spatial(gx), volume(g), w, windows):
+            return NotImplemented
+        return channels_first(gx)
+    gx[...] = 0
     memory = empty((threads(), _tile(row, g.dtype, g.size // channels), row), g.dtype)
     flat_g, flat_w = volume(g).reshape(-1), contiguous(w).reshape(-1)
     _scatter(spatial(gx), flat_g, flat_w, *windows, memory)

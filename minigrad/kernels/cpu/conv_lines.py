@@ -28,7 +28,7 @@ from minigrad.kernels.cpu.gemm import Matrix, Strided, multiply, transpose
 from minigrad.kernels.cpu.simd import copy_short
 from minigrad.kernels.cpu.windows import Axis, position, source
 
-__all__ = ["convolve_lines", "correlate_lines"]
+__all__ = ["convolve_lines", "correlate_lines", "is_strange", "surround"]
 
 Windows = tuple[Axis, Axis, Axis]
 
@@ -80,7 +80,7 @@ def _with_zeros(x: Array, windows: Windows) -> tuple[Array, Windows]:
     if sides == x.shape[1:-1]:
         return x, inside
     image = empty((len(x), *sides, x.shape[-1]), x.dtype)
-    _surround(image, x, *(max(0, axis.low) for axis in windows))
+    surround(image, x, *(max(0, axis.low) for axis in windows))
     return image, inside
 
 
@@ -92,7 +92,7 @@ def _enlarged(axis: Axis) -> Axis:
 
 
 @parallel
-def _surround(y, x, front, top, left):  # type: ignore[no-untyped-def]
+def surround(y, x, front, top, left):  # type: ignore[no-untyped-def]
     """Copy x into y, which has zeros around it."""
     _, depth, height, width, channels = y.shape
     flat, pixels = y.reshape(-1), x.reshape(-1)
@@ -119,7 +119,8 @@ def _first_line(task, axes):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _is_strange(row):  # type: ignore[no-untyped-def]
+def is_strange(row):  # type: ignore[no-untyped-def]
+    """Return whether some of the row's numbers are not finite."""
     count = 0
     for i in range(row.size):
         count += not abs(row[i]) < np.inf
@@ -147,7 +148,7 @@ def _convolve(y, strange, x, w, bias, depth, height, width):  # type: ignore[no-
                     Matrix(weight, (i * height.kernel + j) * deep * wide, wide),
                     (rows, deep, wide), True,
                 )  # fmt: skip
-        strange[task] = _is_strange(y[at : at + width.out * channels])
+        strange[task] = is_strange(y[at : at + width.out * channels])
 
 
 @parallel

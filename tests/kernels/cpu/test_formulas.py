@@ -263,6 +263,17 @@ def test_sizes_of_convnext(side: int, channels: int) -> None:
         check_convolution("conv", case)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (3, 2), (5, 3)])
+@pytest.mark.parametrize("channels", [3, 20])
+def test_windows_that_overlap_by_lines(channels: int, kernel: int, stride: int, dtype: str) -> None:
+    case = {
+        "x": (2, channels, 10, 24), "w": (6, channels, kernel, kernel), "bias": False, "last": True,
+        "steps": ([stride] * 2, [(1, 1)] * 2, [1, 1], 1), "dtype": dtype,
+    }  # fmt: skip
+    check_convolution("conv", case)
+
+
 def test_few_results_of_a_large_weight() -> None:
     case = {
         "x": (1, 64, 6, 7), "w": (40, 64, 2, 2), "bias": True, "last": True,
