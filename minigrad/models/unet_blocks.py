@@ -15,9 +15,10 @@ from minigrad.models.activations import ACTIVATIONS
 from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.nn.containers import ModuleDict, ModuleList, Sequential
-from minigrad.nn.layers import GroupNorm, Identity, LayerNorm
+from minigrad.nn.layers import Conv1d, Conv2d, Conv3d, GroupNorm, Identity, LayerNorm
 from minigrad.nn.layers.spatial import BATCH_NORMS, CONVS, TRANSPOSED_CONVS
 from minigrad.nn.module import Module
+from minigrad.ops.neural.conv_doubled import conv_doubled
 from minigrad.ops.shape import cat
 from minigrad.tensor import Tensor
 
@@ -102,7 +103,55 @@ def check_normalization(name: Any) -> str:
     return name.lower()
 
 
-class ConvNormAct(Sequential):
+class _DoublingConv:
+    """Mixed into a convolution of size 3: the first map is of half the sides, and is doubled."""
+
+    weight: Any
+    bias: Any
+
+    def forward(self, x: Tensor, *skips: Tensor) -> Tensor:
+        """Return the convolution of all maps joined; neither is `x` doubled for it, nor joined."""
+        y = conv_doubled(x, self.weight[:, : x.shape[1]])
+        if skips:
+            conv = (F.conv1d, F.conv2d, F.conv3d)[x.ndim - 3]
+            y = y + conv(cat(skips, 1), self.weight[:, x.shape[1] :], padding=1)
+        return y if self.bias is None else y + self.bias.reshape(-1, *[1] * (x.ndim - 2))
+
+
+class DoublingConv1d(_DoublingConv, Conv1d):
+    """For signals."""
+
+
+class DoublingConv2d(_DoublingConv, Conv2d):
+    """For images."""
+
+
+class DoublingConv3d(_DoublingConv, Conv3d):
+    """For volumes."""
+
+
+DOUBLING_CONVS = {1: DoublingConv1d, 2: DoublingConv2d, 3: DoublingConv3d}
+
+
+class Chain(Sequential):
+    """Modules one after the other, of which the first may take several maps."""
+
+    def forward(self, *maps: Tensor) -> Any:
+        first, *others = self
+        y = first(*maps)
+        for module in others:
+            y = module(y)
+        return y
+
+
+class Joining(Sequential):
+    """Modules one after the other, behind maps that are joined."""
+
+    def forward(self, *maps: Tensor) -> Any:
+        return super().forward(cat(maps, 1))
+
+
+class ConvNormAct(Chain):
     """Convolution of size 3 that keeps the sides, norm, activation.
 
     The convolution has a bias only where no norm follows.
@@ -117,6 +166,9 @@ class ConvNormAct(Sequential):
         As for `Activation`.
     spatial_dims : {1, 2, 3}, default 2
         Signals, images or volumes.
+    doubles : bool, default False
+        Whether it takes a map of half the sides, whose positions are repeated, then maps that are
+        joined to it.
     device, dtype : optional
         Where and in which element type the parameters are made.
 
@@ -135,10 +187,11 @@ class ConvNormAct(Sequential):
         normalization: str | None = "batch",
         activation: str | None = "relu",
         spatial_dims: int = 2,
+        doubles: bool = False,
         **at: Any,
     ) -> None:
         norm = check_normalization(normalization)
-        conv = CONVS[spatial_dims](
+        conv = (DOUBLING_CONVS if doubles else CONVS)[spatial_dims](
             in_channels, out_channels, 3, padding=1, bias=norm == "none", **at
         )
         super().__init__(
@@ -162,21 +215,24 @@ class Double(Module):
 
 
 def upsampling(channels: int, filters: int, block_type: str, options: Sequence[Any]) -> Module:
-    """Return what doubles the sides: repetition, or a transposed convolution to `filters`."""
+    """Return a transposed convolution to `filters` that doubles the sides.
+
+    In a block that repeats positions the convolution behind does this.
+    """
     norm, activation, dims, at = options
     if block_type == "upsampling":
-        return Double()
+        return Identity()
     conv = he_(TRANSPOSED_CONVS[dims](channels, filters, 4, stride=2, padding=1, **at))
     return Sequential(conv, norm_layer(norm, filters, dims, **at), Activation(activation))
 
 
 def convolutions(channels: int, filters: int, block_type: str, options: Sequence[Any]) -> Module:
-    """Return two convolutions, or one after a transposed convolution."""
+    """Return two convolutions of maps, or one after a transposed convolution."""
     norm, activation, dims, at = options
-    first = ConvNormAct(channels, filters, norm, activation, dims, **at)
     if block_type == "transpose":
-        return Sequential(first)
-    return Sequential(first, ConvNormAct(filters, filters, norm, activation, dims, **at))
+        return Joining(ConvNormAct(channels, filters, norm, activation, dims, **at))
+    first = ConvNormAct(channels, filters, norm, activation, dims, doubles=True, **at)
+    return Chain(first, ConvNormAct(filters, filters, norm, activation, dims, **at))
 
 
 class AttentionGate(Module):
@@ -270,8 +326,8 @@ class DecoderBlock(Module):
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         if skip is not None and self.gate is not None:
             skip = self.gate(skip, x)
-        x = self.up(x)
-        return self.conv(x if skip is None else cat([x, skip], 1))  # type: ignore[no-any-return]
+        skips = () if skip is None else (skip,)
+        return self.conv(self.up(x), *skips)  # type: ignore[no-any-return]
 
 
 def check_block_type(block_type: Any) -> str:
@@ -345,7 +401,8 @@ class UNetPlusPlusDecoder(Module):
             width = risen + channels[i] + (j - 1) * filters[i]
             self.up[f"{i}_{j}"] = upsampling(below, filters[i], block_type, options)
             self.conv[f"{i}_{j}"] = convolutions(width, filters[i], block_type, options)
-        self.last = upsampling(filters[0], filters[0], block_type, options)
+        last = Double() if block_type == "upsampling" else None
+        self.last = last or upsampling(filters[0], filters[0], block_type, options)
         self.out_channels = filters[0]
 
     def _nodes(self) -> list[tuple[int, int]]:
@@ -356,7 +413,7 @@ class UNetPlusPlusDecoder(Module):
         rows = [[x] for x in maps]
         for i, j in self._nodes():
             risen = self.up[f"{i}_{j}"](rows[i + 1][j - 1])
-            rows[i].append(self.conv[f"{i}_{j}"](cat([risen, *rows[i]], 1)))
+            rows[i].append(self.conv[f"{i}_{j}"](risen, *rows[i]))
         return self.last(rows[0][-1])  # type: ignore[no-any-return]
 
 
