@@ -28,6 +28,8 @@ def small(grn: bool = False) -> nn.Module:
 @pytest.mark.parametrize("kernels", ["fast", "reference"])
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (3, 3, 64, 96)])
 def test_it_gives_what_the_model_gives(grn: bool, kernels: str, shape: tuple[int, ...]) -> None:
+    if kernels == "fast":
+        pytest.importorskip("numba")
     with use_kernels(kernels):
         model, x = small(grn), mg.randn(*shape)
         frozen = mg.freeze(model)
