@@ -70,14 +70,19 @@ def _cdf(v: Vectors, x: Value) -> Value:
 
 @intrinsic
 def gelu_row(typing: Any, y: Any, x: Any, bias: Any, width: Any) -> Any:
-    """``y = gelu(x + bias)`` for `width` numbers; y may be x. All are array, start."""
+    """``y = gelu(x + bias)`` for `width` numbers; y may be x.
+
+    All are array, start; the bias may be a number, too.
+    """
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
         v = Vectors(builder, types.float32)
         y, x, bias, width = pointers(context, builder, signature, arguments)
+        one = v.all(bias) if isinstance(signature.args[2], types.Float) else None
 
         def some(at: Value, mask: Value = None) -> None:
-            value = builder.fadd(v.load(v.at(x, at), mask), v.load(v.at(bias, at), mask))
+            more = v.load(v.at(bias, at), mask) if one is None else one
+            value = builder.fadd(v.load(v.at(x, at), mask), more)
             v.store(builder.fmul(value, _cdf(v, value)), v.at(y, at), mask)
 
         whole = builder.sdiv(width, v.int(v.lanes))

@@ -10,15 +10,17 @@ Weights of bfloat16 may be pairs as they lie (see `pairs`), and so becomes what 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id, prange, types
+from numba.extending import overload
 
 from minigrad.kernels.cpu.arrays import Array, empty, lanes
 from minigrad.kernels.cpu.bfloat16 import put, widen
-from minigrad.kernels.cpu.compile import compiled, parallel, threads, whole_vectors
+from minigrad.kernels.cpu.compile import OPTIONS, compiled, parallel, threads, whole_vectors
 from minigrad.kernels.cpu.gelu import normal
+from minigrad.kernels.cpu.gelu_table import gelu_row, has_tables
 from minigrad.kernels.cpu.gemm import Matrix, Streamed, dot, multiply, transpose_block
 from minigrad.kernels.cpu.mlp_plan import Rows
 from minigrad.kernels.cpu.mlp_steps import gelu_in_place, norm
@@ -96,11 +98,28 @@ def _norm_turned(turned, rest, whole, rows, m, p, own):  # type: ignore[no-untyp
 
 
 @compiled
-def _gelu_of(row, bias):  # type: ignore[no-untyped-def]
+def _by_table(row, bias):  # type: ignore[no-untyped-def]
+    gelu_row((row, 0), (row, 0), bias, row.size)
+
+
+@compiled
+def _by_formula(row, bias):  # type: ignore[no-untyped-def]
     whole_vectors()
     for i in range(row.size):
         value = row[i] + bias
         row[i] = value * normal(value)[0]
+
+
+def _gelu_of(row: Array, bias: float) -> None:
+    """``row = gelu(row + bias)``, the same as in `mlp_steps` to the last bit."""
+    raise NotImplementedError("only compiled loops call this")
+
+
+@overload(_gelu_of, strict=False, jit_options=OPTIONS)
+def _gelu_of_row(row: Any, bias: Any) -> Any:
+    if has_tables() and row.dtype == types.float32:
+        return lambda row, bias: _by_table(row, bias)
+    return lambda row, bias: _by_formula(row, bias)
 
 
 @compiled

@@ -174,12 +174,15 @@ class Vectors:
 
     def spread(self, pointer: Value) -> Value:
         """Load one element into every lane."""
-        element = pointer.type.pointee
-        kind = ir.VectorType(element, self.lanes)
-        nothing, first = ir.Constant(kind, ir.Undefined), ir.Constant(ir.IntType(32), 0)
-        one = self.builder.insert_element(nothing, self.builder.load(pointer), first)
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
-        return self._widened(self.builder.shuffle_vector(one, nothing, lanes), element)
+        return self._widened(self.all(self.builder.load(pointer)), pointer.type.pointee)
+
+    def all(self, number: Value) -> Value:
+        """Return a number in every lane."""
+        word = ir.IntType(32)
+        nothing = ir.Constant(ir.VectorType(number.type, self.lanes), ir.Undefined)
+        one = self.builder.insert_element(nothing, number, ir.Constant(word, 0))
+        lanes = ir.Constant(ir.VectorType(word, self.lanes), None)
+        return self.builder.shuffle_vector(one, nothing, lanes)
 
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         """Return ``x * y + z``; of pairs, both products are added."""
