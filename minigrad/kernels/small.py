@@ -16,6 +16,7 @@ __all__ = ["product", "total"]
 Array = Any
 
 SMALL = 1 << 10  # elements
+MANY = 1 << 14  # elements whose sum is worth threads
 
 
 def product(x: Array, y: Array) -> Array:
@@ -27,6 +28,6 @@ def product(x: Array, y: Array) -> Array:
 
 def total(x: Array, dims: tuple[int, ...], dtype: Any, keepdim: bool) -> Array:
     """Return the sum over `dims`, taken in `dtype`."""
-    if x.__class__ is np.ndarray:  # there is no other version
+    if x.__class__ is np.ndarray and (x.size < MANY or len(dims) != x.ndim - 1):
         return x.sum(dims, dtype=dtype, keepdims=keepdim)
     return pick("sum", x)(x, dims, dtype, keepdim)
