@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +27,6 @@ __all__ = [
     "empty",
     "flat",
     "in_float32",
-    "joined",
     "lanes",
     "narrowed",
     "one_type",
@@ -41,8 +39,6 @@ __all__ = [
 
 Array = Any
 Kernel = Callable[..., Any]
-
-WIDE = 256  # numbers in a row of the loops, where there are enough
 
 
 def lanes(dtype: np.dtype[Any]) -> int:
@@ -77,12 +73,6 @@ def contiguous(x: Array) -> Array:
 def as_rows(x: Array) -> Array:
     """Return (..., C) as contiguous (rows, C)."""
     return contiguous(x).reshape(-1, x.shape[-1])
-
-
-def joined(rows: Array) -> int:
-    """Return how many rows of few channels loops take for one, which starts them less often."""
-    count, channels = rows.shape
-    return math.gcd(count, 1 << max(1, WIDE // max(1, channels)).bit_length() - 1)
 
 
 def three(values: Sequence[int], missing: int) -> tuple[int, ...]:

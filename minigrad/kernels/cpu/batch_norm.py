@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import prange
 
 from minigrad.backend import finite, quietly
-from minigrad.kernels.cpu.arrays import Array, are_rows, as_rows, empty, joined, takes
+from minigrad.kernels.cpu.arrays import Array, are_rows, as_rows, empty, takes
 from minigrad.kernels.cpu.compile import compiled, parallel
 
 __all__ = ["batch_norm", "batch_norm_vjp"]
 
 PARTS = 64  # partial sums over rows, added up in order
+WIDE = 256  # numbers in a row of the loops
 
 
 @compiled
@@ -44,20 +47,26 @@ def _affine(y, g, x, mean, a, b, c):  # type: ignore[no-untyped-def]
         _affine_of(y[m], g[m], x[m], mean, a, b, c)
 
 
+def _joined(x: Array) -> int:
+    """Return how many rows of few channels the loops take for one, which starts them less often."""
+    rows, channels = x.shape
+    return math.gcd(rows, 1 << max(1, WIDE // max(1, channels)).bit_length() - 1)
+
+
 @quietly  # the callers look at what is not finite
 def _sum(g: Array, x: Array, mean: Array) -> Array:
-    beside, channels = joined(x), x.shape[1]
-    g, x = (a.reshape(len(x) // beside, beside * channels) for a in (g, x))
-    parts = empty((min(PARTS, len(x)), 3, beside * channels), x.dtype)
-    _sums(parts, g, x, np.tile(mean, beside))
-    return parts.sum(axis=0).reshape(3, beside, channels).sum(axis=1)
+    joined, channels = _joined(x), x.shape[1]
+    g, x = (a.reshape(len(x) // joined, joined * channels) for a in (g, x))
+    parts = empty((min(PARTS, len(x)), 3, joined * channels), x.dtype)
+    _sums(parts, g, x, np.tile(mean, joined))
+    return parts.sum(axis=0).reshape(3, joined, channels).sum(axis=1)
 
 
 def _apply(y: Array, g: Array, x: Array, *channelwise: Array) -> None:
     """``y = g * a + (x - mean) * b + c``, with mean, a, b and c for every channel."""
-    beside = joined(x)
-    y, g, x = (a.reshape(len(x) // beside, beside * x.shape[1]) for a in (y, g, x))
-    _affine(y, g, x, *(np.tile(v, beside) for v in channelwise))
+    joined = _joined(x)
+    y, g, x = (a.reshape(len(x) // joined, joined * x.shape[1]) for a in (y, g, x))
+    _affine(y, g, x, *(np.tile(v, joined) for v in channelwise))
 
 
 def _mean(x: Array) -> Array:

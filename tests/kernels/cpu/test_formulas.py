@@ -187,16 +187,6 @@ def test_matmul(
     check("matmul", x[:, ::2], y[::2])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(2, 3, 60, 61), (3, 300, 7, 8), (40, 1, 500), (200, 100)])
-@pytest.mark.parametrize("keepdim", [False, True])
-def test_sum_over_positions(shape: tuple[int, ...], keepdim: bool, dtype: str) -> None:
-    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    dims = (0, *range(2, len(shape)))
-    for image in (x, channels_last(x), channels_last(x)[::-1]):
-        check("sum", image, dims, image.dtype, keepdim)
-
-
 # ---- convolutions -----------------------------------------------------------------------------
 
 
