@@ -13,6 +13,7 @@ weight best. Small batches gain most: there both take as long as a good part of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from minigrad import dtypes
 from minigrad.autograd.node import Function
 from minigrad.autograd.tracing import From, Trace, trace
+from minigrad.autograd.versions import versions_of
 from minigrad.backend import get_xp, kernels_in_use
 from minigrad.errors import GraphError, OptionError
 from minigrad.kernels.constants import Constants
@@ -75,8 +77,13 @@ class Frozen:
 
     def __init__(self, model: Module) -> None:
         self.model = model
-        tensors = [*model.parameters(), *model.buffers()]
-        self._versions = [(tensor._version, tensor._version[0]) for tensor in tensors]
+        self._parts = [
+            (vars(module), name, part)
+            for module in model.modules()
+            for name, part in vars(module).items()
+            if isinstance(part, (Tensor, Module))
+        ]
+        self._versions = versions_of(part for *_, part in self._parts)
         self._programs: dict[Any, _Program] = {}
         self._constants = Constants()
 
@@ -86,8 +93,8 @@ class Frozen:
         Raises
         ------
         GraphError
-            If a weight has changed since, an input requires a gradient, or the model does for these
-            inputs what no list of operations can say.
+            If a weight or a layer has changed since, an input requires a gradient, or the model
+            does for these inputs what no list of operations can say.
         """
         self._check(inputs)
         arrays = [tensor.array for tensor in inputs]
@@ -113,19 +120,26 @@ class Frozen:
                 "freeze: an input requires a gradient, and a frozen model makes none; call the "
                 "model itself, or this one in no_grad()"
             )
-        for cell, version in self._versions:
-            if cell[0] != version:
-                raise GraphError(
-                    "freeze: a weight of the model has changed since it was frozen; freeze it again"
-                )
+        if any(cell[0] != version for cell, version in self._versions) or any(
+            names.get(name) is not part for names, name, part in self._parts
+        ):
+            raise GraphError(
+                "freeze: a weight or a layer of the model has changed since it was frozen; freeze "
+                "it again"
+            )
 
     def _program(self, inputs: tuple[Tensor, ...]) -> _Program:
+        # A trace knows arrays apart as objects: one may be given twice, or be a weight.
+        inputs = tuple([wrap(tensor.array.view()) for tensor in inputs])
         result, found = trace(lambda _: no_grad().run(self.model, *inputs), inputs)
         program = _written(result, found, inputs, self._constants)
         for move in (_back_to_front, _moved_on):
             others = tuple([wrap(move(tensor.array)) for tensor in inputs])
             _compare(program.run([t.array for t in others]), no_grad().run(self.model, *others))
         return program
+
+    def __reduce__(self) -> tuple[type[Frozen], tuple[Module]]:
+        return Frozen, (self.model,)
 
     def __repr__(self) -> str:
         return f"Frozen({type(self.model).__name__}, {len(self._programs)} kinds of input)"
@@ -141,8 +155,8 @@ def freeze(model: Module) -> Frozen:
 
     The weights stay the model's own; some lie a second time in the order that kernels like, so a
     frozen model takes up to twice the memory. A change of them by an operation, an optimizer or
-    `load_state_dict` is noticed, and refused. One past the tensors, in the array of ``numpy()``, is
-    not.
+    `load_state_dict`, or another layer in the place of one, is noticed, and refused. One past the
+    tensors, in the array of ``numpy()``, is not.
 
     Parameters
     ----------
@@ -208,7 +222,7 @@ def _written(
 
     def output(tensor: Tensor) -> From:
         i = place(found.source(tensor))
-        return From(call(np.copy, (i,)) if known[i] else i)  # who gets it may change it
+        return From(call(methodcaller("copy"), (i,)) if known[i] else i)  # it may be changed there
 
     for number, step in enumerate(found.steps):
         run, sources = _forward(step.node), tuple([place(source) for source in step.inputs])
@@ -291,7 +305,7 @@ def _compare(ours: Any, theirs: Any) -> None:
     for mine, other in zip(_all(ours, Tensor), _all(theirs, Tensor), strict=True):
         a, b = (t.cpu().double().array for t in (mine, other))
         size = other.dtype.itemsize if dtypes.is_floating(other.dtype) else 0
-        most = TOLERANCE.get(size, 0.0) * np.abs(b).max(initial=0)
+        most = TOLERANCE.get(size, 0.0) * np.abs(b[np.isfinite(b)]).max(initial=0)
         if a.shape != b.shape or not np.allclose(a, b, 0, most, equal_nan=True):
             raise GraphError(
                 "freeze: for other values of the input the model computes something else: it draws "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 from typing import Any, NamedTuple
 
@@ -116,6 +118,45 @@ def test_a_constant_result_is_the_callers_own() -> None:
     np.testing.assert_array_equal(frozen(x, y).rest["weight"].array, [0, 2, 4])
 
 
+class Difference(nn.Module):
+    def forward(self, x: mg.Tensor, y: mg.Tensor) -> mg.Tensor:
+        return x * 2 - y
+
+
+def test_one_tensor_for_two_inputs_is_not_taken_for_one_input() -> None:
+    model, x, y = Difference().eval(), mg.randn(3), mg.randn(3)
+    frozen = mg.freeze(model)
+    for pair in ((x, x), (x, y), (y, x)):
+        np.testing.assert_array_equal(frozen(*pair).array, model(*pair).array)
+
+
+def test_a_weight_may_be_an_input() -> None:
+    model = nn.Linear(3, 3).eval()
+    frozen = mg.freeze(model)
+    for x in (model.weight.detach(), mg.ones(3, 3)):
+        want = mg.no_grad().run(model, x)
+        np.testing.assert_allclose(frozen(x).array, want.array, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_not_finite_comes_out_as_it_does() -> None:
+    model = nn.Linear(2, 2).eval()
+    x = mg.tensor([[float("nan"), 1.0], [2.0, 3.0], [-float("inf"), 0.5], [1e3, 4.0]])
+    np.testing.assert_allclose(mg.freeze(model)(x).array, model(x).detach().array, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda frozen: pickle.loads(pickle.dumps(frozen))]
+)
+def test_a_copy_has_a_model_of_its_own(again: Any) -> None:
+    frozen, x = mg.freeze(nn.Linear(3, 2).eval()), mg.randn(4, 3)
+    want, other = frozen(x).array, again(frozen)
+    mg.no_grad().run(other.model.weight.mul_, 2)
+    np.testing.assert_array_equal(frozen(x).array, want)
+    with pytest.raises(GraphError, match="has changed since"):
+        other(x)
+
+
 def test_layout_is_part_of_the_kind() -> None:
     model, x = small(), mg.randn(2, 3, 32, 32)
     frozen = mg.freeze(model)
@@ -144,7 +185,11 @@ def stepped(model: nn.Module, x: mg.Tensor) -> None:
     optimizer.step()
 
 
-@pytest.mark.parametrize("change", [in_place, loaded, another_type, stepped])
+def replaced(model: nn.Module, x: mg.Tensor) -> None:
+    model.head = nn.Linear(48, 5).eval()
+
+
+@pytest.mark.parametrize("change", [in_place, loaded, another_type, stepped, replaced])
 def test_changed_weights_are_noticed(change: Any) -> None:
     model, x = small(), mg.randn(1, 3, 32, 32)
     frozen = mg.freeze(model)
