@@ -89,14 +89,11 @@ __all__ = sorted(
 
 def __getattr__(name: str) -> _Any:
     """Import a sub-package on first use; bfloat16 exists where ml_dtypes is installed."""
-    if name in _PACKAGES:
+    if name in _PACKAGES or name in _WHOLE:
         import importlib
 
-        return importlib.import_module(f"minigrad.{name}")
-    if name in _WHOLE:
-        import importlib
-
-        return getattr(importlib.import_module(f"minigrad.{_WHOLE[name]}"), name)
+        module = importlib.import_module(f"minigrad.{_WHOLE.get(name, name)}")
+        return getattr(module, name) if name in _WHOLE else module
     if name == "bfloat16":
         from minigrad.dtypes import bfloat16
 

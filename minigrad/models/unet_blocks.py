@@ -401,8 +401,8 @@ class UNetPlusPlusDecoder(Module):
             width = risen + channels[i] + (j - 1) * filters[i]
             self.up[f"{i}_{j}"] = upsampling(below, filters[i], block_type, options)
             self.conv[f"{i}_{j}"] = convolutions(width, filters[i], block_type, options)
-        last = Double() if block_type == "upsampling" else None
-        self.last = last or upsampling(filters[0], filters[0], block_type, options)
+        doubles = block_type == "upsampling"
+        self.last = Double() if doubles else upsampling(filters[0], filters[0], block_type, options)
         self.out_channels = filters[0]
 
     def _nodes(self) -> list[tuple[int, int]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
@@ -37,10 +36,7 @@ P = (
 
 def _gelu(v: Vectors, x: Value) -> Value:
     build = v.builder
-
-    def number(value: float) -> Value:
-        return ir.Constant(v.type, [float(np.float32(value))] * v.lanes)
-
+    number = v.constant
     least, most = number(-LIMIT), number(LIMIT)
     c = build.select(build.fcmp_ordered("<", x, most), x, most)
     c = build.select(build.fcmp_ordered(">", c, least), c, least)

@@ -14,7 +14,6 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -52,10 +51,7 @@ TABLE = _table()
 def _cdf(v: Vectors, x: Value) -> Value:
     """Return Phi of the lanes of x."""
     b = v.builder
-
-    def number(value: float) -> Value:
-        return ir.Constant(v.type, [float(np.float32(value))] * v.lanes)
-
+    number = v.constant
     size = v.absolute(x)
     last = number((COUNT - 0.6) / STEPS)
     near = b.select(b.fcmp_ordered("<", size, last), size, last)

@@ -184,6 +184,10 @@ class Vectors:
         lanes = ir.Constant(ir.VectorType(word, self.lanes), None)
         return self.builder.shuffle_vector(one, nothing, lanes)
 
+    def constant(self, value: float) -> Value:
+        """Return a number known beforehand in every lane of float32."""
+        return ir.Constant(self.type, [float(np.float32(value))] * self.lanes)
+
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         """Return ``x * y + z``; of pairs, both products are added."""
         if x.type.element == _PAIR:
